@@ -1,0 +1,53 @@
+# Each target makes .venv and installs what it needs; the stamps in .venv keep it from doing so twice.
+# Another Python: make test PYTHON=python3.12.  pip's own settings (PIP_EXTRA_INDEX_URL ...) apply.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SETTINGS := pyproject.toml constraints.txt
+
+.PHONY: help demo test lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    run examples/plot_quickstart.py: raw text and pictures, fused and explained"
+	@echo "make test    run all tests and the examples in the docstrings"
+	@echo "make lint    run ruff, codespell, numpydoc's validation and import-linter"
+	@echo "make clean   remove .venv and what the tools left behind"
+
+demo: .venv/.installed-demo
+	$(BIN)/python examples/plot_quickstart.py
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest -n 2
+
+# .pre-commit-config.yaml calls this target too.
+lint: .venv/.installed-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m codespell_lib
+	$(BIN)/python tools/validate_docstrings.py
+	$(BIN)/lint-imports --no-logo --no-cache
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.created:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
+	  echo "skmm needs Python 3.11 or newer; '$(PYTHON)' is missing or older:" \
+	    "make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed-demo: .venv/.created $(SETTINGS)
+	$(INSTALL) -e '.[image,plot,datasets]'
+	@touch $@
+
+.venv/.installed-test: .venv/.created $(SETTINGS)
+	$(INSTALL) -e '.[test]'
+	@touch $@
+
+.venv/.installed-dev: .venv/.created $(SETTINGS)
+	$(INSTALL) -e '.[dev]'
+	@touch $@

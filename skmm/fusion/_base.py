@@ -1,0 +1,191 @@
+"""What the fusion estimators share: modalities, training, and running the network on new rows."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._modalities import ColumnScaler, find_present, group_columns
+from ._parameters import (
+    resolve_alignment_weight,
+    resolve_modality_loss_weight,
+    resolve_modality_weights,
+)
+from ._rows import hold_out, select_rows
+
+PREDICTION_ROWS = 8192
+FLOATS = [np.float64, np.float32]
+
+
+class BaseFusion(TransformerMixin, BaseEstimator):
+    """Fit a fusion network and run it; subclasses encode the target and read the logits."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "fusion": [StrOptions({"late", "weighted", "concat"})],
+        "modalities": [None, StrOptions({"prefix"}), dict],
+        "modality_weights": [None, StrOptions({"uniform"}), dict],
+        "modality_loss_weight": [Interval(Real, 0, None, closed="left"), dict],
+        "alignment": [StrOptions({"contrastive", "cosine"})],
+        "alignment_weight": [Interval(Real, 0, None, closed="left"), dict, "array-like"],
+        "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu", "gelu"})],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "random_state": ["random_state"],
+        "device": [str],
+        "verbose": ["verbose"],
+    }
+
+    def _read_modalities(self) -> None:
+        """Group the columns; the network knows the groups by alphabet, not by their order in X."""
+        columns = getattr(self, "feature_names_in_", None)
+        self._groups = group_columns(self.modalities, columns, self.n_features_in_)
+        labels = np.arange(self.n_features_in_) if columns is None else columns
+        self.modalities_ = {name: labels[group].tolist() for name, group in self._groups.items()}
+        names = list(self._groups)
+        self._order = np.array(sorted(range(len(names)), key=names.__getitem__))
+        self._columns = np.concatenate([self._groups[names[i]] for i in self._order])
+
+    def _check_layers(self) -> None:
+        sizes = np.atleast_1d(self.hidden_layer_sizes)
+        if len(sizes) and (sizes.ndim > 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
+            raise ValueError(
+                f"hidden_layer_sizes must hold positive integers, got {self.hidden_layer_sizes!r}."
+            )
+        aligned = np.any(
+            list(self.alignment_weight.values())
+            if isinstance(self.alignment_weight, dict)
+            else self.alignment_weight
+        )
+        if len(sizes) == 0 and (self.fusion != "late" or aligned):
+            other = f'fusion="{self.fusion}"' if self.fusion != "late" else "alignment_weight"
+            raise ValueError(
+                "hidden_layer_sizes=() leaves each modality as wide as it came, and "
+                f"{other} needs the same width for all: give at least one hidden layer."
+            )
+
+    def _train(self, X: np.ndarray, codes: np.ndarray, weight: np.ndarray, n_outputs: int) -> None:
+        """Learn everything that depends on the values of X, and set the fitted attributes."""
+        from ._fitting import Problem, fit_network, history_frame
+
+        names, order = list(self._groups), self._order
+        alpha = resolve_modality_weights(self.modality_weights, names)
+        lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
+        gamma = resolve_alignment_weight(self.alignment_weight, names)
+        present = find_present(X, self._groups)
+        rows = select_rows(X, codes, present, weight, alpha, names)
+        self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
+        random_state = check_random_state(self.random_state)
+        problem = Problem(
+            x=self._scaler.transform(X, rows.index, self._columns),
+            rows=rows._replace(present=rows.present[:, order]),
+            held_out=hold_out(rows.codes, self.validation_fraction, random_state),
+            widths=[len(self._groups[names[i]]) for i in order],
+            n_classes=n_outputs,
+            alpha=alpha[order],
+            lambda_=lambda_[order],
+            gamma=gamma[np.ix_(order, order)],
+        )
+        seed = random_state.randint(np.iinfo(np.int32).max)
+        self.network_, objective, history = fit_network(problem, self.get_params(deep=False), seed)
+        learned = self.network_.modality_weights.double().cpu().numpy()[np.argsort(order)]
+        self.modality_weights_ = dict(zip(names, learned.tolist(), strict=True))
+        self.history_ = history_frame(history, objective, [names[i] for i in order])
+        self.loss_curve_ = self.history_["loss"].tolist()
+        self.n_iter_ = len(self.history_)
+        self._n_features_out = self.network_.normalizer.mean.shape[1]
+
+    def _evaluate(self, X, read: Callable) -> tuple[np.ndarray, np.ndarray]:
+        """Run ``read(network, parts, weights)`` on rows, a chunk at a time.
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples, ...)
+            What ``read`` gave.
+        present : ndarray of bool, shape (n_samples, n_modalities)
+            Which modalities each row has, in the order of ``modalities_``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=False)
+        import torch
+
+        from ._fitting import choose_device
+        from ._training import evaluate
+
+        device = choose_device(self.device)
+        network = self.network_.to(device)
+        present = find_present(X, self._groups)
+        values = []
+        for start in range(0, len(X), PREDICTION_ROWS):
+            index = np.arange(start, min(start + PREDICTION_ROWS, len(X)))
+            x = torch.from_numpy(self._scaler.transform(X, index, self._columns)).to(device)
+            there = torch.from_numpy(present[index][:, self._order]).to(device)
+            with torch.inference_mode():
+                parts, weights = evaluate(network, x, there)
+                values.append(read(network, parts, weights).cpu().numpy())
+        return np.concatenate(values), present
+
+    def _in_order(self, values: np.ndarray) -> np.ndarray:
+        """Bring the modalities (axis 1) from the network's order into that of ``modalities_``."""
+        return values[:, np.argsort(self._order)]
+
+    def _without_modality(self, present: np.ndarray) -> np.ndarray:
+        """Mark the rows that have no modality with a weight above 0, with a warning."""
+        alpha = np.array(list(self.modality_weights_.values()))
+        empty = ~present[:, alpha > 0].any(1)
+        if empty.any():
+            warnings.warn(
+                f"{empty.sum()} of {len(empty)} rows have no modality that counts (the first is "
+                f"row {empty.argmax()}); their prediction is the class prior.",
+                stacklevel=4,
+            )
+        return empty
+
+    def transform(self, X):
+        """Fuse the modalities of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_fused), float32
+            ``sum_i a_i f_i(x_i)``: with "late" n_fused is the number of classes, otherwise the
+            width of the layer that is fused. Zeros for rows without any modality.
+        """
+        from ._network import fuse
+
+        return self._evaluate(X, lambda network, parts, weights: fuse(weights, parts))[0]
+
+    def __getstate__(self):
+        """Pickle the network from the CPU, so that machines without a GPU can load it."""
+        state = super().__getstate__().copy()
+        if "network_" in state:
+            state["network_"] = copy.deepcopy(state["network_"]).cpu()
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # allow_nan stays False: a whole modality may be NaN, a single value may not.
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

@@ -1,0 +1,355 @@
+"""FusionClassifier: what scikit-learn sees of modality fusion."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from ._base import FLOATS, BaseFusion
+from ._rows import weigh_rows
+
+
+def _splits_exactly(estimator: FusionClassifier) -> bool:
+    if estimator.fusion == "concat":
+        raise AttributeError(
+            'contributions needs fusion="late" or "weighted"; with "concat" the network mixes the '
+            "modalities, and a logit has no exact part for each."
+        )
+    return True
+
+
+class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFusion):
+    """Classify rows by a weighted fusion of their modalities.
+
+    A neural network of small parts, one for each modality (a group of columns), and weights that
+    say how much each modality counts::
+
+        Fusion(x_1..x_n) = sum_i a_i f_i(x_i)
+        Loss = L(logits, y) + sum_i lambda_i L_i + sum_{i != j} gamma_ij L_ij
+
+    where a is alpha, ``modality_weights``, over the modalities that a row has, renormalised; L is
+    the log-loss; L_i is the log-loss of the modality on its own and lambda is
+    ``modality_loss_weight``; L_ij is the ``alignment`` loss between two modalities' f and gamma is
+    ``alignment_weight``.
+
+    What is weighted is normalised (centred, and divided by its root mean square), so that a weight
+    means the same for each modality; and weights are learned on rows that the f_i have not seen, so
+    that a modality does not gain by being easy to memorise.
+
+    Parameters
+    ----------
+    fusion : {"late", "weighted", "concat"}, default="late"
+        What is weighted and summed. "late": the scores of each modality. "weighted": their
+        representations, which one linear layer reads. "concat": what each modality adds to the
+        first layer of one network that reads all of them side by side.
+    modalities : None, "prefix" or dict, default=None
+        Which columns make up a modality. None reads names of the form ``modality__feature``, and
+        takes all columns for one modality where names have no such form. "prefix" insists on
+        them. A dict gives columns (names, positions or a slice) for each name, or, for columns
+        that stand in order, the number of columns for each name.
+    modality_weights : None, "uniform" or dict, default=None
+        alpha. None learns it; a dict gives each modality a weight, not negative; they are divided
+        by their sum.
+    modality_loss_weight : float or dict, default=0.3
+        lambda: one for all modalities, or one for each.
+    alignment : {"contrastive", "cosine"}, default="contrastive"
+        L_ij. "contrastive": InfoNCE [1]_ at a temperature of 0.1, in which a row's f_i has to find
+        its own f_j in the batch; over both directions this is the loss of CLIP. "cosine": one minus
+        their cosine.
+    alignment_weight : float, dict or array-like of shape (n_modalities, n_modalities), default=0.0
+        gamma: one for all pairs; one for each pair of names, ``{("text", "image"): 0.5}``, in which
+        a pair stands for both directions unless both are given; or a matrix in the order of
+        ``modalities_`` with zeros on its diagonal.
+    hidden_layer_sizes : int or array-like of int, default=(256,)
+        The layers of each f_i; with "concat" those of the one network. ``()`` makes f_i linear, for
+        "late" alone.
+    activation : {"identity", "logistic", "tanh", "relu", "gelu"}, default="relu"
+        The activation of the hidden layers.
+    dropout : float, default=0.5
+        The share of hidden units that are left out in training, in [0, 1); of the inputs, 0.4 times
+        this share.
+    modality_dropout : float, default=0.0
+        The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
+        the network for missing ones.
+    weight_decay : float, default=0.01
+        The decoupled L2 penalty of AdamW [2]_ (`MLPClassifier` calls its penalty ``alpha``).
+    learning_rate_init : float, default=0.003
+        The largest step size. It is reached after a tenth of the epochs and falls to 0 along a
+        cosine.
+    batch_size : int or "auto", default="auto"
+        Rows in a gradient step. "auto" is a tenth of the rows, but at least 16 and at most 256.
+    max_iter : int, default=50
+        The number of epochs. If weights are learned, or ``fusion="late"``, 40 % of them are spent
+        without the held-out rows, and the rest with all rows and the weights fixed.
+    early_stopping : bool, default=False
+        Whether to keep the held-out rows out of training altogether, stop when their log-loss no
+        longer improves, and return to the epoch in which it was lowest. If False, it is the
+        training loss that has to improve.
+    validation_fraction : float, default=0.2
+        The share of rows held out, stratified by class, at most 5,000 rows. Modality weights and
+        the temperature of "late" are learned on them. Without ``early_stopping`` they are then
+        trained on as the others are.
+    n_iter_no_change : int, default=10
+        Stop after so many epochs without an improvement by ``tol``; with held-out rows, counted
+        once the weights are learned.
+    tol : float, default=1e-4
+        By how much the loss must fall to count as an improvement.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as elsewhere in scikit-learn.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights of the network, batches, dropout and the rows held out. On one
+        machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
+    device : str, default="auto"
+        Where torch computes: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where there is one.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    class_prior_ : ndarray of shape (n_classes,)
+        The share of each class in the training rows, by weight; predicted for rows without any
+        modality.
+    modalities_ : dict of str to list
+        The columns of each modality, by name or by position.
+    modality_weights_ : dict of str to float
+        alpha. They add up to 1.
+    network_ : torch.nn.Module
+        The trained network. It knows the modalities in alphabetical order.
+    history_ : DataFrame of shape (n_iter_, n_terms + 1)
+        Each part of the loss in each epoch, before it is multiplied by its weight: "fused",
+        "modality__NAME", "alignment__NAME__NAME", and "loss", the sum of their products. With early
+        stopping also "validation_loss".
+    loss_curve_ : list of float
+        The loss in each epoch.
+    n_iter_ : int
+        The number of epochs that were run.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X has names that are all strings.
+
+    See Also
+    --------
+    skmm.ModalityTransformer : Make the columns from raw text, images and tables.
+    sklearn.neural_network.MLPClassifier : One network on all columns.
+
+    Notes
+    -----
+    A modality is missing from a row if all of its columns are NaN there: its part is left out and
+    the other weights are renormalised, in training and in prediction.
+
+    Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
+    is the same as a second copy. The order of the rows does not matter either.
+
+    References
+    ----------
+    .. [1] A. van den Oord, Y. Li, O. Vinyals, "Representation learning with contrastive predictive
+       coding", arXiv:1807.03748, 2018.
+    .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.datasets import make_multimodal_classification
+    >>> X, y = make_multimodal_classification(
+    ...     600, informativeness=(0.9, 0.0), modality_names=("text", "noise"), random_state=0
+    ... )
+    >>> model = FusionClassifier(random_state=0).fit(X[:400], y[:400])
+    >>> model.modality_weights_["text"] > 0.8
+    True
+    >>> model.score(X[400:], y[400:]) > 0.8
+    True
+    """
+
+    def __init__(
+        self,
+        fusion="late",
+        *,
+        modalities=None,
+        modality_weights=None,
+        modality_loss_weight=0.3,
+        alignment="contrastive",
+        alignment_weight=0.0,
+        hidden_layer_sizes=(256,),
+        activation="relu",
+        dropout=0.5,
+        modality_dropout=0.0,
+        weight_decay=0.01,
+        learning_rate_init=0.003,
+        batch_size="auto",
+        max_iter=50,
+        early_stopping=False,
+        validation_fraction=0.2,
+        n_iter_no_change=10,
+        tol=1e-4,
+        class_weight=None,
+        random_state=None,
+        device="auto",
+        verbose=False,
+    ):
+        self.fusion = fusion
+        self.modalities = modalities
+        self.modality_weights = modality_weights
+        self.modality_loss_weight = modality_loss_weight
+        self.alignment = alignment
+        self.alignment_weight = alignment_weight
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.modality_dropout = modality_dropout
+        self.weight_decay = weight_decay
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Learn the network and the modality weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features; columns of the form ``modality__feature``, or as ``modalities`` says. A
+            modality that a row lacks is NaN in all of its columns.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative.
+
+        Returns
+        -------
+        FusionClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` is infinite or partly NaN within a modality, a modality is missing from all
+            rows, ``y`` has one class only, a parameter names an unknown modality, or two
+            parameters contradict each other.
+        """
+        X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan")
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weight, self.class_prior_ = weigh_rows(
+            codes, self.classes_, self.class_weight, sample_weight
+        )
+        self._check_layers()
+        self._read_modalities()
+        self._train(X, codes, weight, len(self.classes_))
+        return self
+
+    def _logits(self, X) -> np.ndarray:
+        """Logits (n_samples, n_classes) in float64; for rows without modality the log prior."""
+        from ._network import fuse
+
+        logits, present = self._evaluate(X, lambda net, parts, a: net.head(fuse(a, parts)))
+        logits = logits.astype(np.float64)
+        empty = self._without_modality(present)
+        with np.errstate(divide="ignore"):
+            logits[empty] = np.log(self.class_prior_)
+        return logits
+
+    def predict(self, X):
+        """Predict the class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`. Rows without any modality get the most frequent class of the
+            training rows, with a warning.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels.
+        """
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(1)]
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of ``classes_``. Rows without any modality get
+            ``class_prior_``, with a warning.
+        """
+        return softmax(self._logits(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Natural logarithms, in the order of ``classes_``.
+        """
+        return log_softmax(self._logits(X), axis=1)
+
+    def modality_proba(self, X):
+        """Predict the probability of each class from each modality alone.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_modalities, n_classes)
+            What `predict_proba` would give if the row had only that modality, whatever its weight;
+            NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
+        """
+        opinions, present = self._evaluate(X, lambda net, parts, a: net.head(parts))
+        proba = softmax(self._in_order(opinions).astype(np.float64), axis=2)
+        proba[~present] = np.nan
+        return proba
+
+    @available_if(_splits_exactly)
+    def contributions(self, X):
+        """Split the logits of each row into one part for each modality.
+
+        With "late" and "weighted" fusion the head is affine and the weights of a row add up to 1,
+        so that ``head(sum_i a_i f_i) = sum_i a_i head(f_i)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_modalities, n_classes)
+            Parts whose sum over modalities are the logits, the softmax of which is
+            `predict_proba`; 0 for a modality that the row does not have. In the order of
+            ``modalities_`` and ``classes_``. All zeros for rows without any modality.
+        """
+        parts, _ = self._evaluate(X, lambda net, parts, a: a[:, :, None] * net.head(parts))
+        return self._in_order(parts)

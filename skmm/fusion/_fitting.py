@@ -1,0 +1,95 @@
+"""From arrays and parameters to a trained network: where numpy ends and torch begins."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ._losses import ALIGNMENT_LOSSES, Objective
+from ._network import FusionNetwork
+from ._rows import TrainingRows
+from ._training import History, Rows, Settings, train
+
+
+class Problem(NamedTuple):
+    """What is trained on; modalities in the network's order."""
+
+    x: np.ndarray  # (n, sum of widths) scaled float32
+    rows: TrainingRows
+    held_out: np.ndarray  # (n,) boolean
+    widths: list[int]
+    n_classes: int
+    alpha: np.ndarray  # (m,)
+    lambda_: np.ndarray  # (m,)
+    gamma: np.ndarray  # (m, m)
+
+
+def choose_device(device: str) -> torch.device:
+    """Resolve "auto", and say so early where a device is not there."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        raise ValueError(
+            f'device={device!r} cannot be used with this torch ({e}). "cpu" always can.'
+        ) from e
+    return torch.device(device)
+
+
+def fit_network(
+    problem: Problem, parameters: dict[str, Any], seed: int
+) -> tuple[FusionNetwork, Objective, History]:
+    """Build and train a network; torch's own random state is left as it was."""
+    device = choose_device(parameters["device"])
+    objective = Objective(
+        {i: float(value) for i, value in enumerate(problem.lambda_) if value > 0},
+        {(i, j): float(value) for (i, j), value in np.ndenumerate(problem.gamma) if value > 0},
+        ALIGNMENT_LOSSES[parameters["alignment"]],
+    )
+    rows = Rows(
+        torch.from_numpy(problem.x).to(device),
+        torch.from_numpy(problem.rows.present).to(device),
+        torch.from_numpy(problem.rows.codes).to(device),
+        torch.from_numpy(problem.rows.weight.astype(np.float32)).to(device),
+    )
+    held_out = torch.from_numpy(problem.held_out).to(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        network = FusionNetwork(
+            problem.widths,
+            problem.n_classes,
+            torch.from_numpy(problem.alpha),
+            fusion=parameters["fusion"],
+            hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
+            activation=parameters["activation"],
+            dropout=parameters["dropout"],
+            modality_heads=bool(objective.modality),
+        ).to(device)
+        history = train(network, rows, held_out, objective, _settings(parameters, len(rows.x)))
+    return network, objective, history
+
+
+def _settings(parameters: dict[str, Any], n_rows: int) -> Settings:
+    batch_size = parameters["batch_size"]
+    if batch_size == "auto":
+        batch_size = min(max(n_rows // 10, 16), 256)
+    shared = {name: parameters[name] for name in Settings._fields if name in parameters}
+    learn = parameters["modality_weights"] is None
+    return Settings(**{**shared, "batch_size": batch_size, "learn_weights": learn})
+
+
+def history_frame(history: History, objective: Objective, names: list[str]) -> pd.DataFrame:
+    """Name the terms of the loss; ``names`` are the modalities in the network's order."""
+    columns = ["fused"]
+    columns += [f"modality__{names[i]}" for i in objective.modality]
+    columns += [f"alignment__{names[i]}__{names[j]}" for i, j in objective.alignment]
+    frame = pd.DataFrame(history.terms, columns=columns)
+    frame.insert(0, "loss", frame.to_numpy() @ np.array(objective.coefficients))
+    if history.validation:
+        n_unmonitored = len(frame) - len(history.validation)
+        frame["validation_loss"] = [np.nan] * n_unmonitored + history.validation
+    return frame.rename_axis("epoch")

@@ -1,0 +1,183 @@
+"""Which columns a modality has, in which rows it is missing, and how its columns are scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from numbers import Integral
+
+import numpy as np
+
+SINGLE_MODALITY = "all"
+CHUNK_VALUES = 2**22  # values scaled at a time: what bounds the memory beside the result
+SCALE_RATIO = 2.0
+
+
+def group_columns(modalities, feature_names, n_features: int) -> dict[str, np.ndarray]:
+    """Find the columns of each modality.
+
+    Parameters
+    ----------
+    modalities : None, "prefix" or dict
+        As in `FusionClassifier`.
+    feature_names : ndarray of str or None
+    n_features : int
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        In the order in which the modalities first stand in the data, or in the dict.
+    """
+    if isinstance(modalities, Mapping):
+        return _from_mapping(modalities, feature_names, n_features)
+    prefixes = [] if feature_names is None else [_prefix(name) for name in feature_names]
+    without = [feature_names[i] for i, prefix in enumerate(prefixes) if prefix is None]
+    if modalities is None and len(without) == len(prefixes):
+        return {SINGLE_MODALITY: np.arange(n_features)}
+    if not prefixes:
+        raise ValueError(
+            'modalities="prefix" reads the modalities from column names such as "text__0", but X '
+            "has no column names. Pass a DataFrame, or modalities as a dict such as "
+            '{"text": 384, "image": 512} (widths, in the order of the columns).'
+        )
+    if without:
+        raise ValueError(
+            f'Columns are named "modality__feature", but {len(without)} have no such prefix, the '
+            f"first being {without[0]!r}. Rename them (say tabular__{without[0]}) or pass "
+            "modalities as a dict of name -> columns."
+        )
+    groups: dict[str, list[int]] = {}
+    for position, prefix in enumerate(prefixes):
+        groups.setdefault(prefix, []).append(position)
+    return {name: np.array(positions) for name, positions in groups.items()}
+
+
+def _prefix(name: str) -> str | None:
+    head, separator, _ = name.partition("__")
+    return head if separator and head else None
+
+
+def _from_mapping(modalities: Mapping, feature_names, n_features: int) -> dict[str, np.ndarray]:
+    if not modalities:
+        raise ValueError("modalities is an empty dict: name at least one modality.")
+    groups = {}
+    if all(isinstance(width, Integral) for width in modalities.values()):
+        ends = np.cumsum(list(modalities.values()))
+        if min(modalities.values()) < 1 or ends[-1] != n_features:
+            raise ValueError(
+                f"The widths in modalities={dict(modalities)} must be positive and add up to the "
+                f"{n_features} columns of X; they add up to {ends[-1]}."
+            )
+        starts = np.concatenate([[0], ends[:-1]])
+        for name, start, end in zip(modalities, starts, ends, strict=True):
+            groups[name] = np.arange(start, end)
+    else:
+        for name, columns in modalities.items():
+            groups[name] = _positions(name, columns, feature_names, n_features)
+    used = np.concatenate(list(groups.values()))
+    if len(np.unique(used)) < len(used):
+        raise ValueError("modalities assigns a column to two modalities; each belongs to one.")
+    return groups
+
+
+def _positions(name: str, columns, feature_names, n_features: int) -> np.ndarray:
+    """Turn a slice, positions or column names into positions."""
+    if isinstance(columns, slice):
+        positions = np.arange(n_features)[columns]
+    else:
+        columns = np.atleast_1d(np.asarray(columns))
+        if columns.dtype.kind in "iu":
+            positions = columns
+        else:
+            where = {} if feature_names is None else {c: i for i, c in enumerate(feature_names)}
+            unknown = [column for column in columns.tolist() if column not in where]
+            if unknown:
+                known = "no column names" if feature_names is None else list(feature_names[:10])
+                raise ValueError(
+                    f"modalities[{name!r}] names the column {unknown[0]!r}, but X has {known}."
+                )
+            positions = np.array([where[column] for column in columns.tolist()])
+    if len(positions) == 0 or positions.min() < -n_features or positions.max() >= n_features:
+        raise ValueError(
+            f"modalities[{name!r}] must give at least one of the {n_features} columns of X, "
+            f"got {columns}."
+        )
+    return positions % n_features
+
+
+def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Tell in which rows each modality is present.
+
+    A modality is missing from a row if all of its columns are NaN there.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_samples, n_modalities)
+
+    Raises
+    ------
+    ValueError
+        If some of a modality's columns are NaN in a row and some are not.
+    """
+    present = np.ones((len(X), len(groups)), dtype=bool)
+    for i, (name, columns) in enumerate(groups.items()):
+        for rows in _chunks(len(X), len(columns)):
+            missing = np.isnan(X[rows][:, columns])
+            n_missing = missing.sum(1)
+            partial = np.flatnonzero((n_missing > 0) & (n_missing < len(columns)))
+            if len(partial):
+                first = partial[0]
+                raise ValueError(
+                    f"Row {rows.start + first} has NaN in {n_missing[first]} of the {len(columns)} "
+                    f"columns of modality {name!r}, the first being column "
+                    f"{columns[missing[first].argmax()]}. A modality is missing from a row if all "
+                    "of its columns are NaN; impute single values first (SimpleImputer, or "
+                    "ModalityTransformer, which does it for tabular columns)."
+                )
+            present[rows, i] = n_missing == 0
+    return present
+
+
+class ColumnScaler:
+    """Centre columns and divide them by a scale; NaN becomes 0.
+
+    Where all columns of a modality are of one kind, as those of an embedding are, small spread
+    means little content; where they are not (a price, a rating), it means nothing. The scale is a
+    compromise: the standard deviation, less half (in the exponent) of its ratio to the modality's
+    median one, a factor that stays between 1/2 and 2.
+    """
+
+    def fit(self, X, index, groups, present, weight) -> ColumnScaler:
+        """Learn from the rows ``index`` of X; ``present`` and ``weight`` are those rows'."""
+        self.mean_ = np.zeros(X.shape[1])
+        self.scale_ = np.ones(X.shape[1])
+        for i, columns in enumerate(groups.values()):
+            share = weight * present[:, i]
+            share = share / share.sum()
+            mean, square = np.zeros(len(columns)), np.zeros(len(columns))
+            for rows in _chunks(len(index), len(columns)):
+                mean += share[rows] @ np.nan_to_num(X[index[rows]][:, columns], copy=False)
+            for rows in _chunks(len(index), len(columns)):
+                deviation = np.nan_to_num(X[index[rows]][:, columns] - mean, copy=False)
+                square += share[rows] @ deviation**2
+            spread = np.sqrt(square)
+            varies = spread > 1e-10 * np.abs(mean)
+            if varies.any():
+                relative = np.sqrt(spread[varies] / np.median(spread[varies]))
+                spread[varies] /= relative.clip(1 / SCALE_RATIO, SCALE_RATIO)
+            self.mean_[columns] = mean
+            self.scale_[columns] = np.where(varies, spread, np.inf)
+        return self
+
+    def transform(self, X, index: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Scale ``columns`` of the rows ``index`` into a new float32 array."""
+        scaled = np.empty((len(index), len(columns)), dtype=np.float32)
+        for rows in _chunks(len(index), len(columns)):
+            block = (X[index[rows]][:, columns] - self.mean_[columns]) / self.scale_[columns]
+            scaled[rows] = np.nan_to_num(block, copy=False)
+        return scaled
+
+
+def _chunks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    size = max(1, CHUNK_VALUES // max(n_columns, 1))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))

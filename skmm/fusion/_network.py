@@ -1,0 +1,195 @@
+"""The torch module of the fusion estimators: tensors and numbers in, named results out.
+
+    Fusion(x_1..x_n) = sum_i a_i f_i(x_i),   a = alpha over the modalities of the row, renormalised
+
+What is weighted is normalised: centred and divided by its root mean square over the rows in which
+the modality is present. Otherwise f_i could absorb any scale, and alpha would say nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+}
+INPUT_DROPOUT_RATIO = 0.4  # an input carries more than a hidden unit does, so fewer are dropped
+
+
+class FusionOutput(NamedTuple):
+    """One forward pass: n rows, m modalities, k classes; q values are fused, f_i has width h."""
+
+    logits: Tensor  # (n, k)
+    parts: Tensor  # (n, m, q) normalised f_i(x_i), not yet weighted
+    weights: Tensor  # (n, m) a
+    modality_logits: tuple[Tensor, ...]  # m times (n, k), or empty without modality heads
+    representations: tuple[Tensor, ...]  # m times (n, h)
+
+
+class FusionNetwork(nn.Module):
+    """Encode each modality, normalise, weigh, sum, and read the sum with a head.
+
+    Parameters
+    ----------
+    n_features : sequence of int
+        The width of each modality; the columns of ``x`` stand in this order.
+    n_classes : int
+        k, the number of logits.
+    modality_weights : Tensor of shape (m,)
+        alpha. A buffer: no gradient step of the network changes it.
+    fusion : {"late", "weighted", "concat"}
+        What is summed. "late": scores, (k,). "weighted": representations, (h,), which a linear
+        head reads. "concat": what each modality adds to the first layer of one network on all of
+        them side by side; the head is the rest of that network.
+    hidden_layer_sizes : sequence of int
+    activation : str
+        A key of `ACTIVATIONS`.
+    dropout : float
+    modality_heads : bool
+        Whether each modality gets a head of its own, for its own loss; with "late" each has.
+    """
+
+    def __init__(
+        self,
+        n_features: Sequence[int],
+        n_classes: int,
+        modality_weights: Tensor,
+        *,
+        fusion: str,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        dropout: float,
+        modality_heads: bool,
+    ):
+        super().__init__()
+        self.fusion = fusion
+        self.n_features = tuple(n_features)
+        own_sizes = tuple(hidden_layer_sizes[:1] if fusion == "concat" else hidden_layer_sizes)
+        self.encoders = nn.ModuleList(
+            _encoder((size, *own_sizes), activation, dropout, linear=fusion == "concat")
+            for size in self.n_features
+        )
+        self.dropout = nn.Dropout(dropout if own_sizes else 0.0)
+        widths = own_sizes[-1:] * len(self.n_features) or self.n_features
+        has_heads = modality_heads or fusion == "late"
+        self.modality_heads = nn.ModuleList(
+            nn.Linear(width, n_classes) for width in widths if has_heads
+        )
+        n_values = n_classes if fusion == "late" else own_sizes[-1]
+        self.normalizer = ModalityNormalizer(len(self.n_features), n_values)
+        if fusion == "late":
+            self.head: nn.Module = TemperatureHead(n_classes)
+        elif fusion == "weighted":
+            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_values, n_classes))
+        else:
+            self.head = _trunk(hidden_layer_sizes, n_classes, activation, dropout)
+        self.register_buffer("modality_weights", modality_weights.float())
+
+    def forward(self, x: Tensor, present: Tensor, sample_weight: Tensor) -> FusionOutput:
+        """Run rows ``x`` (n, sum of widths) with ``present`` (n, m) and ``sample_weight`` (n,)."""
+        representations, modality_logits, values = self.values(x)
+        parts = self.normalizer(values, present * sample_weight[:, None])
+        weights = self.row_weights(present)
+        logits = self.head(fuse(weights, parts))
+        return FusionOutput(logits, parts, weights, modality_logits, representations)
+
+    def values(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+        """Representations f_i, modality logits, and what of them is fused, (n, m, q)."""
+        blocks = x.split(self.n_features, dim=1)
+        representations = tuple(f(block) for f, block in zip(self.encoders, blocks, strict=True))
+        modality_logits = tuple(
+            head(self.dropout(z))
+            for head, z in zip(self.modality_heads, representations, strict=False)
+        )
+        fused_values = modality_logits if self.fusion == "late" else representations
+        return representations, modality_logits, torch.stack(fused_values, dim=1)
+
+    def row_weights(self, present: Tensor) -> Tensor:
+        """Alpha over the modalities present, summing to 1 (n, m); zeros where none has weight."""
+        weights = self.modality_weights * present
+        total = weights.sum(1, keepdim=True)
+        return weights / torch.where(total > 0, total, 1.0)
+
+
+class ModalityNormalizer(nn.Module):
+    """Centre each modality's values and divide them by one root mean square per modality.
+
+    In training by the statistics of the batch, with gradients flowing through them, so that none is
+    spent on scale; in evaluation by stored ones: a running mean, until `store` makes them exact.
+    """
+
+    momentum = 0.1
+
+    def __init__(self, n_modalities: int, n_values: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_modalities, n_values))
+        self.register_buffer("rms", torch.ones(n_modalities))
+
+    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
+        """Normalise ``values`` (n, m, q); ``weights`` (n, m) are 0 where a modality is missing."""
+        mean, rms = self.mean, self.rms
+        if self.training:
+            mean, rms = self._batch_statistics(values, weights)
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.momentum)
+                self.rms.lerp_(rms, self.momentum)
+        return (values - mean) / rms[:, None]
+
+    def _batch_statistics(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        share = weights / weights.sum(0).clamp(min=1e-12)  # (n, m)
+        mean = (share[:, :, None] * values).sum(0)  # (m, q)
+        variance = (share * ((values - mean) ** 2).mean(2)).sum(0)  # (m,)
+        enough = (weights > 0).sum(0) > 1  # one row has no spread
+        rms = torch.where(enough, variance + 1e-8, self.rms**2).sqrt()
+        return torch.where(enough[:, None], mean, self.mean), rms
+
+    def store(self, mean: Tensor, rms: Tensor) -> None:
+        """Set the statistics that evaluation uses."""
+        self.mean.copy_(mean)
+        self.rms.copy_(rms)
+
+
+class TemperatureHead(nn.Module):
+    """Logits from fused scores: one scale for all of them, and a bias per class."""
+
+    def __init__(self, n_classes: int):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(n_classes))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return self.log_scale.exp() * scores + self.bias
+
+
+def fuse(weights: Tensor, parts: Tensor) -> Tensor:
+    """Sum over modalities of weights (n, m) times parts (n, m, q): (n, q)."""
+    return (weights[:, :, None] * parts).sum(1)
+
+
+def _encoder(
+    sizes: Sequence[int], activation: str, dropout: float, *, linear: bool
+) -> nn.Sequential:
+    """f_i: a multilayer perceptron, or its first linear map alone."""
+    layers: list[nn.Module] = []
+    rate = dropout * INPUT_DROPOUT_RATIO
+    for n_in, n_out in itertools.pairwise(sizes):
+        layers += [nn.Dropout(rate), nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+        rate = dropout
+    return nn.Sequential(*(layers[:-1] if linear else layers))
+
+
+def _trunk(sizes: Sequence[int], n_classes: int, activation: str, dropout: float) -> nn.Sequential:
+    """The rest of a network whose first layer's sums come in."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes, (*sizes[1:], n_classes), strict=True):
+        layers += [ACTIVATIONS[activation](), nn.Dropout(dropout), nn.Linear(n_in, n_out)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,100 @@
+"""Which rows are trained on, with what weight, and which of them are held out."""
+
+from __future__ import annotations
+
+import warnings
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import compute_class_weight
+
+MAX_HELD_OUT = 5000
+
+
+class TrainingRows(NamedTuple):
+    """The distinct rows to train on, as positions in X."""
+
+    index: np.ndarray  # (n,)
+    codes: np.ndarray  # (n,) the number of each row's class
+    present: np.ndarray  # (n, m) which modalities each row has
+    weight: np.ndarray  # (n,) with mean 1
+
+
+def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray, np.ndarray]:
+    """Multiply sample weights by class weights; also give the share of each class by weight.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative or all zero, or fewer than two classes have any.
+    """
+    if (sample_weight < 0).any():
+        row = int(np.argmax(sample_weight < 0))
+        raise ValueError(f"sample_weight is negative in row {row}: {sample_weight[row]}.")
+    if not sample_weight.any():
+        raise ValueError("sample_weight is zero for every row; there is nothing to train on.")
+    totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+    if (totals > 0).sum() < 2:
+        raise ValueError(
+            "A classifier needs samples of at least 2 classes in the data, but y contains only one "
+            f"class with weight: {classes[totals.argmax()]!r}."
+        )
+    if isinstance(class_weight, str):  # "balanced", by weight, so that copies and weights agree
+        factors = totals.sum() / np.where(totals > 0, (totals > 0).sum() * totals, np.inf)
+    else:
+        factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    return sample_weight * factors[codes], totals / totals.sum()
+
+
+def select_rows(X, codes, present, weight, alpha, names) -> TrainingRows:
+    """Leave out rows without weight or modality, and merge those that are equal.
+
+    Raises
+    ------
+    ValueError
+        If a modality is missing from every row that has a weight.
+    """
+    absent = [name for name, i in zip(names, present[weight > 0].T, strict=True) if not i.any()]
+    if absent:
+        raise ValueError(
+            f"Modality {absent[0]!r} is missing (all NaN) from every training row. Leave its "
+            "columns out, or check the step that makes them."
+        )
+    empty = (weight > 0) & ~present[:, alpha > 0].any(1)
+    if empty.any():
+        warnings.warn(
+            f"{empty.sum()} of {len(empty)} training rows have no modality that counts (the first "
+            f"is row {empty.argmax()}); they are left out.",
+            stacklevel=3,
+        )
+    index, weight = distinct_rows(X, codes, np.where(empty, 0.0, weight))
+    return TrainingRows(index, codes[index], present[index], weight / weight.mean())
+
+
+def distinct_rows(X, codes, weight) -> tuple[np.ndarray, np.ndarray]:
+    """Find the distinct rows among those with a weight, and sum the weights of their copies.
+
+    So a weight of k is the same as k copies, whatever the batches are; a bootstrap sample costs no
+    more than its distinct rows; and copies never stand on both sides of a split. The order is that
+    of the rows' hashes, which does not depend on the order of the rows.
+    """
+    rows = np.flatnonzero(weight > 0)
+    digests = np.array([_digest(X[row], codes[row]) for row in rows])
+    _, first, kind = np.unique(digests, return_index=True, return_inverse=True)
+    return rows[first], np.bincount(kind, weights=weight[rows])
+
+
+def _digest(row: np.ndarray, code: np.integer) -> bytes:
+    return blake2b(row.tobytes() + code.tobytes(), digest_size=16).digest()
+
+
+def hold_out(codes: np.ndarray, fraction: float, random_state) -> np.ndarray:
+    """Mark a share of the rows, at most 5,000, evenly over the classes."""
+    n = len(codes)
+    shuffled = np.lexsort((random_state.random(n), codes))
+    fraction = min(fraction, MAX_HELD_OUT / n)
+    taken = np.diff(np.floor(np.arange(n + 1) * fraction + 0.5)) > 0
+    mask = np.zeros(n, dtype=bool)
+    mask[shuffled[taken]] = True
+    return mask
