@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 
 SINGLE_MODALITY = "all"
-CHUNK_VALUES = 2**22  # values scaled at a time: what bounds the memory beside the result
+CHUNK_VALUES = 2**18  # values worked on at a time: what fits a processor's cache
 SCALE_RATIO = 2.0
 
 
@@ -155,10 +155,11 @@ class ColumnScaler:
             share = share / share.sum()
             mean, square = np.zeros(len(columns)), np.zeros(len(columns))
             for rows in _chunks(len(index), len(columns)):
-                mean += share[rows] @ np.nan_to_num(X[index[rows]][:, columns], copy=False)
+                mean += share[rows] @ _take(X, index[rows], columns)
             for rows in _chunks(len(index), len(columns)):
-                deviation = np.nan_to_num(X[index[rows]][:, columns] - mean, copy=False)
-                square += share[rows] @ deviation**2
+                deviation = _take(X, index[rows], columns)
+                deviation -= mean
+                square += share[rows] @ np.square(deviation, out=deviation)
             spread = np.sqrt(square)
             varies = spread > 1e-10 * np.abs(mean)
             if varies.any():
@@ -169,12 +170,27 @@ class ColumnScaler:
         return self
 
     def transform(self, X, index: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Scale ``columns`` of the rows ``index`` into a new float32 array."""
+        """Scale ``columns`` of the rows ``index`` into a new float32 array, NaN into 0."""
         scaled = np.empty((len(index), len(columns)), dtype=np.float32)
+        mean, scale = self.mean_[columns], self.scale_[columns]
         for rows in _chunks(len(index), len(columns)):
-            block = (X[index[rows]][:, columns] - self.mean_[columns]) / self.scale_[columns]
-            scaled[rows] = np.nan_to_num(block, copy=False)
+            block = X[index[rows]][:, _as_slice(columns)] - mean
+            np.divide(block, scale, out=scaled[rows], casting="same_kind")
+            np.nan_to_num(scaled[rows], copy=False, posinf=np.inf, neginf=-np.inf)
         return scaled
+
+
+def _take(X: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Copy rows and columns as float64, with 0 for NaN."""
+    block = X[rows][:, _as_slice(columns)].astype(np.float64)
+    return np.nan_to_num(block, copy=False)
+
+
+def _as_slice(columns: np.ndarray) -> np.ndarray | slice:
+    """A run of columns as a slice, which is taken without a copy."""
+    if len(columns) == columns[-1] - columns[0] + 1 and (np.diff(columns) == 1).all():
+        return slice(columns[0], columns[-1] + 1)
+    return columns
 
 
 def _chunks(n_rows: int, n_columns: int) -> Iterator[slice]:

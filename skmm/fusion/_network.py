@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 ACTIVATIONS = {
@@ -78,7 +79,7 @@ class FusionNetwork(nn.Module):
             _encoder((size, *own_sizes), activation, dropout, linear=fusion == "concat")
             for size in self.n_features
         )
-        self.dropout = nn.Dropout(dropout if own_sizes else 0.0)
+        self.dropout = Dropout(dropout if own_sizes else 0.0)
         widths = own_sizes[-1:] * len(self.n_features) or self.n_features
         has_heads = modality_heads or fusion == "late"
         self.modality_heads = nn.ModuleList(
@@ -89,7 +90,7 @@ class FusionNetwork(nn.Module):
         if fusion == "late":
             self.head: nn.Module = TemperatureHead(n_classes)
         elif fusion == "weighted":
-            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_values, n_classes))
+            self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, n_classes))
         else:
             self.head = _trunk(hidden_layer_sizes, n_classes, activation, dropout)
         self.register_buffer("modality_weights", modality_weights.float())
@@ -158,6 +159,28 @@ class ModalityNormalizer(nn.Module):
         self.rms.copy_(rms)
 
 
+class Dropout(nn.Module):
+    """`nn.Dropout`, which on a CPU draws a float for each value; a byte each takes a sixth of it.
+
+    So the rate is rounded to a multiple of 1/256.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.n_dropped = round(rate * 256)  # byte values, of 256
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or self.n_dropped == 0:
+            return values
+        rate = self.n_dropped / 256
+        if values.device.type != "cpu":
+            return F.dropout(values, rate)
+        n = values.numel()
+        words = torch.empty(n // 8 + 1, dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[:n].view(values.shape) >= self.n_dropped
+        return values * kept.to(values.dtype).mul_(1 / (1 - rate))
+
+
 class TemperatureHead(nn.Module):
     """Logits from fused scores: one scale for all of them, and a bias per class."""
 
@@ -182,7 +205,7 @@ def _encoder(
     layers: list[nn.Module] = []
     rate = dropout * INPUT_DROPOUT_RATIO
     for n_in, n_out in itertools.pairwise(sizes):
-        layers += [nn.Dropout(rate), nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+        layers += [Dropout(rate), nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
         rate = dropout
     return nn.Sequential(*(layers[:-1] if linear else layers))
 
@@ -191,5 +214,5 @@ def _trunk(sizes: Sequence[int], n_classes: int, activation: str, dropout: float
     """The rest of a network whose first layer's sums come in."""
     layers: list[nn.Module] = []
     for n_in, n_out in zip(sizes, (*sizes[1:], n_classes), strict=True):
-        layers += [ACTIVATIONS[activation](), nn.Dropout(dropout), nn.Linear(n_in, n_out)]
+        layers += [ACTIVATIONS[activation](), Dropout(dropout), nn.Linear(n_in, n_out)]
     return nn.Sequential(*layers)
