@@ -1,7 +1,8 @@
 """Multimodal machine learning with scikit-learn's interface."""
 
+from .compose import ModalityTransformer, infer_modalities
 from .fusion import FusionClassifier
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["FusionClassifier", "__version__"]
+__all__ = ["FusionClassifier", "ModalityTransformer", "__version__", "infer_modalities"]

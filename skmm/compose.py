@@ -1,0 +1,320 @@
+"""From a frame of raw columns to one frame of features, named by modality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from .encoding._inference import describe_columns
+from .encoding._tabular import TabularEncoder
+from .image import ImageDescriptor
+from .text import TextDescriptor
+
+__all__ = ["ModalityTransformer", "infer_modalities"]
+
+_DEFAULT_ENCODERS = {"text": TextDescriptor, "image": ImageDescriptor, "tabular": TabularEncoder}
+
+
+def infer_modalities(X):
+    """Tell which modality each column of raw inputs holds.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n_samples, n_columns)
+        Raw columns. Up to 1,000 values of each are looked at, and the first bytes of a few files.
+
+    Returns
+    -------
+    DataFrame
+        A row for each column: "modality" ("text", "image", "audio", "video" or "tabular"), "kind"
+        (what its values are), "n_missing", and "example", the first value.
+
+    Raises
+    ------
+    ValueError
+        If a column fits no modality.
+
+    See Also
+    --------
+    ModalityTransformer : Encode the columns.
+
+    Notes
+    -----
+    Numbers, booleans, dates and the pandas type "category" are tabular. Strings are paths if most
+    of them end like names of image, audio or video files, or if the first of them are such files;
+    categories, which are tabular, if there are at most 100 different ones of at most 60 characters,
+    and half as many as values at most; and texts otherwise.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmm import infer_modalities
+    >>> X = pd.DataFrame({"photo": ["cat.jpg", "dog.jpg"], "says": ["Meow!", "Woof!"], "age": 3})
+    >>> infer_modalities(X)["modality"].to_dict()
+    {'photo': 'image', 'says': 'text', 'age': 'tabular'}
+    """
+    found = describe_columns(_as_pandas(X))
+    for column, (modality, kind, _, example) in found.iterrows():
+        if modality is None:
+            raise ValueError(
+                f"Column {column!r} fits no modality: it holds {kind}, for example {example}. Drop "
+                "it, or say how to encode it: "
+                f'ModalityTransformer([("name", encoder, {column!r}), ...]).'
+            )
+    return found
+
+
+class ModalityTransformer(ColumnTransformer):
+    """Encode raw columns, each by the encoder of its modality, into one frame of features.
+
+    A `ColumnTransformer` whose output keeps the names of the modalities: a DataFrame of float32
+    with columns ``modality__feature``, from which `FusionClassifier` reads which features belong
+    together.
+
+    Parameters
+    ----------
+    transformers : "auto" or list of tuple, default="auto"
+        Tuples of (modality, encoder, columns), as in `ColumnTransformer`. "auto" infers the
+        modality of each column with `infer_modalities` and takes encoders that need no download:
+        `TextDescriptor`, `ImageDescriptor`, and for tabular columns imputation by the median,
+        scaling and one-hot encoding. All tabular columns are one modality, "tabular"; one column of
+        text or images is the modality "text" or "image"; of several, each is a modality, named
+        "text_COLUMN" or "image_COLUMN".
+    n_jobs : int, default=None
+        Number of encoders that work at the same time.
+    verbose : bool, default=False
+        Whether to print the time that each encoder took.
+
+    Attributes
+    ----------
+    transformers_ : list of tuple
+        The fitted encoders, as (modality, encoder, columns).
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, if all are strings.
+
+    See Also
+    --------
+    infer_modalities : See what "auto" sees.
+    FusionClassifier : Learn from the features.
+
+    Notes
+    -----
+    The columns of a frame are found by name; their order does not matter, and columns that `fit`
+    did not see are ignored. A pandas or polars frame, and an array too, gives a pandas frame: the
+    names are how the modalities travel.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmm import ModalityTransformer
+    >>> from skmm.text import TextDescriptor
+    >>> X = pd.DataFrame({"says": ["Meow!", "Woof!", "Moo!"], "age": [3, 5, 4]})
+    >>> encoder = ModalityTransformer(
+    ...     [("text", TextDescriptor(n_components=1), "says"), ("tabular", "passthrough", ["age"])]
+    ... )
+    >>> encoder.fit_transform(X).columns.to_list()
+    ['text__0', 'tabular__age']
+    >>> ModalityTransformer().fit(X).named_transformers_["tabular"]
+    TabularEncoder()
+    """
+
+    # Parameters of ColumnTransformer that are no choice here.
+    remainder = "drop"
+    sparse_threshold = 0
+    transformer_weights = None
+    verbose_feature_names_out = True
+    force_int_remainder_cols = "deprecated"
+
+    def __init__(self, transformers="auto", *, n_jobs=None, verbose=False):
+        self.transformers = transformers
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X, y=None, **params):
+        """Fit the encoders.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            Raw columns.
+        y : array-like of shape (n_samples,), default=None
+            Targets, for encoders that use them.
+        **params : dict
+            Parameters routed to the encoders, if metadata routing is enabled.
+
+        Returns
+        -------
+        ModalityTransformer
+            The fitted transformer.
+        """
+        self.fit_transform(X, y, **params)
+        return self
+
+    def fit_transform(self, X, y=None, **params):
+        """Fit the encoders and encode the columns.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            Raw columns.
+        y : array-like of shape (n_samples,), default=None
+            Targets, for encoders that use them.
+        **params : dict
+            Parameters routed to the encoders, if metadata routing is enabled.
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, n_features), float32
+            The features.
+
+        Raises
+        ------
+        ValueError
+            If a column fits no modality, or has one for which there is no default encoder.
+        """
+        X = _as_pandas(X)
+        if isinstance(self.transformers, str):
+            self._inferred = self._infer(X)
+        with self._explicit():
+            return self._named(super().fit_transform(X, y, **params), X)
+
+    def transform(self, X, **params):
+        """Encode the columns.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            Raw columns.
+        **params : dict
+            Parameters routed to the encoders, if metadata routing is enabled.
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, n_features), float32
+            The features.
+        """
+        check_is_fitted(self)
+        X = _as_pandas(X)
+        with self._explicit():
+            return self._named(super().transform(X, **params), X)
+
+    def set_output(self, *, transform=None):
+        """Set the container of the features; encoders keep theirs.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            "default" and "pandas" give a pandas frame. None changes nothing.
+
+        Returns
+        -------
+        ModalityTransformer
+            The transformer itself.
+        """
+        return TransformerMixin.set_output(self, transform=transform)
+
+    def get_metadata_routing(self):
+        """Get the metadata routing of this object.
+
+        Returns
+        -------
+        MetadataRouter
+            Where metadata go.
+        """
+        with self._explicit():
+            return super().get_metadata_routing()
+
+    def _sk_visual_block_(self):
+        with self._explicit():
+            return super()._sk_visual_block_()
+
+    @contextmanager
+    def _explicit(self) -> Iterator[None]:
+        """Let ColumnTransformer, which reads ``transformers``, see what "auto" stands for."""
+        given = self.transformers
+        if isinstance(given, str):
+            self.transformers = getattr(self, "_inferred", [])
+        try:
+            yield
+        finally:
+            self.transformers = given
+
+    def _infer(self, X: pd.DataFrame) -> list[tuple]:
+        if self.transformers != "auto":
+            raise ValueError(
+                'transformers must be "auto" or a list of (modality, encoder, columns), got '
+                f"{self.transformers!r}."
+            )
+        found = infer_modalities(X)
+        by_name = all(isinstance(column, str) for column in X.columns)
+        columns = np.array(X.columns if by_name else range(X.shape[1]), dtype=object)
+        steps = []
+        for modality in found["modality"].unique():
+            own = columns[(found["modality"] == modality).to_numpy()].tolist()
+            if modality not in _DEFAULT_ENCODERS:
+                raise ValueError(
+                    f"Column {own[0]!r} holds {modality}, for which no encoder is built in yet. "
+                    f'Name one, ModalityTransformer([("{modality}", encoder, {own[0]!r}), ...]), '
+                    "or drop the column."
+                )
+            encoder = _DEFAULT_ENCODERS[modality]
+            if modality == "tabular":
+                steps.append((modality, encoder(), own))
+            elif len(own) == 1:
+                steps.append((modality, encoder(), own[0]))
+            else:
+                names = [f"{modality}_{column}".replace("__", "_") for column in own]
+                steps += [(n, encoder(), c) for n, c in zip(names, own, strict=True)]
+        return steps
+
+    def _named(self, encoded, X: pd.DataFrame) -> pd.DataFrame:
+        values = np.asarray(encoded, dtype=np.float32)
+        return pd.DataFrame(values, columns=self.get_feature_names_out(), index=X.index)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        if self.transformers == "auto":
+            tags.input_tags.allow_nan = True
+            tags.input_tags.string = True
+        return tags
+
+
+def _as_pandas(X) -> pd.DataFrame:
+    """A frame of the columns of X, whatever holds them."""
+    if hasattr(X, "columns") and hasattr(X, "get_column"):  # polars
+        X = pd.DataFrame({name: X.get_column(name).to_list() for name in X.columns})
+    if not isinstance(X, pd.DataFrame):
+        X = _frame_of_array(X)
+    for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
+        if n == 0:
+            raise ValueError(
+                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required "
+                "by ModalityTransformer."
+            )
+    return X
+
+
+def _frame_of_array(X) -> pd.DataFrame:
+    if sparse.issparse(X):
+        raise TypeError("ModalityTransformer does not take sparse data; pass X.toarray().")
+    # As objects, for numpy makes strings of the numbers in a list that has both.
+    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
+    if array.ndim != 2:
+        raise ValueError(
+            "ModalityTransformer expects a DataFrame or a 2D array of raw columns, got "
+            f"{type(X).__name__} of shape {array.shape}. Reshape your data; one column is a frame "
+            "of one column, X[[name]]."
+        )
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported by ModalityTransformer.")
+    return pd.DataFrame(array).infer_objects()

@@ -1,0 +1,60 @@
+"""One column of raw inputs as a list of cells, from whatever holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def is_missing(cell: Any) -> bool:
+    """Tell whether a cell is None, NaN, NaT or pd.NA."""
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return True
+    return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
+
+
+def as_cells(X, *, estimator: str) -> tuple[list, list | None]:
+    """Turn a Series, one-column frame, list or array with samples first into a list of cells.
+
+    Returns
+    -------
+    cells : list
+    labels : list or None
+        The index of a pandas object, where it is not just the position.
+    """
+    labels = None
+    if isinstance(X, pd.DataFrame | pd.Series) and not isinstance(X.index, pd.RangeIndex):
+        labels = X.index.tolist()
+    if hasattr(X, "columns"):  # a frame of pandas or polars
+        if len(X.columns) != 1:
+            raise ValueError(
+                f"{estimator} expects one column, got {len(X.columns)}: {list(X.columns)}. Name "
+                f'one, as in ModalityTransformer([("name", {estimator}(), "column")]).'
+            )
+        X = X[X.columns[0]]
+    if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
+        raise ValueError(
+            f"{estimator} expects a column: a Series, a frame of one column, a list or an array "
+            f"with samples first, got {type(X).__name__}. For one item pass a list of one."
+        )
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
+        X = X[:, 0]
+    cells = X.to_list() if hasattr(X, "to_list") else list(X)
+    if not cells:
+        raise ValueError(
+            f"Found array with 0 sample(s) while a minimum of 1 is required by {estimator}."
+        )
+    return cells, labels
+
+
+def describe_row(row: int, labels: list | None) -> str:
+    """Name a row by position, and by its label in the frame where that differs."""
+    return f"row {row}" if labels is None else f"row {row} (index {labels[row]!r})"
+
+
+def shorten(value: Any, width: int = 60) -> str:
+    """Represent a value in at most ``width`` characters."""
+    text = repr(value)
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,146 @@
+"""One cell of an image column, in any of its forms, as an RGB array."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
+_ARRAY_FORMS = "an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of floats in [0, 1]"
+
+
+class BrokenItemError(ValueError):
+    """An item of the right type that cannot be read; the message is the cause."""
+
+
+def read_image(cell: Any, *, background: tuple[int, int, int], max_pixels: int) -> np.ndarray:
+    """Read a path, bytes, PIL image or array into an array (H, W, 3) of uint8.
+
+    Raises
+    ------
+    TypeError
+        If the cell is none of these.
+    BrokenItemError
+        If it is but cannot be read.
+    """
+    if isinstance(cell, np.ndarray):
+        cell = _image_from_array(cell)
+    if isinstance(cell, str | os.PathLike):
+        return _read_path(os.fspath(cell), background, max_pixels)
+    if isinstance(cell, bytes | bytearray | memoryview):
+        if len(cell) == 0:
+            raise BrokenItemError("the bytes are empty")
+        return _decode(BytesIO(cell), background, max_pixels)
+
+    from PIL import Image
+
+    if isinstance(cell, Image.Image):
+        return _to_rgb(cell, background, max_pixels)
+    raise TypeError(
+        f"an image must be a path, the bytes of an encoded image, a PIL image or {_ARRAY_FORMS}; "
+        f"got {type(cell).__name__}"
+    )
+
+
+def _read_path(path: str, background, max_pixels) -> np.ndarray:
+    if URL.match(path):
+        raise BrokenItemError(
+            f"{path!r} is a URL, and skmm fetches nothing: download the file and give its path"
+        )
+    if os.path.isdir(path):
+        raise BrokenItemError(f"{path!r} is a directory, not a file")
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise BrokenItemError(f"{path!r} is an empty file")
+            return _decode(file, background, max_pixels)
+    except FileNotFoundError as e:
+        where = "" if os.path.isabs(path) else f" (relative to {os.getcwd()!r})"
+        raise BrokenItemError(f"{path!r} does not exist{where}") from e
+    except BrokenItemError as e:
+        raise BrokenItemError(f"{e}" if repr(path) in str(e) else f"{path!r}: {e}") from e
+    except OSError as e:
+        raise BrokenItemError(f"{path!r} cannot be read: {e.strerror or e}") from e
+
+
+def _decode(file, background, max_pixels) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # Our own limit is checked before anything is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                return _to_rgb(image, background, max_pixels)
+    except BrokenItemError:
+        raise
+    except UnidentifiedImageError as e:
+        raise BrokenItemError("not an image in a format that Pillow knows") from e
+    except Image.DecompressionBombError as e:
+        raise BrokenItemError(f"too many pixels: {e}") from e
+    except Exception as e:  # decoders raise whatever comes: SyntaxError, struct.error, OSError
+        raise BrokenItemError(f"the image does not decode: {e}") from e
+
+
+def _to_rgb(image, background, max_pixels) -> np.ndarray:
+    """First frame, upright, 8 bits a channel, transparency over the background."""
+    from PIL import Image, ImageOps
+
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BrokenItemError(
+            f"{width} x {height} pixels are more than max_pixels={max_pixels}; raise it if the "
+            "image is what it should be"
+        )
+    if width * height == 0:
+        raise BrokenItemError(f"the image has no pixels ({width} x {height})")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_8_bits(image)
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(canvas, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _to_8_bits(image):
+    """Grey values of 16 bits, of 32 that hold 16, or floats in [0, 1], as 8 bits."""
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.float64)
+    if image.mode == "F":
+        top = 1.0 if values.max() <= 1 else 255.0
+    else:
+        top = 65535.0 if image.mode != "I" or values.max() > 255 else 255.0
+    return Image.fromarray(np.rint(values.clip(0, top) / top * 255).astype(np.uint8))
+
+
+def _image_from_array(array: np.ndarray):
+    from PIL import Image
+
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if not shape_fits or array.dtype.kind not in "ufb":
+        raise BrokenItemError(f"expected {_ARRAY_FORMS}, got shape {array.shape} of {array.dtype}")
+    if array.size == 0:
+        raise BrokenItemError(f"the array has no pixels (shape {array.shape})")
+    if array.dtype.kind == "b":
+        array = array.astype(np.float32)
+    if array.dtype.kind == "f":
+        low, high = array.min(), array.max()
+        if not (low >= 0 and high <= 1):  # NaN fails here too
+            raise BrokenItemError(
+                f"an array of floats must lie in [0, 1], got values from {low:g} to {high:g}; "
+                "divide by 255, or pass uint8"
+            )
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise BrokenItemError(f"an array of integers must be uint8, got {array.dtype}")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array))

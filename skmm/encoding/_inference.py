@@ -1,0 +1,145 @@
+"""Which modality a column holds, told from its values."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ._cells import is_missing, shorten
+
+N_SAMPLED = 1000
+N_OPENED = 5
+MAX_CATEGORIES = 100
+MAX_CATEGORY_LENGTH = 60
+
+EXTENSIONS = {
+    "image": "jpg jpeg jfif png gif bmp tif tiff webp avif heic ico ppm pgm",
+    "audio": "wav flac ogg oga opus mp3 m4a aac aif aiff wma",
+    "video": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv",
+}
+_MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
+_MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
+    ("image", lambda b: b.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0"))),
+    ("image", lambda b: b.startswith(b"MM\0*") or (b[:4] == b"RIFF" and b[8:12] == b"WEBP")),
+    ("audio", lambda b: b.startswith((b"fLaC", b"OggS", b"ID3", b"FORM"))),
+    ("audio", lambda b: b[:4] == b"RIFF" and b[8:12] == b"WAVE"),
+    ("audio", lambda b: len(b) > 1 and b[0] == 0xFF and b[1] & 0xE6 == 0xE2),  # an MPEG frame
+    ("video", lambda b: b[4:8] == b"ftyp" or b.startswith(b"\x1aE\xdf\xa3")),
+    ("video", lambda b: b[:4] == b"RIFF" and b[8:12] == b"AVI "),
+]
+
+
+class Finding(NamedTuple):
+    """What a column was found to hold."""
+
+    modality: str | None  # None where it fits nothing
+    kind: str
+
+
+def infer_column(values: pd.Series) -> Finding:
+    """Tell the modality of one column from its type and up to 1,000 of its values."""
+    kinds = pd.api.types
+    if values.notna().sum() == 0:
+        return Finding(None, "nothing but missing values")
+    if kinds.is_bool_dtype(values.dtype):
+        return Finding("tabular", "booleans")
+    if kinds.is_numeric_dtype(values.dtype) and not kinds.is_complex_dtype(values.dtype):
+        return Finding("tabular", "numbers")
+    if values.dtype.kind in "mM" or isinstance(values.dtype, pd.DatetimeTZDtype):
+        return Finding("tabular", "dates")
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return Finding("tabular", "categories")
+    cells = [cell for cell in values if not is_missing(cell)]
+    sample = [
+        cells[i] for i in np.linspace(0, len(cells) - 1, min(len(cells), N_SAMPLED), dtype=int)
+    ]
+    if all(isinstance(cell, str) for cell in sample):
+        return _infer_strings(sample)
+    found = Counter(_infer_cell(cell) for cell in sample)
+    modalities = {finding.modality for finding in found}
+    if len(modalities) == 1:
+        return found.most_common(1)[0][0]
+    types = sorted({type(cell).__name__ for cell in sample})
+    return Finding(None, "a mixture of " + ", ".join(types))
+
+
+def _infer_strings(sample: list[str]) -> Finding:
+    paths = Counter(_MODALITY_OF.get(os.path.splitext(text)[1].lower()) for text in sample)
+    modality, count = paths.most_common(1)[0]
+    if modality is None:
+        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
+        if opened:
+            return Finding(opened.most_common(1)[0][0], "paths")
+    elif count > len(sample) / 2:
+        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
+        return Finding(opened.most_common(1)[0][0] if opened else modality, "paths")
+    distinct = set(sample)
+    few = len(distinct) <= min(MAX_CATEGORIES, len(sample) / 2)
+    if few and max(map(len, distinct)) <= MAX_CATEGORY_LENGTH:
+        return Finding("tabular", "categories")
+    return Finding("text", "strings")
+
+
+def _infer_file(path: str) -> str | None:
+    """Modality of a file by its first bytes; None if it cannot be opened or is of no known type."""
+    if len(path) > 4096 or "\0" in path or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return _infer_bytes(file.read(16))
+    except OSError:
+        return None
+
+
+def _infer_bytes(head: bytes) -> str | None:
+    return next((modality for modality, fits in _MAGIC if fits(head)), None)
+
+
+def _infer_cell(cell: Any) -> Finding:
+    if isinstance(cell, str | os.PathLike):
+        path = os.fspath(cell)
+        by_name = _MODALITY_OF.get(os.path.splitext(path)[1].lower())
+        return Finding(_infer_file(path) or by_name, "paths")
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return Finding(_infer_bytes(bytes(cell[:16])), "encoded files")
+    if isinstance(cell, bool | int | float | np.number | np.bool_):
+        return Finding("tabular", "numbers")
+    if isinstance(cell, np.ndarray):
+        return Finding(_infer_array(cell), "arrays")
+    if type(cell).__module__.startswith("PIL."):
+        return Finding("image", "PIL images")
+    if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[1], int | np.integer):
+        return Finding("audio", "(array, sampling_rate) pairs")
+    if isinstance(cell, dict) and {"array", "sampling_rate"} <= cell.keys():
+        return Finding("audio", "dicts of array and sampling_rate")
+    return Finding(None, f"{type(cell).__name__} objects")
+
+
+def _infer_array(array: np.ndarray) -> str | None:
+    if array.dtype.kind not in "ufbi":
+        return None
+    if array.ndim == 1:
+        return "audio"
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+        return "image"
+    return "video" if array.ndim == 4 and array.shape[3] == 3 else None
+
+
+def describe_columns(X: pd.DataFrame) -> pd.DataFrame:
+    """Give a row for each column: modality (None where unknown), kind, missing, example."""
+    rows = []
+    for position in range(X.shape[1]):
+        values = X.iloc[:, position]
+        finding = infer_column(values)
+        first = next((cell for cell in values if not is_missing(cell)), None)
+        rows.append((finding.modality, finding.kind, int(values.isna().sum()), shorten(first)))
+    return pd.DataFrame(
+        rows,
+        columns=["modality", "kind", "n_missing", "example"],
+        index=pd.Index(X.columns, name="column"),
+    )

@@ -1,0 +1,224 @@
+"""Texts as features."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from .encoding._cells import as_cells, describe_row, is_missing, shorten
+
+__all__ = ["TextDescriptor"]
+
+
+class TextDescriptor(TransformerMixin, BaseEstimator):
+    """Describe texts by their words and parts of words, without a pretrained model.
+
+    TF-IDF of words, beside TF-IDF of runs of 2 to 5 characters within words, reduced by a truncated
+    singular value decomposition (latent semantic analysis [1]_).
+
+    Parameters
+    ----------
+    n_components : int, default=256
+        Number of features; fewer where the training texts do not allow so many.
+    min_df : int, default=1
+        Words and runs in fewer texts than this are ignored.
+    max_features : int, default=50_000
+        The most frequent words, and the most frequent runs, that are kept.
+    random_state : int, RandomState instance or None, default=0
+        Determines the decomposition.
+
+    Attributes
+    ----------
+    vectorizers_ : list of TfidfVectorizer
+        For words, and for runs of characters.
+    svd_ : TruncatedSVD
+        The decomposition.
+    n_features_in_ : int
+        1, the column.
+
+    See Also
+    --------
+    skmm.ModalityTransformer : Apply it to a column of a frame.
+
+    Notes
+    -----
+    Missing texts (None, NaN, pd.NA) give a row of NaN. An empty text is not missing; it has zeros.
+
+    References
+    ----------
+    .. [1] S. Deerwester et al., "Indexing by latent semantic analysis", Journal of the American
+       Society for Information Science 41(6), 1990.
+
+    Examples
+    --------
+    >>> from skmm.text import TextDescriptor
+    >>> texts = ["a red apple", "a green apple", None, "a fast train"]
+    >>> TextDescriptor(n_components=2).fit_transform(texts).shape
+    (4, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "min_df": [Interval(Integral, 1, None, closed="left")],
+        "max_features": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, *, n_components=256, min_df=1, max_features=50_000, random_state=0):
+        self.n_components = n_components
+        self.min_df = min_df
+        self.max_features = max_features
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Learn the vocabulary and the decomposition from the texts that are there.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array of str
+            The column.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        TextDescriptor
+            The fitted estimator.
+        """
+        self.fit_transform(X, y)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Learn from the texts and describe them.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array of str
+            The column.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float32
+            NaN in the rows of missing texts.
+
+        Raises
+        ------
+        TypeError
+            If a cell is not a text; the message names the row.
+        ValueError
+            If no text has any word.
+        """
+        texts, present = self._read(X)
+        self.n_features_in_ = 1
+        words = TfidfVectorizer(
+            token_pattern=r"(?u)\b\w+\b",
+            sublinear_tf=True,
+            min_df=self.min_df,
+            max_features=self.max_features,
+            dtype=np.float32,
+        )
+        runs = TfidfVectorizer(
+            analyzer="char_wb",
+            ngram_range=(2, 5),
+            sublinear_tf=True,
+            min_df=self.min_df,
+            max_features=self.max_features,
+            dtype=np.float32,
+        )
+        self.vectorizers_ = []
+        for vectorizer in (words, runs):
+            try:
+                self.vectorizers_.append(vectorizer.fit(texts))
+            except ValueError as e:  # an empty vocabulary: of words alone, in texts such as "?!"
+                reason = e
+        if not self.vectorizers_:
+            raise ValueError(
+                f"TextDescriptor found nothing to count in {len(texts)} texts, the first being "
+                f"{shorten(texts[0]) if texts else 'missing, as all are'}. Is it the right column? "
+                f"Lower min_df={self.min_df} if it is."
+            ) from reason
+        counts = self._count(texts)
+        n_components = min(self.n_components, *counts.shape)
+        self.svd_ = TruncatedSVD(n_components, random_state=self.random_state).fit(counts)
+        return _scatter(self.svd_.transform(counts), present)
+
+    def transform(self, X):
+        """Describe texts.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array of str
+            The column.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float32
+            NaN in the rows of missing texts.
+
+        Raises
+        ------
+        TypeError
+            If a cell is not a text; the message names the row.
+        """
+        check_is_fitted(self)
+        texts, present = self._read(X)
+        if not texts:
+            return _scatter(np.empty((0, len(self.svd_.components_))), present)
+        return _scatter(self.svd_.transform(self._count(texts)), present)
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the features.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+            ``"0"`` to ``"n_features - 1"``.
+        """
+        check_is_fitted(self)
+        return np.arange(len(self.svd_.components_)).astype(str).astype(object)
+
+    def _read(self, X) -> tuple[list[str], np.ndarray]:
+        cells, labels = as_cells(X, estimator="TextDescriptor")
+        present = np.array([not is_missing(cell) for cell in cells])
+        for row in np.flatnonzero(present):
+            if not isinstance(cells[row], str):
+                raise TypeError(
+                    f"TextDescriptor: {describe_row(row, labels)}: a text must be a str, got "
+                    f"{type(cells[row]).__name__} ({shorten(cells[row])})."
+                )
+        return [cells[row] for row in np.flatnonzero(present)], present
+
+    def _count(self, texts: list[str]) -> sparse.csr_matrix:
+        return sparse.hstack([v.transform(texts) for v in self.vectorizers_], format="csr")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _scatter(values: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Put the rows that are present where they stood, among rows of NaN."""
+    scattered = np.full((len(present), values.shape[1]), np.nan, dtype=np.float32)
+    scattered[present] = values
+    return scattered
