@@ -41,7 +41,7 @@ clean:
 	@touch $@
 
 .venv/.installed-demo: .venv/.created $(SETTINGS)
-	$(INSTALL) -e '.[image,plot,datasets]'
+	$(INSTALL) -e '.[examples]'
 	@touch $@
 
 .venv/.installed-test: .venv/.created $(SETTINGS)

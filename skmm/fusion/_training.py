@@ -24,7 +24,7 @@ from ._network import FusionNetwork, TemperatureHead, fuse
 FIRST_PASS_SHARE = 0.4
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
-PRIOR_STRENGTH = 1.0  # rows' worth of belief in equal weights
+PRIOR_STRENGTH = 0.5  # rows' worth of belief in equal weights
 EVALUATION_ROWS = 8192
 
 
@@ -233,7 +233,7 @@ def learn_weights(network: FusionNetwork, rows: Rows, *, alpha: bool) -> None:
 
     Minimises the log-loss of rows that the f_i have not seen over the simplex of weights and one
     scale of the logits (stacked generalisation, Wolpert 1992, with the head kept), plus a prior
-    towards equal weights that counts for one row.
+    towards equal weights that counts for half a row.
     """
     parts, _ = evaluate(network, rows.x, rows.present)
     parts, present = parts.double(), rows.present.double()

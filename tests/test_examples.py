@@ -1,0 +1,37 @@
+"""The examples and README's example run, and print what they promise."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((REPOSITORY / "examples").glob("plot_*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(example), run_name="__main__")
+    assert len(example.read_text().splitlines()) < 100
+    if example.stem == "plot_quickstart":
+        printed = capsys.readouterr().out
+        accuracy = dict(re.findall(r"^(.+?)  +(0\.\d{3})$", printed, re.MULTILINE))
+        fused = float(next(v for k, v in accuracy.items() if k.startswith("skmm, learned")))
+        others = [float(v) for k, v in accuracy.items() if k.startswith("logistic")]
+        assert len(others) == 3
+        assert fused > max(others)
+        assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+def test_readme_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 1
+    assert len(blocks[0].splitlines()) <= 20
+    namespace = {}
+    exec(compile(blocks[0], "README.md", "exec"), namespace)
+    assert namespace["accuracy"] > 0.75
+    assert set(namespace["weights"]) == {"text", "image"}
