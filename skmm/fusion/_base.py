@@ -91,7 +91,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
         gamma = resolve_alignment_weight(self.alignment_weight, names)
         present = find_present(X, self._groups)
-        rows = select_rows(X, codes, present, weight, alpha, names)
+        rows = select_rows(X, self._columns, codes, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
         random_state = check_random_state(self.random_state)
         problem = Problem(

@@ -174,7 +174,7 @@ class ColumnScaler:
         scaled = np.empty((len(index), len(columns)), dtype=np.float32)
         mean, scale = self.mean_[columns], self.scale_[columns]
         for rows in _chunks(len(index), len(columns)):
-            block = X[index[rows]][:, _as_slice(columns)] - mean
+            block = X[index[rows]][:, as_slice(columns)] - mean
             np.divide(block, scale, out=scaled[rows], casting="same_kind")
             np.nan_to_num(scaled[rows], copy=False, posinf=np.inf, neginf=-np.inf)
         return scaled
@@ -182,11 +182,11 @@ class ColumnScaler:
 
 def _take(X: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Copy rows and columns as float64, with 0 for NaN."""
-    block = X[rows][:, _as_slice(columns)].astype(np.float64)
+    block = X[rows][:, as_slice(columns)].astype(np.float64)
     return np.nan_to_num(block, copy=False)
 
 
-def _as_slice(columns: np.ndarray) -> np.ndarray | slice:
+def as_slice(columns: np.ndarray) -> np.ndarray | slice:
     """A run of columns as a slice, which is taken without a copy."""
     if len(columns) == columns[-1] - columns[0] + 1 and (np.diff(columns) == 1).all():
         return slice(columns[0], columns[-1] + 1)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import compute_class_weight
 
+from ._modalities import as_slice
+
 MAX_HELD_OUT = 5000
 
 
@@ -47,8 +49,8 @@ def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray,
     return sample_weight * factors[codes], totals / totals.sum()
 
 
-def select_rows(X, codes, present, weight, alpha, names) -> TrainingRows:
-    """Leave out rows without weight or modality, and merge those that are equal.
+def select_rows(X, columns, codes, present, weight, alpha, names) -> TrainingRows:
+    """Leave out rows without weight or modality, and merge those with equal ``columns``.
 
     Raises
     ------
@@ -66,21 +68,23 @@ def select_rows(X, codes, present, weight, alpha, names) -> TrainingRows:
         warnings.warn(
             f"{empty.sum()} of {len(empty)} training rows have no modality that counts (the first "
             f"is row {empty.argmax()}); they are left out.",
-            stacklevel=3,
+            stacklevel=5,
         )
-    index, weight = distinct_rows(X, codes, np.where(empty, 0.0, weight))
+    index, weight = distinct_rows(X, columns, codes, np.where(empty, 0.0, weight))
     return TrainingRows(index, codes[index], present[index], weight / weight.mean())
 
 
-def distinct_rows(X, codes, weight) -> tuple[np.ndarray, np.ndarray]:
+def distinct_rows(X, columns, codes, weight) -> tuple[np.ndarray, np.ndarray]:
     """Find the distinct rows among those with a weight, and sum the weights of their copies.
 
     So a weight of k is the same as k copies, whatever the batches are; a bootstrap sample costs no
     more than its distinct rows; and copies never stand on both sides of a split. The order is that
-    of the rows' hashes, which does not depend on the order of the rows.
+    of the rows' hashes, which depends neither on the order of the rows nor, as ``columns`` has one
+    of its own, on that of the modalities.
     """
     rows = np.flatnonzero(weight > 0)
-    digests = np.array([_digest(X[row], codes[row]) for row in rows])
+    taken = as_slice(columns)
+    digests = np.array([_digest(X[row, taken], codes[row]) for row in rows])
     _, first, kind = np.unique(digests, return_index=True, return_inverse=True)
     return rows[first], np.bincount(kind, weights=weight[rows])
 

@@ -1,0 +1,84 @@
+"""Each term of the composite loss against a value worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from skmm.fusion._losses import Objective, contrastive, cosine, cross_entropy, loss_terms
+from skmm.fusion._network import FusionOutput
+
+LN2, LN4 = math.log(2), math.log(4)
+ALL = torch.tensor([True, True])
+ONES = torch.ones(2)
+
+
+def test_cross_entropy():
+    # softmax([ln 3, 0]) = (3/4, 1/4): losses ln(4/3) for class 0 and ln 4 for class 1
+    logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
+    target = torch.tensor([0, 1])
+    loss = cross_entropy(logits, target, ONES, ALL)
+    assert loss.item() == pytest.approx((math.log(4 / 3) + LN4) / 2)
+    weighted = cross_entropy(logits, target, torch.tensor([0.5, 1.5]), ALL)
+    assert weighted.item() == pytest.approx((0.5 * math.log(4 / 3) + 1.5 * LN4) / 2)
+    masked = cross_entropy(logits, target, ONES, torch.tensor([False, True]))
+    assert masked.item() == pytest.approx(LN4)
+
+
+def test_cosine():
+    # angles of 0, 90 and 180 degrees; length plays no part
+    a = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 0.0]])
+    b = torch.tensor([[5.0, 0.0], [1.0, 0.0], [-4.0, 0.0]])
+    valid = torch.tensor([True, True, True])
+    assert cosine(a, b, torch.ones(3), valid).item() == pytest.approx((0 + 1 + 2) / 3, abs=1e-6)
+    valid[2] = False
+    assert cosine(a, b, torch.ones(3), valid).item() == pytest.approx((0 + 1) / 2, abs=1e-6)
+
+
+def test_contrastive():
+    # f_1 = e1, e2; f_2 = e1, e1: similarities over the temperature 0.1 are (10, 10), (0, 0)
+    f_1 = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    f_2 = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    assert contrastive(f_1, f_2, ONES, ALL).item() == pytest.approx(LN2)
+    # the other direction: (10, 0), (10, 0): ln(1 + e^-10) and ln(1 + e^10)
+    expected = (math.log1p(math.exp(-10)) + math.log1p(math.exp(10))) / 2
+    assert contrastive(f_2, f_1, ONES, ALL).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrastive_leaves_out_rows_without_a_pair():
+    f_1 = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], requires_grad=True)
+    f_2 = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    valid = torch.tensor([True, True, False])
+    loss = contrastive(f_1, f_2, torch.ones(3), valid)
+    assert loss.item() == pytest.approx(LN2)  # as without the third row
+    loss.backward()
+    assert torch.isfinite(f_1.grad).all()
+    assert torch.isfinite(f_2.grad).all()
+    assert (f_1.grad[2] == 0).all()
+
+
+def test_no_valid_row_gives_zero():
+    nothing = torch.tensor([False, False])
+    f = torch.eye(2, requires_grad=True)
+    for loss in (contrastive, cosine):
+        value = loss(f, f, ONES, nothing)
+        assert value.item() == 0
+        value.backward()
+    assert torch.isfinite(f.grad).all()
+
+
+def test_terms_come_in_the_order_of_their_coefficients():
+    zeros, right = torch.zeros(2, 2), torch.tensor([[math.log(3), 0.0], [0.0, math.log(3)]])
+    f_0, f_1 = torch.tensor([[1.0, 0.0]] * 2), torch.tensor([[0.0, 1.0]] * 2)
+    output = FusionOutput(
+        logits=right,
+        parts=torch.zeros(2, 2, 2),
+        weights=torch.full((2, 2), 0.5),
+        modality_logits=(right, zeros),
+        representations=(f_0, f_1),
+    )
+    objective = Objective({1: 0.3}, {(0, 1): 0.5, (1, 0): 2.0}, cosine)
+    present = torch.ones(2, 2, dtype=torch.bool)
+    terms = loss_terms(objective, output, torch.tensor([0, 1]), ONES, present)
+    assert terms.tolist() == pytest.approx([math.log(4 / 3), LN2, 1.0, 1.0])
+    assert objective.coefficients == [1.0, 0.3, 0.5, 2.0]

@@ -1,0 +1,206 @@
+"""The formulas of fusion, recomputed in numpy from the parameters of a trained network."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from skmm import FusionClassifier
+from skmm.datasets import make_multimodal_classification
+from skmm.fusion._network import Dropout, FusionNetwork, ModalityNormalizer
+
+FUSIONS = ["late", "weighted", "concat"]
+NAMES = ["b", "a", "c"]  # not in alphabetical order
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = make_multimodal_classification(
+        120,
+        n_features=(6, 5, 4),
+        n_classes=3,
+        informativeness=(0.9, 0.7, 0.5),
+        missing_rate=0.2,
+        modality_names=NAMES,
+        random_state=0,
+    )
+    there = X.notna().any(axis=1).to_numpy()
+    return X[there], y[there]
+
+
+def fit(data, fusion, **parameters):
+    return FusionClassifier(
+        fusion, hidden_layer_sizes=(8, 7), max_iter=5, random_state=0, **parameters
+    ).fit(*data)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def recompute(model, X):
+    """Decision = head(sum_i a_i f_i(x_i)), and the parts a_i head(f_i), with numpy alone."""
+    state = {
+        name: value.numpy().astype(float) for name, value in model.network_.state_dict().items()
+    }
+
+    def linear(x, name):
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def head(fused):
+        if model.fusion == "late":
+            return np.exp(state["head.log_scale"]) * fused + state["head.bias"]
+        if model.fusion == "weighted":
+            return linear(fused, "head.1")
+        return linear(relu(linear(relu(fused), "head.2")), "head.5")
+
+    names = sorted(model.modalities_)
+    blocks = [X[model.modalities_[name]].to_numpy(dtype=float) for name in names]
+    present = np.stack([~np.isnan(block).all(1) for block in blocks], axis=1)
+    alpha = np.array([model.modality_weights_[name] for name in names])
+    a = present * alpha
+    a = a / a.sum(1, keepdims=True)
+    values = []
+    for i, (name, block) in enumerate(zip(names, blocks, strict=True)):
+        columns = [list(X.columns).index(column) for column in model.modalities_[name]]
+        z = (block - model._scaler.mean_[columns]) / model._scaler.scale_[columns]
+        z = linear(np.nan_to_num(z), f"encoders.{i}.1")
+        if model.fusion != "concat":
+            z = relu(linear(relu(z), f"encoders.{i}.4"))
+        if model.fusion == "late":
+            z = linear(z, f"modality_heads.{i}")
+        values.append((z - state["normalizer.mean"][i]) / state["normalizer.rms"][i])
+    f = np.stack(values, axis=1)  # (n, m, q)
+    fused = (a[:, :, None] * f).sum(1)
+    return head(fused), a[:, :, None] * head(f), fused
+
+
+@pytest.mark.parametrize("weights", [None, "uniform", {"a": 0.2, "b": 0.5, "c": 0.3}])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_decision_is_the_head_of_the_weighted_sum(data, fusion, weights):
+    X, _ = data
+    model = fit(data, fusion, modality_weights=weights)
+    logits, parts, fused = recompute(model, X)
+    np.testing.assert_allclose(model.predict_log_proba(X), log_softmax(logits, axis=1), atol=1e-5)
+    np.testing.assert_allclose(model.transform(X), fused, atol=1e-5)
+    if fusion != "concat":
+        np.testing.assert_allclose(parts.sum(1), logits, atol=1e-9)
+        order = [sorted(NAMES).index(name) for name in model.modalities_]
+        np.testing.assert_allclose(model.contributions(X), parts[:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["late", "weighted"])
+def test_contributions_add_up_to_the_logits(data, fusion):
+    X, _ = data
+    model = fit(data, fusion)
+    total = model.contributions(X).sum(axis=1)
+    np.testing.assert_allclose(log_softmax(total, axis=1), model.predict_log_proba(X), atol=1e-5)
+
+
+def test_concat_has_no_contributions(data):
+    model = fit(data, "concat")
+    assert not hasattr(model, "contributions")
+    with pytest.raises(AttributeError) as caught:
+        model.contributions(data[0])
+    assert 'fusion="late"' in str(caught.value.__cause__)
+
+
+@pytest.mark.filterwarnings("ignore:.* training rows have no modality that counts")
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_weight_of_zero_makes_predictions_independent(data, fusion):
+    X, _ = data
+    model = fit(data, fusion, modality_weights={"a": 1, "b": 2, "c": 0})
+    other = X.copy()
+    columns = model.modalities_["c"]
+    other[columns] = np.where(other[columns].isna(), np.nan, 99.0)
+    with_others = X[[*model.modalities_["a"], *model.modalities_["b"]]].notna().any(axis=1)
+    np.testing.assert_array_equal(
+        model.predict_proba(other[with_others]), model.predict_proba(X[with_others])
+    )
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_order_of_modalities_changes_only_the_order(data, fusion):
+    X, y = data
+    model = fit(data, fusion)
+    names = ["c", "b", "a"]
+    permuted = X[[column for name in names for column in model.modalities_[name]]]
+    other = fit((permuted, y), fusion)
+    assert list(other.modalities_) == names
+    assert other.modality_weights_ == model.modality_weights_
+    np.testing.assert_array_equal(other.predict_proba(permuted), model.predict_proba(X))
+    order = [NAMES.index(name) for name in names]
+    np.testing.assert_array_equal(other.modality_proba(permuted), model.modality_proba(X)[:, order])
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_modality_proba_is_the_prediction_from_that_modality_alone(data, fusion):
+    X, _ = data
+    model = fit(data, fusion)
+    proba = model.modality_proba(X)
+    assert proba.shape == (len(X), 3, 3)
+    for i, name in enumerate(model.modalities_):
+        alone = X.copy()
+        alone[[column for column in X if column not in model.modalities_[name]]] = np.nan
+        there = alone.notna().any(axis=1).to_numpy()
+        np.testing.assert_allclose(proba[there, i], model.predict_proba(alone[there]), atol=1e-6)
+        assert np.isnan(proba[~there, i]).all()
+
+
+def test_normalizer_uses_the_rows_that_are_present():
+    normalizer = ModalityNormalizer(2, 1).train()
+    values = torch.tensor([[[1.0], [5.0]], [[3.0], [7.0]], [[100.0], [9.0]]])  # (n, m, q)
+    weights = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 2.0]])
+    normalised = normalizer(values, weights)
+    # modality 0: mean 2, rms 1; modality 1: mean (5 + 7 + 18) / 4 = 7.5, variance
+    # (6.25 + 0.25 + 2 * 2.25) / 4 = 2.75
+    assert normalised[:2, 0, 0].tolist() == pytest.approx([-1, 1], abs=1e-5)
+    assert normalised[:, 1, 0].tolist() == pytest.approx(
+        [-2.5 / 2.75**0.5, -0.5 / 2.75**0.5, 1.5 / 2.75**0.5], abs=1e-5
+    )
+
+
+def test_normalizer_stands_one_row_of_a_modality():
+    normalizer = ModalityNormalizer(1, 2).train()
+    values = torch.ones(2, 1, 2, requires_grad=True)
+    out = normalizer(values, torch.tensor([[1.0], [0.0]]))
+    assert torch.isfinite(out).all()
+    assert out.abs().max() < 10
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+def test_dropout_keeps_the_mean_and_drops_its_share(rate):
+    torch.manual_seed(0)
+    values = torch.ones(1000, 333)
+    dropped = Dropout(rate).train()(values)
+    assert (dropped == 0).float().mean().item() == pytest.approx(rate, abs=0.005)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+    torch.testing.assert_close(Dropout(rate).eval()(values), values)
+
+
+def test_network_knows_no_estimator():
+    network = FusionNetwork(
+        [3, 2],
+        4,
+        torch.tensor([0.5, 0.5]),
+        fusion="late",
+        hidden_layer_sizes=(),
+        activation="relu",
+        dropout=0.5,
+        modality_heads=True,
+    ).eval()
+    output = network(torch.randn(5, 5), torch.ones(5, 2, dtype=torch.bool), torch.ones(5))
+    assert output.logits.shape == (5, 4)
+    assert output.parts.shape == (5, 2, 4)
+
+
+def test_rows_of_frames_and_arrays_agree(data):
+    X, y = data
+    frame = fit(data, "late")
+    widths = {name: len(columns) for name, columns in frame.modalities_.items()}
+    array = FusionClassifier(
+        modalities=widths, hidden_layer_sizes=(8, 7), max_iter=5, random_state=0
+    ).fit(X.to_numpy(), y)
+    np.testing.assert_array_equal(array.predict_proba(X.to_numpy()), frame.predict_proba(X))
+    assert isinstance(frame.history_, pd.DataFrame)
