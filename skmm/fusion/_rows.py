@@ -40,7 +40,7 @@ def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray,
     if (totals > 0).sum() < 2:
         raise ValueError(
             "A classifier needs samples of at least 2 classes in the data, but y contains only one "
-            f"class with weight: {classes[totals.argmax()]!r}."
+            f"class with weight: {classes.tolist()[totals.argmax()]!r}."
         )
     if isinstance(class_weight, str):  # "balanced", by weight, so that copies and weights agree
         factors = totals.sum() / np.where(totals > 0, (totals > 0).sum() * totals, np.inf)
@@ -90,7 +90,8 @@ def distinct_rows(X, columns, codes, weight) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _digest(row: np.ndarray, code: np.integer) -> bytes:
-    return blake2b(row.tobytes() + code.tobytes(), digest_size=16).digest()
+    values = row.astype(np.float64) + 0.0  # one form for each number: no float32, no -0.0
+    return blake2b(values.tobytes() + code.tobytes(), digest_size=16).digest()
 
 
 def hold_out(codes: np.ndarray, fraction: float, random_state) -> np.ndarray:
