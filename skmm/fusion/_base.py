@@ -20,8 +20,9 @@ from ._parameters import (
     resolve_modality_loss_weight,
     resolve_modality_weights,
 )
-from ._rows import hold_out, select_rows
+from ._rows import deal_folds, order_rows, select_rows, take_share
 
+N_FOLDS = 3
 PREDICTION_ROWS = 8192
 FLOATS = [np.float64, np.float32]
 
@@ -94,10 +95,14 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         rows = select_rows(X, self._columns, codes, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
         random_state = check_random_state(self.random_state)
+        x = self._scaler.transform(X, rows.index, self._columns)
+        fitting, folds, held_out = self._split(order_rows(x), rows.codes, random_state)
         problem = Problem(
-            x=self._scaler.transform(X, rows.index, self._columns),
+            x=x,
             rows=rows._replace(present=rows.present[:, order]),
-            held_out=hold_out(rows.codes, self.validation_fraction, random_state),
+            fitting=fitting,
+            folds=folds,
+            held_out=held_out,
             widths=[len(self._groups[names[i]]) for i in order],
             n_classes=n_outputs,
             alpha=alpha[order],
@@ -112,6 +117,20 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self.loss_curve_ = self.history_["loss"].tolist()
         self.n_iter_ = len(self.history_)
         self._n_features_out = self.network_.normalizer.mean.shape[1]
+
+    def _split(self, order, codes, random_state):
+        """Split rows, in their ``order``, into those to fit, folds of these, and the rest."""
+        held_out = None
+        if self.early_stopping:
+            taken = take_share(codes[order], self.validation_fraction, random_state)
+            if taken.all() or not taken.any():
+                raise ValueError(
+                    f"validation_fraction={self.validation_fraction} of {len(order)} distinct rows "
+                    f"is {taken.sum()}; early_stopping needs rows to train on and rows to hold out."
+                )
+            held_out, order = order[taken], order[~taken]
+        fold = deal_folds(codes[order], N_FOLDS, random_state)
+        return order, [order[fold == i] for i in np.unique(fold)], held_out
 
     def _evaluate(self, X, read: Callable) -> tuple[np.ndarray, np.ndarray]:
         """Run ``read(network, parts, weights)`` on rows, a chunk at a time.

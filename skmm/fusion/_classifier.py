@@ -37,8 +37,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     ``alignment_weight``.
 
     What is weighted is normalised (centred, and divided by its root mean square), so that a weight
-    means the same for each modality; and weights are learned on rows that the f_i have not seen, so
-    that a modality does not gain by being easy to memorise.
+    means the same for each modality. Weights are learned on rows that the f_i have not seen, so
+    that a modality does not gain by being easy to memorise: three networks are trained on two
+    thirds of the rows each, and alpha minimises their log-loss on the other third. With these
+    weights the network itself is then trained on all rows.
 
     Parameters
     ----------
@@ -77,31 +79,27 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         the network for missing ones.
     weight_decay : float, default=0.01
         The decoupled L2 penalty of AdamW [2]_ (`MLPClassifier` calls its penalty ``alpha``).
-    learning_rate_init : float, default=0.003
+    learning_rate_init : float, default=0.005
         The largest step size. It is reached after a tenth of the epochs and falls to 0 along a
         cosine.
     batch_size : int or "auto", default="auto"
         Rows in a gradient step. "auto" is a tenth of the rows, but at least 16 and at most 256.
-    max_iter : int, default=50
-        The number of epochs. If weights are learned, or ``fusion="late"``, 40 % of them are spent
-        without the held-out rows, and the rest with all rows and the weights fixed.
+    max_iter : int, default=40
+        The number of epochs. Where weights are learned, and for the temperature of "late", the
+        networks on two thirds of the rows take half as many each, before.
     early_stopping : bool, default=False
-        Whether to keep the held-out rows out of training altogether, stop when their log-loss no
-        longer improves, and return to the epoch in which it was lowest. If False, it is the
-        training loss that has to improve.
-    validation_fraction : float, default=0.2
-        The share of rows held out, stratified by class, at most 5,000 rows. Modality weights and
-        the temperature of "late" are learned on them. Without ``early_stopping`` they are then
-        trained on as the others are.
+        Whether to hold out rows, stop when their log-loss no longer improves, and return to the
+        epoch in which it was lowest. If False, it is the training loss that has to improve.
+    validation_fraction : float, default=0.1
+        The share of rows held out for ``early_stopping``, stratified by class.
     n_iter_no_change : int, default=10
-        Stop after so many epochs without an improvement by ``tol``; with held-out rows, counted
-        once the weights are learned.
+        Stop after so many epochs without an improvement by ``tol``.
     tol : float, default=1e-4
         By how much the loss must fall to count as an improvement.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as elsewhere in scikit-learn.
     random_state : int, RandomState instance or None, default=None
-        Determines the first weights of the network, batches, dropout and the rows held out. On one
+        Determines the first weights of the network, batches, dropout and how rows are split. On one
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
     device : str, default="auto"
         Where torch computes: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where there is one.
@@ -128,7 +126,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     loss_curve_ : list of float
         The loss in each epoch.
     n_iter_ : int
-        The number of epochs that were run.
+        The number of epochs that the network was trained for.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -181,11 +179,11 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         dropout=0.5,
         modality_dropout=0.0,
         weight_decay=0.01,
-        learning_rate_init=0.003,
+        learning_rate_init=0.005,
         batch_size="auto",
-        max_iter=50,
+        max_iter=40,
         early_stopping=False,
-        validation_fraction=0.2,
+        validation_fraction=0.1,
         n_iter_no_change=10,
         tol=1e-4,
         class_weight=None,

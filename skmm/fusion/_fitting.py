@@ -11,7 +11,7 @@ import torch
 from ._losses import ALIGNMENT_LOSSES, Objective
 from ._network import FusionNetwork
 from ._rows import TrainingRows
-from ._training import History, Rows, Settings, train
+from ._training import History, Rows, Settings, Split, train
 
 
 class Problem(NamedTuple):
@@ -19,7 +19,9 @@ class Problem(NamedTuple):
 
     x: np.ndarray  # (n, sum of widths) scaled float32
     rows: TrainingRows
-    held_out: np.ndarray  # (n,) boolean
+    fitting: np.ndarray  # positions of the rows to train on
+    folds: list[np.ndarray]  # a partition of these
+    held_out: np.ndarray | None  # positions of the rows for early stopping
     widths: list[int]
     n_classes: int
     alpha: np.ndarray  # (m,)
@@ -56,7 +58,11 @@ def fit_network(
         torch.from_numpy(problem.rows.codes).to(device),
         torch.from_numpy(problem.rows.weight.astype(np.float32)).to(device),
     )
-    held_out = torch.from_numpy(problem.held_out).to(device)
+    split = Split(
+        torch.from_numpy(problem.fitting).to(device),
+        [torch.from_numpy(fold).to(device) for fold in problem.folds],
+        None if problem.held_out is None else torch.from_numpy(problem.held_out).to(device),
+    )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         network = FusionNetwork(
@@ -69,7 +75,7 @@ def fit_network(
             dropout=parameters["dropout"],
             modality_heads=bool(objective.modality),
         ).to(device)
-        history = train(network, rows, held_out, objective, _settings(parameters, len(rows.x)))
+        history = train(network, rows, split, objective, _settings(parameters, len(rows.x)))
     return network, objective, history
 
 
@@ -90,6 +96,5 @@ def history_frame(history: History, objective: Objective, names: list[str]) -> p
     frame = pd.DataFrame(history.terms, columns=columns)
     frame.insert(0, "loss", frame.to_numpy() @ np.array(objective.coefficients))
     if history.validation:
-        n_unmonitored = len(frame) - len(history.validation)
-        frame["validation_loss"] = [np.nan] * n_unmonitored + history.validation
+        frame["validation_loss"] = history.validation
     return frame.rename_axis("epoch")

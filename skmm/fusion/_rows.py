@@ -11,7 +11,7 @@ from sklearn.utils import compute_class_weight
 
 from ._modalities import as_slice
 
-MAX_HELD_OUT = 5000
+CHUNK = 1024
 
 
 class TrainingRows(NamedTuple):
@@ -94,12 +94,29 @@ def _digest(row: np.ndarray, code: np.integer) -> bytes:
     return blake2b(values.tobytes() + code.tobytes(), digest_size=16).digest()
 
 
-def hold_out(codes: np.ndarray, fraction: float, random_state) -> np.ndarray:
-    """Mark a share of the rows, at most 5,000, evenly over the classes."""
-    n = len(codes)
-    shuffled = np.lexsort((random_state.random(n), codes))
-    fraction = min(fraction, MAX_HELD_OUT / n)
-    taken = np.diff(np.floor(np.arange(n + 1) * fraction + 0.5)) > 0
-    mask = np.zeros(n, dtype=bool)
-    mask[shuffled[taken]] = True
-    return mask
+def order_rows(x: np.ndarray) -> np.ndarray:
+    """Order scaled rows by one number each, a projection of their values.
+
+    An order of the data's own, in which no unit of measurement plays a part.
+    """
+    direction = np.random.default_rng(0).normal(size=x.shape[1])
+    keys = np.empty(len(x))
+    for start in range(0, len(x), CHUNK):
+        keys[start : start + CHUNK] = (x[start : start + CHUNK] * direction).sum(axis=1)
+    return np.argsort(keys, kind="stable")
+
+
+def take_share(codes: np.ndarray, fraction: float, random_state) -> np.ndarray:
+    """Mark a random share of the rows, evenly over the classes."""
+    taken = np.diff(np.floor(np.arange(len(codes) + 1) * fraction + 0.5)) > 0
+    return taken[_ranks_by_class(codes, random_state)]
+
+
+def deal_folds(codes: np.ndarray, n_folds: int, random_state) -> np.ndarray:
+    """Number of the fold of each row, at random but evenly over the classes."""
+    return _ranks_by_class(codes, random_state) % n_folds
+
+
+def _ranks_by_class(codes: np.ndarray, random_state) -> np.ndarray:
+    """Rank of each row in an order by class that is random within each."""
+    return np.argsort(np.lexsort((random_state.random_sample(len(codes)), codes)))

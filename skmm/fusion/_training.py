@@ -1,9 +1,9 @@
 """Training a fusion network in memory: tensors in, losses out.
 
-Two passes. In the first, some rows are held out; on these, which no f_i has seen, alpha and the
-temperature of late fusion are learned. In the second, with both fixed, training goes on with every
-row. On its own training rows a modality looks the better the more it can memorise: 200 columns of
-noise would get their share.
+First, networks are trained on all folds of the rows but one. On the rows that a network has not
+seen, alpha and the temperature of late fusion are learned (cross-fitting). Then the network itself
+is trained on all rows, with both fixed. On its own training rows a modality looks the better the
+more it can memorise: 200 columns of noise would get their share.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ._losses import Objective, loss_terms
 from ._network import FusionNetwork, TemperatureHead, fuse
 
-FIRST_PASS_SHARE = 0.4
+CROSS_FIT_SHARE = 0.5  # of the epochs
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
 PRIOR_STRENGTH = 0.5  # rows' worth of belief in equal weights
 EVALUATION_ROWS = 8192
+WEIGHING_ROWS = 5000  # of each fold, at most
 
 
 class Rows(NamedTuple):
@@ -50,9 +52,24 @@ class Settings(NamedTuple):
     tol: float
     n_iter_no_change: int
     modality_dropout: float
-    early_stopping: bool
     learn_weights: bool
     verbose: bool
+
+
+class Split(NamedTuple):
+    """Which rows are used for what, as positions; in an order that the data determine."""
+
+    fitting: Tensor  # trained on
+    folds: list[Tensor]  # a partition of these, for cross-fitting
+    held_out: Tensor | None  # for early stopping
+
+
+class Unseen(NamedTuple):
+    """Rows, what a network that was not trained on them makes of them, and its head."""
+
+    head: nn.Module
+    parts: Tensor  # (n, m, q)
+    rows: Rows
 
 
 class History(NamedTuple):
@@ -65,25 +82,27 @@ class History(NamedTuple):
 def train(
     network: FusionNetwork,
     rows: Rows,
-    held_out: Tensor,
+    split: Split,
     objective: Objective,
     settings: Settings,
 ) -> History:
-    """Train ``network`` in place on ``rows``; ``held_out`` is a boolean mask over them."""
-    fitting, holding = (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
-    two_passes = len(holding) > 0 and (settings.learn_weights or network.fusion == "late")
-    n_first = max(1, round(settings.max_iter * FIRST_PASS_SHARE)) if two_passes else 0
-    last = fitting if settings.early_stopping else torch.arange(len(held_out), device=rows.x.device)
+    """Train ``network`` in place."""
     history = History([], [])
-    with tqdm(total=settings.max_iter, desc="fusion", disable=not settings.verbose) as bar:
+    free = settings.learn_weights or network.fusion == "late"
+    cross_fitted = free and len(split.folds) > 1
+    n_short = max(1, round(settings.max_iter * CROSS_FIT_SHARE)) if cross_fitted else 0
+    n_epochs = settings.max_iter + n_short * len(split.folds)
+    with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
         try:
-            if two_passes:
-                _run_pass(network, rows, fitting, None, n_first, objective, settings, history, bar)
-                store_statistics(network, rows.take(fitting))
-                learn_weights(network, rows.take(holding), alpha=settings.learn_weights)
-            monitored = holding if settings.early_stopping else None
-            n_last = settings.max_iter - n_first
-            _run_pass(network, rows, last, monitored, n_last, objective, settings, history, bar)
+            if cross_fitted:
+                trained_on = 1 - 1 / len(split.folds)  # as many steps in an epoch as with all rows
+                short = settings._replace(
+                    max_iter=n_short, batch_size=math.ceil(settings.batch_size * trained_on)
+                )
+                _cross_fit(network, rows, split.folds, objective, short, bar)
+            _run_pass(
+                network, rows, split.fitting, split.held_out, objective, settings, history, bar
+            )
         except KeyboardInterrupt:
             if not history.terms:
                 raise
@@ -92,9 +111,29 @@ def train(
                 "epochs; the estimator is fitted as far as it got.",
                 stacklevel=2,
             )
-    store_statistics(network, rows.take(last))
-    network.eval()
+    store_statistics(network, rows.take(split.fitting))
     return history
+
+
+def _cross_fit(
+    network: FusionNetwork,
+    rows: Rows,
+    folds: Sequence[Tensor],
+    objective: Objective,
+    settings: Settings,
+    bar: tqdm,
+) -> None:
+    """Set alpha and temperature of ``network`` by copies of it, each trained without one fold."""
+    unseen = []
+    for i, fold in enumerate(folds):
+        others = torch.cat([other for j, other in enumerate(folds) if j != i])
+        trained = copy.deepcopy(network)
+        _run_pass(trained, rows, others, None, objective, settings, History([], []), bar)
+        store_statistics(trained, rows.take(others))
+        sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
+        parts, _ = evaluate(trained, sample.x, sample.present)
+        unseen.append(Unseen(trained.head, parts, sample))
+    learn_weights(network, unseen, alpha=settings.learn_weights)
 
 
 def _run_pass(
@@ -102,13 +141,13 @@ def _run_pass(
     rows: Rows,
     fitting: Tensor,
     monitored: Tensor | None,
-    n_epochs: int,
     objective: Objective,
     settings: Settings,
     history: History,
     bar: tqdm,
 ) -> None:
     """Epochs under one warm-up and one cosine decay of the step size, while there is progress."""
+    n_epochs = settings.max_iter
     optimizer = _optimizer(network, settings)
     n_batches = math.ceil(len(fitting) / settings.batch_size)
     coefficients = torch.tensor(objective.coefficients, device=rows.x.device)
@@ -228,29 +267,32 @@ def log_loss(network: FusionNetwork, rows: Rows) -> float:
     return total / float(rows.weight.sum())
 
 
-def learn_weights(network: FusionNetwork, rows: Rows, *, alpha: bool) -> None:
-    """Set alpha (where asked) and the temperature of late fusion to what suits ``rows`` best.
+def learn_weights(network: FusionNetwork, unseen: Sequence[Unseen], *, alpha: bool) -> None:
+    """Set alpha (where asked) and the temperature of late fusion to what suits unseen rows best.
 
-    Minimises the log-loss of rows that the f_i have not seen over the simplex of weights and one
-    scale of the logits (stacked generalisation, Wolpert 1992, with the head kept), plus a prior
-    towards equal weights that counts for half a row.
+    Minimises their log-loss over the simplex of weights and one scale of the logits: stacked
+    generalisation (Wolpert 1992), the heads kept. A prior towards equal weights and an unchanged
+    scale counts for half a row.
     """
-    parts, _ = evaluate(network, rows.x, rows.present)
-    parts, present = parts.double(), rows.present.double()
-    head = copy.deepcopy(network.head).double()
+    device = network.modality_weights.device
+    unseen = [Unseen(copy.deepcopy(u.head).double(), u.parts.double(), u.rows) for u in unseen]
+    n_rows = sum(len(u.parts) for u in unseen)
     log_alpha = network.modality_weights.double().log()
-    log_scale = torch.zeros((), dtype=torch.float64, device=parts.device)
+    log_scale = torch.zeros((), dtype=torch.float64, device=device)
     free = [log_scale.requires_grad_()] + ([log_alpha.requires_grad_()] if alpha else [])
     optimizer = torch.optim.LBFGS(free, max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        weights = log_alpha.softmax(0) * present
-        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-300)
-        logits = head(fuse(weights, parts)) * log_scale.exp()
-        losses = F.cross_entropy(logits, rows.target, reduction="none")
         prior = log_scale**2 - (log_alpha.log_softmax(0).mean() if alpha else 0.0)
-        value = (losses * rows.weight).mean() + PRIOR_STRENGTH / len(rows.target) * prior
+        value = PRIOR_STRENGTH * prior
+        for head, parts, rows in unseen:
+            weights = log_alpha.softmax(0) * rows.present
+            weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-300)
+            logits = head(fuse(weights, parts)) * log_scale.exp()
+            losses = F.cross_entropy(logits, rows.target, reduction="none")
+            value = value + (losses * rows.weight).sum()
+        value = value / n_rows
         value.backward()
         return value
 
@@ -258,5 +300,6 @@ def learn_weights(network: FusionNetwork, rows: Rows, *, alpha: bool) -> None:
     with torch.no_grad():
         network.modality_weights.copy_(log_alpha.softmax(0))
         if isinstance(network.head, TemperatureHead):
-            network.head.log_scale.add_(log_scale)
+            scales = torch.stack([u.head.log_scale for u in unseen])
+            network.head.log_scale.copy_(scales.mean() + log_scale)
             network.head.log_scale.requires_grad_(False)

@@ -107,7 +107,13 @@ def test_one_epoch(data):
 
 def test_interrupt_keeps_what_was_learned():
     X, y = make_multimodal_classification(2000, n_features=(50, 50), random_state=0)
-    model = FusionClassifier(max_iter=100_000, n_iter_no_change=100_000, random_state=0)
+    model = FusionClassifier(
+        "weighted",
+        modality_weights="uniform",
+        max_iter=100_000,
+        n_iter_no_change=100_000,
+        random_state=0,
+    )
 
     def interrupt():
         time.sleep(2)
@@ -142,8 +148,8 @@ def test_cuda_gives_what_the_cpu_gives(data):
 
 
 def test_verbose_shows_a_bar(data, capsys):
-    small(verbose=True).fit(*data)
-    assert "5/5" in capsys.readouterr().err
+    small(verbose=True).fit(*data)  # 3 folds x 2 epochs, and 5
+    assert "11/11" in capsys.readouterr().err
     small().fit(*data)
     assert capsys.readouterr().err == ""
 

@@ -1,0 +1,155 @@
+"""The learned weights mean something, and the defaults are good without tuning."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmm import FusionClassifier
+from skmm.datasets import make_multimodal_classification
+
+spec = importlib.util.spec_from_file_location(
+    "shared_features", Path(__file__).parents[1] / "shared_features.py"
+)
+shared_features = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shared_features)
+
+SETS = ["emoji", "mosi_utterance", "fashion_small", "av_digits"]
+
+
+@pytest.fixture(scope="module")
+def load(shared_data):
+    """Give a function that loads the features of a shared data set, once."""
+    loaded = {}
+
+    def load(name):
+        if name not in loaded:
+            loaded[name] = getattr(shared_features, name)(shared_data(name))
+        return loaded[name]
+
+    return load
+
+
+def fit(blocks, y, rows, seed=0):
+    widths = {name: block.shape[1] for name, block in blocks.items()}
+    model = FusionClassifier(modalities=widths, random_state=seed)
+    return model.fit(np.hstack(list(blocks.values()))[rows], y[rows])
+
+
+def weights_of(X, y, seed=0, **parameters):
+    return FusionClassifier(random_state=seed, **parameters).fit(X, y).modality_weights_
+
+
+def make(informativeness, seed=0, names=("a", "b", "c"), **parameters):
+    return make_multimodal_classification(
+        1000,
+        n_features=(20,) * len(informativeness),
+        n_classes=4,
+        informativeness=informativeness,
+        modality_names=names[: len(informativeness)],
+        random_state=seed,
+        **parameters,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_gets_at_most_a_tenth(seed):
+    X, y = make((0.9, 0.7, 0.0), seed)
+    assert weights_of(X, y, seed)["c"] <= 0.10
+
+
+@pytest.mark.slow
+def test_noise_gets_at_most_a_tenth_of_real_data(load):
+    data = load("emoji")
+    noise = np.random.default_rng(0).normal(size=(len(data.y), 200))
+    weights = [
+        fit({**data.blocks, "noise": noise}, data.y, data.train, seed).modality_weights_["noise"]
+        for seed in range(5)
+    ]
+    assert np.mean(weights) <= 0.10
+
+
+def test_a_copy_shares_the_weight():
+    pairs = []
+    for seed in range(5):
+        X, y = make((0.8, 0.6), seed)
+        copy = X.filter(like="a__").rename(columns=lambda name: name.replace("a__", "copy__"))
+        with_copy = weights_of(X.join(copy), y, seed)
+        pairs.append((weights_of(X, y, seed)["a"], with_copy["a"] + with_copy["copy"]))
+    alone, shared = np.mean(pairs, axis=0)
+    # doubled, it would go from w to 2 w / (1 + w): from .57 to .73, for example
+    assert abs(shared - alone) < 0.05
+
+
+def test_order_of_weights_is_the_order_of_informativeness():
+    right = 0
+    for seed in range(10):
+        X, y = make((0.3, 0.9, 0.6), seed)
+        weights = weights_of(X, y, seed)
+        right += weights["b"] > weights["c"] > weights["a"]
+    assert right >= 9
+
+
+@pytest.mark.parametrize("fusion", ["late", "weighted", "concat"])
+def test_units_do_not_matter(fusion):
+    X, y = make((0.8, 0.6))
+    columns = [column for column in X if column.startswith("a__")]
+    weights = weights_of(X, y, fusion=fusion)
+    scaled = weights_of(
+        X.assign(**{column: 1000 * X[column] for column in columns}), y, fusion=fusion
+    )
+    assert scaled == pytest.approx(weights, abs=0.02)
+
+
+@pytest.mark.slow
+def test_weights_rank_modalities_as_the_loss_of_score_without_them(load):
+    weights, drops = [], []
+    for name in SETS:
+        data = load(name)
+
+        def cross_validate(blocks, data=data):
+            X, scores, alphas = np.hstack(list(blocks.values())), [], []
+            for rows, held_out in data.folds():
+                model = fit(blocks, data.y, rows)
+                scores.append(model.score(X[held_out], data.y[held_out]))
+                alphas.append(list(model.modality_weights_.values()))
+            return np.mean(scores), np.mean(alphas, axis=0)
+
+        score, alpha = cross_validate(data.blocks)
+        weights.extend(alpha)
+        for left_out in data.blocks:
+            rest = {other: block for other, block in data.blocks.items() if other != left_out}
+            drops.append(score - cross_validate(rest)[0])
+        print(
+            name,
+            score,
+            dict(zip(data.blocks, zip(alpha, drops[-len(alpha) :], strict=True), strict=True)),
+        )
+    assert spearmanr(weights, drops).statistic >= 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["emoji", "mosi_utterance"])
+def test_defaults_are_good_without_tuning(load, name):
+    data = load(name)
+    X = np.hstack(list(data.blocks.values()))
+    test = ~data.train
+    scores = [
+        fit(data.blocks, data.y, data.train, seed).score(X[test], data.y[test]) for seed in range(5)
+    ]
+    baselines = {}
+    for label, block in {**data.blocks, "all": X}.items():
+        search = GridSearchCV(
+            make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+            {"logisticregression__C": [1e-4, 1e-3, 1e-2, 1e-1, 1]},
+            cv=5,
+        ).fit(block[data.train], data.y[data.train])
+        baselines[label] = search.score(block[test], data.y[test])
+    print(name, f"fused {np.mean(scores):.4f} sd {np.std(scores):.4f}", baselines)
+    assert np.mean(scores) >= max(baselines.values())
