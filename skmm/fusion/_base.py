@@ -59,8 +59,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         """Group the columns; the network knows the groups by alphabet, not by their order in X."""
         columns = getattr(self, "feature_names_in_", None)
         self._groups = group_columns(self.modalities, columns, self.n_features_in_)
-        labels = np.arange(self.n_features_in_) if columns is None else columns
-        self.modalities_ = {name: labels[group].tolist() for name, group in self._groups.items()}
+        self._labels = np.arange(self.n_features_in_) if columns is None else columns
+        self.modalities_ = {
+            name: self._labels[group].tolist() for name, group in self._groups.items()
+        }
         names = list(self._groups)
         self._order = np.array(sorted(range(len(names)), key=names.__getitem__))
         self._columns = np.concatenate([self._groups[names[i]] for i in self._order])
@@ -91,7 +93,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         alpha = resolve_modality_weights(self.modality_weights, names)
         lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
         gamma = resolve_alignment_weight(self.alignment_weight, names)
-        present = find_present(X, self._groups)
+        present = find_present(X, self._groups, self._labels.tolist())
         rows = select_rows(X, self._columns, codes, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
         random_state = check_random_state(self.random_state)
@@ -111,8 +113,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         )
         seed = random_state.randint(np.iinfo(np.int32).max)
         self.network_, objective, history = fit_network(problem, self.get_params(deep=False), seed)
-        learned = self.network_.modality_weights.double().cpu().numpy()[np.argsort(order)]
-        self.modality_weights_ = dict(zip(names, learned.tolist(), strict=True))
+        if self.modality_weights is None:
+            alpha = self.network_.modality_weights.cpu().numpy()[np.argsort(order)]
+        self.modality_weights_ = dict(zip(names, alpha.tolist(), strict=True))
         self.history_ = history_frame(history, objective, [names[i] for i in order])
         self.loss_curve_ = self.history_["loss"].tolist()
         self.n_iter_ = len(self.history_)
@@ -151,7 +154,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
 
         device = choose_device(self.device)
         network = self.network_.to(device)
-        present = find_present(X, self._groups)
+        present = find_present(X, self._groups, self._labels.tolist())
         values = []
         for start in range(0, len(X), PREDICTION_ROWS):
             index = np.arange(start, min(start + PREDICTION_ROWS, len(X)))

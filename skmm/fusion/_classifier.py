@@ -145,6 +145,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
 
+    Ctrl-C ends training with what the network has learned so far, and a warning; before it has
+    begun, while weights are learned, it ends `fit`.
+
     References
     ----------
     .. [1] A. van den Oord, Y. Li, O. Vinyals, "Representation learning with contrastive predictive

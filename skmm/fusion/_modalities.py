@@ -10,6 +10,7 @@ import numpy as np
 SINGLE_MODALITY = "all"
 CHUNK_VALUES = 2**18  # values worked on at a time: what fits a processor's cache
 SCALE_RATIO = 2.0
+LARGEST = 1e6  # a value further out, in units of the scale, says nothing more
 
 
 def group_columns(modalities, feature_names, n_features: int) -> dict[str, np.ndarray]:
@@ -59,6 +60,8 @@ def _prefix(name: str) -> str | None:
 def _from_mapping(modalities: Mapping, feature_names, n_features: int) -> dict[str, np.ndarray]:
     if not modalities:
         raise ValueError("modalities is an empty dict: name at least one modality.")
+    if not all(isinstance(name, str) for name in modalities):
+        raise ValueError(f"The names in modalities must be strings, got {list(modalities)}.")
     groups = {}
     if all(isinstance(width, Integral) for width in modalities.values()):
         ends = np.cumsum(list(modalities.values()))
@@ -82,6 +85,11 @@ def _from_mapping(modalities: Mapping, feature_names, n_features: int) -> dict[s
 def _positions(name: str, columns, feature_names, n_features: int) -> np.ndarray:
     """Turn a slice, positions or column names into positions."""
     if isinstance(columns, slice):
+        if not all(isinstance(end, Integral | None) for end in (columns.start, columns.stop)):
+            raise ValueError(
+                f"modalities[{name!r}] must be a slice of positions, or a list of names, got "
+                f"{columns}."
+            )
         positions = np.arange(n_features)[columns]
     else:
         columns = np.atleast_1d(np.asarray(columns))
@@ -104,10 +112,11 @@ def _positions(name: str, columns, feature_names, n_features: int) -> np.ndarray
     return positions % n_features
 
 
-def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray]) -> np.ndarray:
+def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray], labels) -> np.ndarray:
     """Tell in which rows each modality is present.
 
-    A modality is missing from a row if all of its columns are NaN there.
+    A modality is missing from a row if all of its columns are NaN there. ``labels`` are the names
+    of all columns, for the message.
 
     Returns
     -------
@@ -129,8 +138,8 @@ def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray]) -> np.ndarray:
                 raise ValueError(
                     f"Row {rows.start + first} has NaN in {n_missing[first]} of the {len(columns)} "
                     f"columns of modality {name!r}, the first being column "
-                    f"{columns[missing[first].argmax()]}. A modality is missing from a row if all "
-                    "of its columns are NaN; impute single values first (SimpleImputer, or "
+                    f"{labels[columns[missing[first].argmax()]]!r}. A modality is missing from a row "
+                    "if all of its columns are NaN; impute single values first (SimpleImputer, or "
                     "ModalityTransformer, which does it for tabular columns)."
                 )
             present[rows, i] = n_missing == 0
@@ -152,7 +161,7 @@ class ColumnScaler:
         self.scale_ = np.ones(X.shape[1])
         for i, columns in enumerate(groups.values()):
             share = weight * present[:, i]
-            share = share / share.sum()
+            share = share / max(share.sum(), np.finfo(float).tiny)
             mean, square = np.zeros(len(columns)), np.zeros(len(columns))
             for rows in _chunks(len(index), len(columns)):
                 mean += share[rows] @ _take(X, index[rows], columns)
@@ -175,8 +184,8 @@ class ColumnScaler:
         mean, scale = self.mean_[columns], self.scale_[columns]
         for rows in _chunks(len(index), len(columns)):
             block = X[index[rows]][:, as_slice(columns)] - mean
-            np.divide(block, scale, out=scaled[rows], casting="same_kind")
-            np.nan_to_num(scaled[rows], copy=False, posinf=np.inf, neginf=-np.inf)
+            np.clip(block / scale, -LARGEST, LARGEST, out=scaled[rows], casting="same_kind")
+            np.nan_to_num(scaled[rows], copy=False)
         return scaled
 
 

@@ -58,6 +58,9 @@ def _per_modality(parameter: str, values: Mapping, names: Sequence[str]) -> np.n
             f"{parameter} has no value for {missing}; give every modality one, 0 to leave it out. "
             f"The modalities are {list(names)}."
         )
+    wrong = [name for name in names if not isinstance(values[name], Real)]
+    if wrong:
+        raise ValueError(f"{parameter}[{wrong[0]!r}] must be a number, got {values[wrong[0]]!r}.")
     array = np.array([float(values[name]) for name in names])
     _check_values(parameter, array)
     return array

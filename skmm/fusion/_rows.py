@@ -46,6 +46,11 @@ def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray,
         factors = totals.sum() / np.where(totals > 0, (totals > 0).sum() * totals, np.inf)
     else:
         factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    if not np.isfinite(factors).all() or (factors < 0).any() or (totals * factors > 0).sum() < 2:
+        raise ValueError(
+            "class_weight must be finite and not negative, and above 0 for at least 2 classes that "
+            f"have rows; got {class_weight}."
+        )
     return sample_weight * factors[codes], totals / totals.sum()
 
 

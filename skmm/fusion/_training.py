@@ -152,35 +152,45 @@ def _run_pass(
     n_batches = math.ceil(len(fitting) / settings.batch_size)
     coefficients = torch.tensor(objective.coefficients, device=rows.x.device)
     best, best_state, n_stale = math.inf, None, 0
-    for epoch in range(n_epochs):
-        network.train()
-        sums = torch.zeros_like(coefficients)
-        order = fitting[torch.randperm(len(fitting)).to(fitting.device)]
-        for step, index in enumerate(order.tensor_split(n_batches), start=epoch * n_batches):
-            _set_step_size(optimizer, step / (n_epochs * n_batches))
-            terms = _step(network, optimizer, rows.take(index), objective, coefficients, settings)
-            sums += terms * len(index)
-        terms = sums / len(fitting)
-        loss = float(coefficients @ terms)
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"The loss became {loss} in epoch {len(history.terms) + 1}: training diverged. "
-                f"Lower learning_rate_init (it is {settings.learning_rate_init})."
-            )
-        history.terms.append(terms.tolist())
-        bar.update()
-        bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        if monitored is not None:
-            loss = log_loss(network, rows.take(monitored))
-            history.validation.append(loss)
-        n_stale = 0 if loss < best - settings.tol else n_stale + 1
-        if monitored is not None and loss < best:
-            best_state = copy.deepcopy(network.state_dict())
-        best = min(best, loss)
-        if n_stale >= settings.n_iter_no_change:
-            break
-    if best_state is not None:
-        network.load_state_dict(best_state)
+    try:
+        for epoch in range(n_epochs):
+            network.train()
+            sums = torch.zeros_like(coefficients)
+            order = fitting[torch.randperm(len(fitting)).to(fitting.device)]
+            for step, index in enumerate(order.tensor_split(n_batches), start=epoch * n_batches):
+                _set_step_size(optimizer, step / (n_epochs * n_batches))
+                batch = rows.take(index)
+                sums += _step(network, optimizer, batch, objective, coefficients, settings) * len(
+                    index
+                )
+            terms = sums / len(fitting)
+            loss = float(coefficients @ terms)
+            _check_loss(loss, settings)
+            if monitored is not None:
+                store_statistics(network, rows.take(fitting))
+                loss = log_loss(network, rows.take(monitored))
+                history.validation.append(loss)
+            history.terms.append(terms.tolist())
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            n_stale = 0 if loss < best - settings.tol else n_stale + 1
+            if monitored is not None and loss < best:
+                best_state = copy.deepcopy(network.state_dict())
+            best = min(best, loss)
+            if n_stale >= settings.n_iter_no_change:
+                break
+    finally:  # after an interrupt too
+        del history.validation[len(history.terms) :]
+        if best_state is not None:
+            network.load_state_dict(best_state)
+
+
+def _check_loss(loss: float, settings: Settings) -> None:
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"The loss became {loss}: training diverged. Lower learning_rate_init "
+            f"(it is {settings.learning_rate_init})."
+        )
 
 
 def _optimizer(network: FusionNetwork, settings: Settings) -> torch.optim.Optimizer:
