@@ -138,9 +138,9 @@ def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray], labels) -> np.
                 raise ValueError(
                     f"Row {rows.start + first} has NaN in {n_missing[first]} of the {len(columns)} "
                     f"columns of modality {name!r}, the first being column "
-                    f"{labels[columns[missing[first].argmax()]]!r}. A modality is missing from a row "
-                    "if all of its columns are NaN; impute single values first (SimpleImputer, or "
-                    "ModalityTransformer, which does it for tabular columns)."
+                    f"{labels[columns[missing[first].argmax()]]!r}. A modality is missing from a "
+                    "row if all of its columns are NaN; impute single values first (SimpleImputer, "
+                    "or ModalityTransformer, which does it for tabular columns)."
                 )
             present[rows, i] = n_missing == 0
     return present
