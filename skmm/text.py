@@ -150,7 +150,8 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             ) from reason
         counts = self._count(texts)
         n_components = min(self.n_components, *counts.shape)
-        self.svd_ = TruncatedSVD(n_components, random_state=self.random_state).fit(counts)
+        with np.errstate(invalid="ignore"):  # its shares of a variance that is 0 if texts are equal
+            self.svd_ = TruncatedSVD(n_components, random_state=self.random_state).fit(counts)
         return _scatter(self.svd_.transform(counts), present)
 
     def transform(self, X):

@@ -1,0 +1,298 @@
+"""Which modality a column is, and how a frame of raw columns becomes one of features."""
+
+import io
+import pickle
+import struct
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from PIL import Image
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmm import ModalityTransformer, infer_modalities
+from skmm.text import TextDescriptor
+
+N = 12
+PNG = io.BytesIO()
+Image.new("RGB", (8, 8), "red").save(PNG, "PNG")
+PNG = PNG.getvalue()
+WAV = b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + bytes(24)
+
+
+@pytest.fixture
+def raw():
+    return pd.DataFrame(
+        {
+            "title": [f"title number {i}" for i in range(N)],
+            "photo": [Image.new("RGB", (8, 8), (20 * i, 0, 0)) for i in range(N)],
+            "price": np.arange(N) * 1.5,
+            "color": ["red", "blue", "red"] * (N // 3),
+        },
+        index=np.arange(N) * 10,
+    )
+
+
+# infer_modalities
+
+PHRASES = [f"a few words, number {i}" for i in range(N)]
+COLUMNS = {
+    "integers": (range(N), "tabular"),
+    "floats": (np.linspace(0, 1, N), "tabular"),
+    "booleans": ([True, False] * 6, "tabular"),
+    "nullable": (pd.array([1, None] * 6, dtype="Int64"), "tabular"),
+    "numbers as objects": (pd.Series([1, None, 2.5] * 4, dtype=object), "tabular"),
+    "dates": (pd.date_range("2026-01-01", periods=N), "tabular"),
+    "dates with a zone": (pd.date_range("2026-01-01", periods=N, tz="UTC"), "tabular"),
+    "durations": (pd.to_timedelta(range(N), unit="h"), "tabular"),
+    "categorical": (pd.Categorical(PHRASES), "tabular"),
+    "repeated words": (["red", "blue", None] * 4, "tabular"),
+    "distinct words": ([f"word{i}" for i in range(N)], "text"),
+    "repeated long texts": (["word " * 20, "text " * 20] * 6, "text"),
+    "phrases": (PHRASES, "text"),
+    "string dtype": (pd.array(PHRASES, dtype="string"), "text"),
+    "phrases that end in a name": ([*PHRASES[:-1], "see photo.jpg"], "text"),
+    "image names": ([f"photo {i}.JPG" for i in range(N)], "image"),
+    "audio names": ([f"{i}.wav" for i in range(N)], "audio"),
+    "video names": ([f"{i}.mp4" for i in range(N)], "video"),
+    "PIL images": ([Image.new("L", (2, 2))] * N, "image"),
+    "image arrays": ([np.zeros((4, 4, 3), dtype=np.uint8)] * N, "image"),
+    "images mixed": ([PNG, Image.new("L", (2, 2)), np.zeros((4, 4)), "a.png"] * 3, "image"),
+    "image bytes": ([PNG] * N, "image"),
+    "audio bytes": ([WAV] * N, "audio"),
+    "sound and rate": ([(np.zeros(10), 8000)] * N, "audio"),
+    "sound dicts": ([{"array": np.zeros(10), "sampling_rate": 8000}] * N, "audio"),
+    "video arrays": ([np.zeros((2, 4, 4, 3), dtype=np.uint8)] * N, "video"),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_inferred_modality(name):
+    values, modality = COLUMNS[name]
+    found = infer_modalities(pd.DataFrame({"column": pd.Series(values)}))
+    assert found.loc["column", "modality"] == modality
+
+
+def test_files_are_looked_at(tmp_path):
+    for i in range(4):
+        (tmp_path / f"{i}.dat").write_bytes(PNG)
+        (tmp_path / f"{i}.jpg").write_bytes(WAV)
+    frame = pd.DataFrame(
+        {
+            "nameless": [str(tmp_path / f"{i}.dat") for i in range(4)],
+            "misnamed": [str(tmp_path / f"{i}.jpg") for i in range(4)],
+            "paths": [tmp_path / f"{i}.dat" for i in range(4)],
+        }
+    )
+    assert infer_modalities(frame)["modality"].tolist() == ["image", "audio", "image"]
+
+
+def test_what_was_seen_is_shown(raw):
+    raw.loc[raw.index[:3], "title"] = None
+    found = infer_modalities(raw)
+    assert list(found.index) == list(raw)
+    assert found["n_missing"].tolist() == [3, 0, 0, 0]
+    assert "title number 3" in found.loc["title", "example"]
+    assert found["kind"].tolist() == ["strings", "PIL images", "numbers", "categories"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([None] * 4, "nothing but missing values"),
+        ([PNG, "some words", 3.0, None], "a mixture of bytes, float, str"),
+        ([{"a": 1}] * 4, "dict objects"),
+        ([1j] * 4, "complex"),
+    ],
+)
+def test_column_that_fits_nothing(values, kind):
+    frame = pd.DataFrame({"odd": pd.Series(values)})
+    with pytest.raises(
+        ValueError, match=f"(?s)'odd' fits no modality: it holds {kind}.*example.*encoder"
+    ):
+        ModalityTransformer().fit(frame)
+
+
+def test_many_rows():
+    frame = pd.DataFrame({"text": [f"row {i}" for i in range(100_000)], "number": 1.0})
+    assert infer_modalities(frame)["modality"].tolist() == ["text", "tabular"]
+
+
+# ModalityTransformer
+
+
+def test_auto_names_features_by_modality(raw):
+    Z = ModalityTransformer().fit_transform(raw)
+    assert list(dict.fromkeys(name.split("__")[0] for name in Z)) == ["text", "image", "tabular"]
+    assert list(Z.filter(like="tabular__")) == [
+        "tabular__price",
+        "tabular__color_blue",
+        "tabular__color_red",
+    ]
+    assert (Z.dtypes == np.float32).all()
+    assert len(Z._mgr.blocks) == 1
+    pd.testing.assert_index_equal(Z.index, raw.index)
+
+
+def test_several_columns_of_a_kind_are_modalities_of_their_own(raw):
+    raw["body__text"] = raw["title"] + " and more"
+    encoder = ModalityTransformer().fit(raw)
+    assert list(encoder.named_transformers_) == ["text_title", "text_body_text", "image", "tabular"]
+
+
+def test_missing_cells_are_rows_of_nan(raw):
+    raw["price"] = raw["price"].where(raw.index > 0)
+    raw["color"] = raw["color"].where(raw.index > 10)
+    raw["title"] = raw["title"].where(raw.index > 20)
+    Z = ModalityTransformer().fit_transform(raw)
+    text, image, tabular = (Z.filter(like=f"{m}__") for m in ["text", "image", "tabular"])
+    assert text[:3].isna().all(axis=None)
+    assert text[3:].notna().all(axis=None)
+    assert image.notna().all(axis=None)
+    assert tabular[:1].isna().all(axis=None)  # neither price nor color
+    assert tabular[1:].notna().all(axis=None)
+
+
+def test_tabular_values():
+    frame = pd.DataFrame(
+        {
+            "n": [1.0, 3.0, np.nan, 8.0],
+            "kind": ["a", "b", "a", None],
+            "when": pd.to_datetime(["2026-01-01", "2026-01-03", None, "2026-01-05"], utc=True),
+            "sure": pd.array([True, False, None, True], dtype="boolean"),
+        }
+    )
+    encoder = ModalityTransformer().fit(frame.astype({"kind": "category"}))
+    Z = encoder.transform(frame).rename(columns=lambda name: name.removeprefix("tabular__"))
+    n = np.array([1, 3, 3, 8])  # the median for the missing one
+    np.testing.assert_allclose(Z["n"], (n - n.mean()) / n.std(), rtol=1e-5)
+    days = np.array([0, 2, 2, 4])
+    np.testing.assert_allclose(Z["when"], (days - days.mean()) / days.std(), rtol=1e-4)
+    sure = np.array([1, 0, 1, 1])
+    np.testing.assert_allclose(Z["sure"], (sure - sure.mean()) / sure.std(), rtol=1e-5)
+    assert Z["kind_a"].tolist() == [1, 0, 1, 0]
+    assert Z["kind_nan"].tolist() == [0, 0, 0, 1]
+    unseen = encoder.transform(frame.assign(kind="new"))
+    assert (unseen.filter(like="kind") == 0).all(axis=None)
+
+
+def test_a_number_that_is_missing_at_transform(raw):
+    encoder = ModalityTransformer().fit(raw)
+    Z = encoder.transform(raw.assign(price=np.nan))
+    assert Z["tabular__price"].nunique() == 1
+
+
+def test_columns_are_found_by_name(raw):
+    encoder = ModalityTransformer().fit(raw)
+    shuffled = raw[["color", "photo", "title", "price"]].assign(more=1)
+    pd.testing.assert_frame_equal(encoder.transform(shuffled), encoder.transform(raw))
+    with pytest.raises(ValueError, match="price"):
+        encoder.transform(raw.drop(columns="price"))
+
+
+def test_polars_and_arrays(raw):
+    encoder = ModalityTransformer().fit(raw)
+    expected = encoder.transform(raw).to_numpy()
+    frame = pl.DataFrame(
+        {
+            "title": raw["title"].to_list(),
+            "photo": pl.Series(raw["photo"].to_list(), dtype=pl.Object),
+            "price": raw["price"].to_list(),
+            "color": raw["color"].to_list(),
+        }
+    )
+    for X in (frame, raw.astype(object).to_numpy()):
+        Z = ModalityTransformer().fit_transform(X)
+        assert isinstance(Z, pd.DataFrame)
+        np.testing.assert_array_equal(Z, expected)
+
+
+def test_auto_stays_auto(raw):
+    encoder = ModalityTransformer()
+    assert "auto" in repr(encoder.get_params())
+    encoder.fit(raw)
+    assert encoder.get_params() == ModalityTransformer().get_params()
+    pd.testing.assert_frame_equal(clone(encoder).fit_transform(raw), encoder.transform(raw))
+    pd.testing.assert_frame_equal(
+        pickle.loads(pickle.dumps(encoder)).transform(raw), encoder.transform(raw)
+    )
+    for state in (encoder, ModalityTransformer()):
+        assert "ModalityTransformer" in state._repr_html_()
+
+
+def test_explicit_encoders(raw):
+    encoder = ModalityTransformer(
+        [
+            ("words", TfidfVectorizer(), "title"),
+            ("tabular", StandardScaler(), ["price"]),
+        ]
+    )
+    Z = encoder.fit_transform(raw)
+    assert (Z.dtypes == np.float32).all()
+    assert "words__title" in Z
+    assert list(Z)[-1] == "tabular__price"
+    assert isinstance(encoder._repr_html_(), str)
+
+
+def test_grid_search_reaches_the_encoders(raw):
+    model = make_pipeline(
+        ModalityTransformer(
+            [("text", TextDescriptor(), "title"), ("tabular", StandardScaler(), ["price"])]
+        ),
+        LogisticRegression(),
+    )
+    grid = {
+        "modalitytransformer__text__n_components": [1, 3],
+        "modalitytransformer__tabular": ["drop", "passthrough"],
+    }
+    search = GridSearchCV(model, grid, cv=2).fit(raw, raw["price"] > 8)
+    assert search.best_params_["modalitytransformer__tabular"] == "passthrough"
+
+
+def test_two_processes_give_the_same(raw):
+    one, two = ModalityTransformer(n_jobs=1), ModalityTransformer(n_jobs=2)
+    pd.testing.assert_frame_equal(two.fit_transform(raw), one.fit_transform(raw))
+
+
+def test_global_settings_of_scikit_learn(raw):
+    expected = ModalityTransformer().fit_transform(raw)
+    for setting in ({"transform_output": "pandas"}, {"enable_metadata_routing": True}):
+        with config_context(**setting):
+            encoder = ModalityTransformer().fit(raw)
+            pd.testing.assert_frame_equal(encoder.transform(raw), expected)
+            make_pipeline(encoder, StandardScaler()).fit(raw)
+    encoder = ModalityTransformer().set_output(transform="pandas")
+    pd.testing.assert_frame_equal(encoder.fit_transform(raw), expected)
+
+
+def test_sound_has_no_default_encoder(raw):
+    raw["sound"] = [f"{i}.wav" for i in range(N)]
+    with pytest.raises(ValueError, match=r"'sound' holds audio.*no encoder is built in yet"):
+        ModalityTransformer().fit(raw)
+
+
+def test_bad_transformers(raw):
+    with pytest.raises(ValueError, match='"auto" or a list'):
+        ModalityTransformer("atuo").fit(raw)
+    twice = [("a", StandardScaler(), ["price"]), ("a", StandardScaler(), ["price"])]
+    with pytest.raises(ValueError, match="unique"):
+        ModalityTransformer(twice).fit(raw)
+    with pytest.raises(ValueError, match="__"):
+        ModalityTransformer([("a__b", StandardScaler(), ["price"])]).fit(raw)
+
+
+def test_bad_frames(raw):
+    with pytest.raises(ValueError, match="0 sample"):
+        ModalityTransformer().fit(raw[:0])
+    with pytest.raises(ValueError, match=r"Reshape your data.*X\[\[name\]\]"):
+        ModalityTransformer().fit(raw["title"])
+    twice = pd.concat([raw, raw[["title"]]], axis=1)
+    with pytest.raises(ValueError, match=r"unique column names[^']*.*'title' 2 times"):
+        ModalityTransformer().fit(twice)

@@ -1,0 +1,96 @@
+"""TextDescriptor: texts as features, and columns that hold other things."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from skmm.text import TextDescriptor
+
+TEXTS = ["red apple", "green apple", "fast train", "slow train", "apple", "train station"]
+
+
+def test_texts_that_share_words_are_near():
+    Z = TextDescriptor(n_components=4).fit_transform(TEXTS)
+    assert Z.dtype == np.float32
+    distance = np.linalg.norm(Z[:, None] - Z[None], axis=2)
+    assert distance[0, 1] < distance[0, 2]
+    assert distance[2, 3] < distance[2, 1]
+
+
+def test_misspelled_words_are_near_too():
+    descriptor = TextDescriptor(n_components=4).fit(TEXTS)
+    apple, train, misspelled = descriptor.transform(["apple", "train", "aple"])
+    assert np.linalg.norm(misspelled - apple) < np.linalg.norm(misspelled - train)
+
+
+def test_missing_and_empty_differ():
+    descriptor = TextDescriptor().fit([*TEXTS, None])
+    Z = descriptor.transform([None, "", "apple", np.nan, pd.NA])
+    assert np.isnan(Z[[0, 3, 4]]).all()
+    assert (Z[1] == 0).all()
+    assert np.isfinite(Z[2]).all()
+    assert np.isnan(descriptor.transform([None, None])).all()
+
+
+def test_columns_of_every_kind():
+    expected = TextDescriptor().fit_transform(TEXTS)
+    series = pd.Series(TEXTS, index=list("abcdef"))
+    columns = [
+        series,
+        series.astype("string"),
+        series.astype(object),
+        series.to_frame(),
+        np.array(TEXTS),
+        np.array(TEXTS, dtype=object)[:, None],
+        pl.Series(TEXTS),
+        pl.DataFrame({"text": TEXTS}),
+    ]
+    for column in columns:
+        np.testing.assert_array_equal(TextDescriptor().fit_transform(column), expected)
+
+
+def test_fit_transform_is_fit_and_transform():
+    descriptor = TextDescriptor()
+    first = descriptor.fit_transform(TEXTS)
+    np.testing.assert_allclose(descriptor.transform(TEXTS), first, atol=1e-6)
+    loaded = pickle.loads(pickle.dumps(descriptor))
+    np.testing.assert_array_equal(loaded.transform(TEXTS), descriptor.transform(TEXTS))
+
+
+@pytest.mark.parametrize("texts", [["one"], ["?!", "..."], ["日本語", "中文"], ["a", "a", "a"]])
+def test_small_and_strange_corpora(texts):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Z = TextDescriptor().fit_transform(texts)
+    assert len(Z) == len(texts)
+    assert np.isfinite(Z).all()
+
+
+def test_number_of_features():
+    descriptor = TextDescriptor(n_components=1000).fit(TEXTS)
+    assert descriptor.get_feature_names_out().tolist() == [str(i) for i in range(6)]
+    assert descriptor.transform(TEXTS).shape == (6, 6)
+
+
+@pytest.mark.parametrize("cell", [3.5, 7, b"bytes", ["list"]])
+def test_cell_that_is_no_text_is_named(cell):
+    column = pd.Series(["a", cell, "b"], index=[4, 5, 6], dtype=object)
+    with pytest.raises(TypeError, match=rf"row 1 \(index 5\): .* got {type(cell).__name__}"):
+        TextDescriptor().fit(column)
+    with pytest.raises(TypeError, match="row 1"):
+        TextDescriptor().fit(TEXTS).transform(column)
+
+
+@pytest.mark.parametrize("texts", [["", " "], [None, None]])
+def test_nothing_to_count(texts):
+    with pytest.raises(ValueError, match="found nothing to count"):
+        TextDescriptor().fit(texts)
+
+
+def test_no_rows():
+    with pytest.raises(ValueError, match="0 sample"):
+        TextDescriptor().fit([])
