@@ -54,16 +54,16 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         them. A dict gives columns (names, positions or a slice) for each name, or, for columns
         that stand in order, the number of columns for each name.
     modality_weights : None, "uniform" or dict, default=None
-        alpha. None learns it; a dict gives each modality a weight, not negative; they are divided
+        The weights alpha. None learns them; a dict gives each modality a weight, not negative; they are divided
         by their sum.
     modality_loss_weight : float or dict, default=0.3
-        lambda: one for all modalities, or one for each.
+        The weights lambda: one for all modalities, or one for each.
     alignment : {"contrastive", "cosine"}, default="contrastive"
         L_ij. "contrastive": InfoNCE [1]_ at a temperature of 0.1, in which a row's f_i has to find
         its own f_j in the batch; over both directions this is the loss of CLIP. "cosine": one minus
         their cosine.
     alignment_weight : float, dict or array-like of shape (n_modalities, n_modalities), default=0.0
-        gamma: one for all pairs; one for each pair of names, ``{("text", "image"): 0.5}``, in which
+        The weights gamma: one for all pairs; one for each pair of names, ``{("text", "image"): 0.5}``, in which
         a pair stands for both directions unless both are given; or a matrix in the order of
         ``modalities_`` with zeros on its diagonal.
     hidden_layer_sizes : int or array-like of int, default=(256,)
@@ -116,7 +116,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
     modality_weights_ : dict of str to float
-        alpha. They add up to 1.
+        The weights alpha. They add up to 1.
     network_ : torch.nn.Module
         The trained network. It knows the modalities in alphabetical order.
     history_ : DataFrame of shape (n_iter_, n_terms + 1)
