@@ -54,8 +54,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         them. A dict gives columns (names, positions or a slice) for each name, or, for columns
         that stand in order, the number of columns for each name.
     modality_weights : None, "uniform" or dict, default=None
-        The weights alpha. None learns them; a dict gives each modality a weight, not negative; they are divided
-        by their sum.
+        The weights alpha. None learns them; a dict gives each modality a weight, not negative;
+        they are divided by their sum.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda: one for all modalities, or one for each.
     alignment : {"contrastive", "cosine"}, default="contrastive"
@@ -63,9 +63,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         its own f_j in the batch; over both directions this is the loss of CLIP. "cosine": one minus
         their cosine.
     alignment_weight : float, dict or array-like of shape (n_modalities, n_modalities), default=0.0
-        The weights gamma: one for all pairs; one for each pair of names, ``{("text", "image"): 0.5}``, in which
-        a pair stands for both directions unless both are given; or a matrix in the order of
-        ``modalities_`` with zeros on its diagonal.
+        The weights gamma: one for all pairs; one for each pair of names,
+        ``{("text", "image"): 0.5}``, in which a pair stands for both directions unless both are
+        given; or a matrix in the order of ``modalities_`` with zeros on its diagonal.
     hidden_layer_sizes : int or array-like of int, default=(256,)
         The layers of each f_i; with "concat" those of the one network. ``()`` makes f_i linear, for
         "late" alone.
