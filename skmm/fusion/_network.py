@@ -125,10 +125,8 @@ class ModalityNormalizer(nn.Module):
     """Centre each modality's values and divide them by one root mean square per modality.
 
     In training by the statistics of the batch, with gradients flowing through them, so that none is
-    spent on scale; in evaluation by stored ones: a running mean, until `store` makes them exact.
+    spent on scale; in evaluation by those that were stored.
     """
-
-    momentum = 0.1
 
     def __init__(self, n_modalities: int, n_values: int):
         super().__init__()
@@ -140,9 +138,6 @@ class ModalityNormalizer(nn.Module):
         mean, rms = self.mean, self.rms
         if self.training:
             mean, rms = self._batch_statistics(values, weights)
-            with torch.no_grad():
-                self.mean.lerp_(mean, self.momentum)
-                self.rms.lerp_(rms, self.momentum)
         return (values - mean) / rms[:, None]
 
     def _batch_statistics(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -245,7 +245,7 @@ def drop_modalities(present: Tensor, rate: float) -> Tensor:
 
 @torch.no_grad()
 def store_statistics(network: FusionNetwork, rows: Rows) -> None:
-    """Replace the running statistics by those of all rows, summed in float64."""
+    """Store the statistics of rows for evaluation, summed in float64."""
     network.eval()
     weights = (rows.present * rows.weight[:, None]).double()  # (n, m)
     share = weights / weights.sum(0).clamp(min=1e-300)
