@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from copy import copy
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from sklearn.base import TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
+from .encoding._cells import shorten
+from .encoding._frames import as_pandas
 from .encoding._inference import describe_columns
 from .encoding._tabular import TabularEncoder
 from .image import ImageDescriptor
@@ -60,9 +61,9 @@ def infer_modalities(X):
     >>> infer_modalities(X)["modality"].to_dict()
     {'photo': 'image', 'says': 'text', 'age': 'tabular'}
     """
-    found = describe_columns(_as_pandas(X))
+    found = describe_columns(as_pandas(X))
     for column, (modality, kind, _, example) in found.iterrows():
-        if modality is None:
+        if pd.isna(modality):
             raise ValueError(
                 f"Column {column!r} fits no modality: it holds {kind}, for example {example}. Drop "
                 "it, or say how to encode it: "
@@ -181,11 +182,13 @@ class ModalityTransformer(ColumnTransformer):
         ValueError
             If a column fits no modality, or has one for which there is no default encoder.
         """
-        X = _as_pandas(X)
+        X = as_pandas(X)
         if isinstance(self.transformers, str):
             self._inferred = self._infer(X)
-        with self._explicit():
-            return self._named(super().fit_transform(X, y, **params), X)
+        explicit = self._explicit()
+        encoded = super(ModalityTransformer, explicit).fit_transform(X, y, **params)
+        vars(self).update(vars(explicit) | {"transformers": self.transformers})
+        return self._named(encoded, X)
 
     def transform(self, X, **params):
         """Encode the columns.
@@ -203,9 +206,8 @@ class ModalityTransformer(ColumnTransformer):
             The features.
         """
         check_is_fitted(self)
-        X = _as_pandas(X)
-        with self._explicit():
-            return self._named(super().transform(X, **params), X)
+        X = as_pandas(X)
+        return self._named(super().transform(X, **params), X)
 
     def set_output(self, *, transform=None):
         """Set the container of the features; encoders keep theirs.
@@ -230,23 +232,22 @@ class ModalityTransformer(ColumnTransformer):
         MetadataRouter
             Where metadata go.
         """
-        with self._explicit():
-            return super().get_metadata_routing()
+        return super(ModalityTransformer, self._explicit()).get_metadata_routing()
 
     def _sk_visual_block_(self):
-        with self._explicit():
-            return super()._sk_visual_block_()
+        # "auto" before fit has no parts: scikit-learn catches the error, and draws one box
+        return super(ModalityTransformer, self._explicit())._sk_visual_block_()
 
-    @contextmanager
-    def _explicit(self) -> Iterator[None]:
-        """Let ColumnTransformer, which reads ``transformers``, see what "auto" stands for."""
-        given = self.transformers
-        if isinstance(given, str):
-            self.transformers = getattr(self, "_inferred", [])
-        try:
-            yield
-        finally:
-            self.transformers = given
+    def _explicit(self) -> ModalityTransformer:
+        """Copy self with the list that "auto" stands for, since ColumnTransformer reads lists.
+
+        A copy, for the parameter of an estimator may not change, not even for a moment: other
+        threads may be using it.
+        """
+        explicit = copy(self)
+        if isinstance(self.transformers, str):
+            explicit.transformers = getattr(self, "_inferred", [])
+        return explicit
 
     def _infer(self, X: pd.DataFrame) -> list[tuple]:
         if self.transformers != "auto":
@@ -272,13 +273,31 @@ class ModalityTransformer(ColumnTransformer):
             elif len(own) == 1:
                 steps.append((modality, encoder(), own[0]))
             else:
-                names = [f"{modality}_{column}".replace("__", "_") for column in own]
-                steps += [(n, encoder(), c) for n, c in zip(names, own, strict=True)]
+                steps += [
+                    (n, encoder(), c) for n, c in zip(_names(modality, own), own, strict=True)
+                ]
         return steps
 
     def _named(self, encoded, X: pd.DataFrame) -> pd.DataFrame:
-        values = np.asarray(encoded, dtype=np.float32)
+        try:
+            values = np.asarray(encoded, dtype=np.float32)
+        except (TypeError, ValueError) as e:
+            raise ValueError(self._describe_not_numeric(np.asarray(encoded, dtype=object))) from e
         return pd.DataFrame(values, columns=self.get_feature_names_out(), index=X.index)
+
+    def _describe_not_numeric(self, encoded: np.ndarray) -> str:
+        for modality, columns in self.output_indices_.items():
+            for value in encoded[:, columns].flat:
+                try:
+                    float(value)
+                except (TypeError, ValueError):
+                    return (
+                        f"Modality {modality!r} is not encoded as numbers: its encoder "
+                        f"{dict(self.named_transformers_)[modality]!r} gives {shorten(value)}. "
+                        "Name one that gives numbers, such as OneHotEncoder() for categories or "
+                        "TextDescriptor() for texts."
+                    )
+        return "The encoders give values that are not numbers."
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -289,32 +308,11 @@ class ModalityTransformer(ColumnTransformer):
         return tags
 
 
-def _as_pandas(X) -> pd.DataFrame:
-    """A frame of the columns of X, whatever holds them."""
-    if hasattr(X, "columns") and hasattr(X, "get_column"):  # polars
-        X = pd.DataFrame({name: X.get_column(name).to_list() for name in X.columns})
-    if not isinstance(X, pd.DataFrame):
-        X = _frame_of_array(X)
-    for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
-        if n == 0:
-            raise ValueError(
-                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required "
-                "by ModalityTransformer."
-            )
-    return X
-
-
-def _frame_of_array(X) -> pd.DataFrame:
-    if sparse.issparse(X):
-        raise TypeError("ModalityTransformer does not take sparse data; pass X.toarray().")
-    # As objects, for numpy makes strings of the numbers in a list that has both.
-    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
-    if array.ndim != 2:
-        raise ValueError(
-            "ModalityTransformer expects a DataFrame or a 2D array of raw columns, got "
-            f"{type(X).__name__} of shape {array.shape}. Reshape your data; one column is a frame "
-            "of one column, X[[name]]."
-        )
-    if array.dtype.kind == "c":
-        raise ValueError("Complex data not supported by ModalityTransformer.")
-    return pd.DataFrame(array).infer_objects()
+def _names(modality: str, columns: list) -> list[str]:
+    """Name a modality for each column, none twice and none with "__", which separates."""
+    names: list[str] = []
+    for column in columns:
+        name = re.sub("_{2,}", "_", f"{modality}_{column}").rstrip("_")
+        taken = [other for other in names if other == name or other.startswith(f"{name}_no")]
+        names.append(f"{name}_no{len(taken) + 1}" if name in names else name)
+    return names

@@ -10,7 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._optional import import_optional
 from .encoding._base import CellEncoder
-from .encoding._images import read_image
+from .encoding._cells import Column
+from .encoding._images import check_not_one_image, read_image
 
 __all__ = ["ImageDescriptor"]
 
@@ -38,7 +39,7 @@ class ImageDescriptor(CellEncoder):
         The RGB colour, from 0 to 255, behind what is transparent.
     errors : {"raise", "missing"}, default="raise"
         What to do with an item that cannot be read: raise, or treat it as missing, with one
-        warning.
+        warning. A cell that is no image at all, such as a number, is an error in any case.
     max_pixels : int, default=50_000_000
         Refuse larger images before they are decoded (decompression bombs).
     verbose : bool, default=False
@@ -118,6 +119,10 @@ class ImageDescriptor(CellEncoder):
                 f"image_size={self.image_size} must be at least {BLOCK} times "
                 f"pixels_per_cell={self.pixels_per_cell}."
             )
+
+    def _read_column(self, X) -> Column:
+        check_not_one_image(X, estimator="ImageDescriptor")
+        return super()._read_column(X)
 
     @property
     def _n_features_out(self) -> int:

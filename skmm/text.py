@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .encoding._cells import as_cells, describe_row, is_missing, shorten
+from .encoding._cells import as_column, is_missing, shorten
 
 __all__ = ["TextDescriptor"]
 
@@ -117,7 +117,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         TypeError
             If a cell is not a text; the message names the row.
         ValueError
-            If no text has any word.
+            If all texts are missing, or none has any word or run of characters.
         """
         texts, present = self._read(X)
         self.n_features_in_ = 1
@@ -136,19 +136,26 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             max_features=self.max_features,
             dtype=np.float32,
         )
-        self.vectorizers_ = []
+        if not texts:
+            raise ValueError(
+                f"TextDescriptor found nothing to count: all {len(present)} texts are missing. "
+                "Drop the column, or fit on rows that have texts."
+            )
+        self.vectorizers_, blocks = [], []
         for vectorizer in (words, runs):
             try:
-                self.vectorizers_.append(vectorizer.fit(texts))
-            except ValueError as e:  # an empty vocabulary: of words alone, in texts such as "?!"
-                reason = e
-        if not self.vectorizers_:
+                blocks.append(vectorizer.fit_transform(texts))
+            except ValueError:  # an empty vocabulary: of words alone, in texts such as "?!"
+                continue
+            self.vectorizers_.append(vectorizer)
+        if sum(block.shape[1] for block in blocks) < 2:  # as TruncatedSVD needs
             raise ValueError(
                 f"TextDescriptor found nothing to count in {len(texts)} texts, the first being "
-                f"{shorten(texts[0]) if texts else 'missing, as all are'}. Is it the right column? "
-                f"Lower min_df={self.min_df} if it is."
-            ) from reason
-        counts = self._count(texts)
+                f"{shorten(texts[0])}. Is it the right column? If it is, lower min_df="
+                f"{self.min_df} or raise max_features={self.max_features}."
+            )
+        counts = sparse.hstack(blocks, format="csr")
+        counts.sort_indices()  # as transform has them: the same sums, to the last bit
         n_components = min(self.n_components, *counts.shape)
         with np.errstate(invalid="ignore"):  # its shares of a variance that is 0 if texts are equal
             self.svd_ = TruncatedSVD(n_components, random_state=self.random_state).fit(counts)
@@ -195,12 +202,13 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         return np.arange(len(self.svd_.components_)).astype(str).astype(object)
 
     def _read(self, X) -> tuple[list[str], np.ndarray]:
-        cells, labels = as_cells(X, estimator="TextDescriptor")
+        column = as_column(X, estimator="TextDescriptor")
+        cells = column.cells
         present = np.array([not is_missing(cell) for cell in cells])
         for row in np.flatnonzero(present):
             if not isinstance(cells[row], str):
                 raise TypeError(
-                    f"TextDescriptor: {describe_row(row, labels)}: a text must be a str, got "
+                    f"TextDescriptor: {column.describe(row)}: a text must be a str, got "
                     f"{type(cells[row]).__name__} ({shorten(cells[row])})."
                 )
         return [cells[row] for row in np.flatnonzero(present)], present

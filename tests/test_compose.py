@@ -1,8 +1,10 @@
 """Which modality a column is, and how a frame of raw columns becomes one of features."""
 
+import datetime
 import io
 import pickle
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmm import ModalityTransformer, infer_modalities
+from skmm.image import ImageDescriptor
 from skmm.text import TextDescriptor
 
 N = 12
@@ -296,3 +299,68 @@ def test_bad_frames(raw):
     twice = pd.concat([raw, raw[["title"]]], axis=1)
     with pytest.raises(ValueError, match=r"unique column names[^']*.*'title' 2 times"):
         ModalityTransformer().fit(twice)
+
+
+@pytest.mark.parametrize("kind", ["nothing but missing values", "dict objects"])
+def test_column_that_fits_nothing_beside_one_that_does(kind):
+    odd = [None] * 4 if kind.startswith("nothing") else [{"a": 1}] * 4
+    frame = pd.DataFrame({"fine": [1.0, 2.0, 3.0, 4.0], "odd": odd})
+    with pytest.raises(ValueError, match=f"'odd' fits no modality: it holds {kind}"):
+        infer_modalities(frame)
+    with pytest.raises(ValueError, match=f"'odd' fits no modality: it holds {kind}"):
+        ModalityTransformer().fit(frame)
+
+
+def test_frames_that_are_no_table_of_named_columns(raw):
+    levels = raw.set_axis(pd.MultiIndex.from_product([["a"], raw.columns]), axis=1)
+    with pytest.raises(ValueError, match=r"one level of column names, got 2\. Join them"):
+        ModalityTransformer().fit(levels)
+
+
+def test_names_of_modalities_never_clash():
+    says = ["one thing", "another thing", "a third"]
+    frame = pd.DataFrame(dict.fromkeys(("a_b", "a__b", "a___b", "c_"), says))
+    Z = ModalityTransformer().fit_transform(frame)
+    names = list(dict.fromkeys(name.split("__")[0] for name in Z))
+    assert names == ["text_a_b", "text_a_b_no2", "text_a_b_no3", "text_c"]
+    assert Z.columns.is_unique
+
+
+def test_encoder_that_gives_no_numbers_is_named(raw):
+    encoder = ModalityTransformer(
+        [("number", "passthrough", ["price"]), ("word", "passthrough", ["color"])]
+    )
+    with pytest.raises(ValueError, match=r"(?s)'word' is not encoded as numbers.*'red'.*OneHot"):
+        encoder.fit(raw)
+
+
+def test_broken_cell_is_named_with_its_column(raw):
+    raw["photo"] = [b"nonsense", *raw["photo"][1:]]
+    with pytest.raises(ValueError, match=r"column 'photo', row 0 \(index 0\)"):
+        ModalityTransformer([("image", ImageDescriptor(), "photo")]).fit(raw)
+
+
+def test_threads_may_share_a_fitted_transformer(raw):
+    encoder = ModalityTransformer().fit(raw)
+    expected = encoder.transform(raw)
+    seen = set()
+
+    def work(_):
+        Z = encoder.transform(raw)
+        seen.add(str(encoder.transformers))
+        return Z
+
+    with ThreadPoolExecutor(4) as pool:
+        for Z in pool.map(work, range(40)):
+            pd.testing.assert_frame_equal(Z, expected)
+    assert seen == {"auto"}
+    assert encoder.transformers == "auto"
+
+
+def test_polars_dates_and_missing_values():
+    days = [datetime.date(2026, 1, 1), None, datetime.date(2026, 1, 3)]
+    frame = pl.DataFrame({"day": days, "sure": [True, None, False], "n": [1, None, 3]})
+    Z = ModalityTransformer().fit_transform(frame)
+    assert list(Z) == ["tabular__day", "tabular__sure", "tabular__n"]
+    assert Z.iloc[1].isna().all()
+    np.testing.assert_allclose(Z["tabular__day"].iloc[[0, 2]], [-1.2247449, 1.2247449], rtol=1e-5)

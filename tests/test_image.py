@@ -247,3 +247,22 @@ def test_parameters(picture):
     ]:
         with pytest.raises(ValueError, match=match):
             ImageDescriptor(**parameters).fit([picture])
+
+
+def test_one_broken_file_in_many_rows_counts_for_each(picture):
+    with pytest.warns(UserWarning, match=r"3 of 4 items are broken.* row 0: .*; row 3: "):
+        vectors = describe("gone.png", picture, "gone.png", "gone.png", errors="missing")
+    np.testing.assert_array_equal(np.isnan(vectors).all(axis=1), [True, False, True, True])
+
+
+def test_one_image_is_no_column(picture):
+    with pytest.raises(ValueError, match=r"array of shape \(32, 32, 3\) looks like one image"):
+        ImageDescriptor().fit(picture)
+    assert ImageDescriptor().fit_transform(picture[None]).shape == (1, 352)
+    assert ImageDescriptor().fit_transform(picture[None, :, :, 0]).shape == (1, 352)
+
+
+def test_column_is_named(picture):
+    frame = pd.DataFrame({"photo": [picture, "gone.png"]})
+    with pytest.raises(ValueError, match=r"column 'photo', row 1: 'gone\.png' does not exist"):
+        ImageDescriptor().fit_transform(frame)

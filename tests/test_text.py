@@ -94,3 +94,9 @@ def test_nothing_to_count(texts):
 def test_no_rows():
     with pytest.raises(ValueError, match="0 sample"):
         TextDescriptor().fit([])
+
+
+def test_fewer_than_two_things_to_count():
+    descriptor = TextDescriptor(min_df=2)
+    with pytest.raises(ValueError, match=r"nothing to count in 2 texts.*'ab'.*min_df=2"):
+        descriptor.fit(["ab", "ac"])  # they share " a" and nothing else

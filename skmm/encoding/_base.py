@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ._cells import as_cells, describe_row, is_missing, shorten
+from ._cells import Column, as_column, is_missing, shorten
 from ._images import BrokenItemError
 
 N_NAMED = 5
@@ -49,7 +49,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             The estimator itself.
         """
         self._validate_params()
-        as_cells(X, estimator=type(self).__name__)
+        self._read_column(X)
         self.n_features_in_ = 1
         return self
 
@@ -74,41 +74,47 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             If an item is broken and ``errors="raise"``; the message names row, path and cause.
         """
         check_is_fitted(self)
-        cells, labels = as_cells(X, estimator=type(self).__name__)
-        encoded = np.full((len(cells), self._n_features_out), np.nan, dtype=np.float32)
+        column = self._read_column(X)
+        encoded = np.full((len(column.cells), self._n_features_out), np.nan, dtype=np.float32)
         first_rows: dict[Any, int] = {}
-        broken: list[str] = []
+        broken: dict[int, str] = {}
         name = type(self).__name__
-        for row, cell in enumerate(tqdm(cells, desc=name, disable=not self.verbose)):
+        for row, cell in enumerate(tqdm(column.cells, desc=name, disable=not self.verbose)):
             if is_missing(cell):
                 continue
             first = first_rows.setdefault(_identity(cell), row)
             if first < row:
                 encoded[row] = encoded[first]
+                if first in broken:
+                    broken[row] = broken[first]
                 continue
             try:
                 encoded[row] = self._encode(cell)
             except TypeError as e:
-                raise TypeError(
-                    f"{name}: {describe_row(row, labels)}: {e} ({shorten(cell)})."
-                ) from e
+                raise TypeError(f"{name}: {column.describe(row)}: {e} ({shorten(cell)}).") from e
             except BrokenItemError as e:
-                message = f"{describe_row(row, labels)}: {e}"
                 if self.errors == "raise":
                     raise ValueError(
-                        f'{name}: {message}. Mend or drop the row, or pass errors="missing" to '
-                        "treat broken items as missing."
+                        f"{name}: {column.describe(row)}: {e}. Mend or drop the row, or pass "
+                        'errors="missing" to treat broken items as missing.'
                     ) from e
-                broken.append(message)
+                broken[row] = str(e)
         if broken:
-            rest = "" if len(broken) <= N_NAMED else f"; and {len(broken) - N_NAMED} more"
-            warnings.warn(
-                f"{name}: {len(broken)} of {len(cells)} items are broken and count as missing: "
-                + "; ".join(broken[:N_NAMED])
-                + rest,
-                stacklevel=2,
-            )
+            self._warn_of(broken, column)
         return encoded
+
+    def _read_column(self, X) -> Column:
+        return as_column(X, estimator=type(self).__name__)
+
+    def _warn_of(self, broken: dict[int, str], column: Column) -> None:
+        named = [f"{column.describe(row)}: {broken[row]}" for row in list(broken)[:N_NAMED]]
+        if len(broken) > N_NAMED:
+            named.append(f"and {len(broken) - N_NAMED} more")
+        warnings.warn(
+            f"{type(self).__name__}: {len(broken)} of {len(column.cells)} items are broken and "
+            f"count as missing: {'; '.join(named)}",
+            stacklevel=3,
+        )
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,15 +15,21 @@ def is_missing(cell: Any) -> bool:
     return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
 
 
-def as_cells(X, *, estimator: str) -> tuple[list, list | None]:
-    """Turn a Series, one-column frame, list or array with samples first into a list of cells.
+class Column(NamedTuple):
+    """The cells of a column, and what messages need to say where one stands."""
 
-    Returns
-    -------
-    cells : list
-    labels : list or None
-        The index of a pandas object, where it is not just the position.
-    """
+    cells: list
+    labels: list | None  # the index of a pandas object, where it is not just the position
+    name: Any
+
+    def describe(self, row: int) -> str:
+        """Name a row by its column, its position, and its label where that differs."""
+        column = "" if self.name in (None, "") else f"column {self.name!r}, "
+        return column + describe_row(row, self.labels)
+
+
+def as_column(X, *, estimator: str) -> Column:
+    """Turn a Series, one-column frame, list or array with samples first into a list of cells."""
     labels = None
     if isinstance(X, pd.DataFrame | pd.Series) and not isinstance(X.index, pd.RangeIndex):
         labels = X.index.tolist()
@@ -34,7 +40,8 @@ def as_cells(X, *, estimator: str) -> tuple[list, list | None]:
                 f'one, as in ModalityTransformer([("name", {estimator}(), "column")]).'
             )
         X = X[X.columns[0]]
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
+    has_order = hasattr(X, "__len__") and not isinstance(X, str | bytes | dict | set | frozenset)
+    if not has_order or (isinstance(X, np.ndarray) and X.ndim == 0):
         raise ValueError(
             f"{estimator} expects a column: a Series, a frame of one column, a list or an array "
             f"with samples first, got {type(X).__name__}. For one item pass a list of one."
@@ -46,7 +53,7 @@ def as_cells(X, *, estimator: str) -> tuple[list, list | None]:
         raise ValueError(
             f"Found array with 0 sample(s) while a minimum of 1 is required by {estimator}."
         )
-    return cells, labels
+    return Column(cells, labels, getattr(X, "name", None))
 
 
 def describe_row(row: int, labels: list | None) -> str:
@@ -56,5 +63,7 @@ def describe_row(row: int, labels: list | None) -> str:
 
 def shorten(value: Any, width: int = 60) -> str:
     """Represent a value in at most ``width`` characters."""
+    if isinstance(value, str | bytes):
+        value = value[: width + 1]  # the repr of a whole file would take long
     text = repr(value)
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+
+from ._cells import shorten
 
 URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 _ARRAY_FORMS = "an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of floats in [0, 1]"
@@ -40,49 +44,72 @@ def read_image(cell: Any, *, background: tuple[int, int, int], max_pixels: int) 
     from PIL import Image
 
     if isinstance(cell, Image.Image):
-        return _to_rgb(cell, background, max_pixels)
+        with _decoding():  # what was opened lazily is decoded only now
+            return _to_rgb(cell, background, max_pixels)
     raise TypeError(
         f"an image must be a path, the bytes of an encoded image, a PIL image or {_ARRAY_FORMS}; "
         f"got {type(cell).__name__}"
     )
 
 
+def check_not_one_image(X, *, estimator: str) -> None:
+    """Refuse one colour image where a column is due: it would be read as a grey image a row."""
+    if isinstance(X, np.ndarray) and X.dtype != object and X.ndim == 3 and X.shape[2] in (3, 4):
+        raise ValueError(
+            f"{estimator} expects a column of images, samples first; an array of shape {X.shape} "
+            "looks like one image. Pass [image]; grey images of this width go in a list."
+        )
+
+
 def _read_path(path: str, background, max_pixels) -> np.ndarray:
+    name = shorten(path, 200)
     if URL.match(path):
         raise BrokenItemError(
-            f"{path!r} is a URL, and skmm fetches nothing: download the file and give its path"
+            f"{name} is a URL, and skmm fetches nothing: download the file and give its path"
         )
     if os.path.isdir(path):
-        raise BrokenItemError(f"{path!r} is a directory, not a file")
+        raise BrokenItemError(f"{name} is a directory, not a file")
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
-                raise BrokenItemError(f"{path!r} is an empty file")
+                raise BrokenItemError("this is an empty file")
             return _decode(file, background, max_pixels)
     except FileNotFoundError as e:
         where = "" if os.path.isabs(path) else f" (relative to {os.getcwd()!r})"
-        raise BrokenItemError(f"{path!r} does not exist{where}") from e
-    except BrokenItemError as e:
-        raise BrokenItemError(f"{e}" if repr(path) in str(e) else f"{path!r}: {e}") from e
+        raise BrokenItemError(f"{name} does not exist{where}") from e
     except OSError as e:
-        raise BrokenItemError(f"{path!r} cannot be read: {e.strerror or e}") from e
+        raise BrokenItemError(f"{name} cannot be read: {e.strerror or e}") from e
+    except BrokenItemError as e:
+        raise BrokenItemError(f"{name}: {e}") from e
+    except ValueError as e:  # a null character in the path
+        raise BrokenItemError(f"{name} cannot be read: {e}") from e
 
 
 def _decode(file, background, max_pixels) -> np.ndarray:
+    from PIL import Image
+
+    with _decoding(), Image.open(file) as image:
+        return _to_rgb(image, background, max_pixels)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Turn whatever goes wrong in Pillow into a BrokenItemError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             # Our own limit is checked before anything is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                return _to_rgb(image, background, max_pixels)
-    except BrokenItemError:
+            yield
+    except (BrokenItemError, MemoryError):
         raise
     except UnidentifiedImageError as e:
         raise BrokenItemError("not an image in a format that Pillow knows") from e
     except Image.DecompressionBombError as e:
-        raise BrokenItemError(f"too many pixels: {e}") from e
+        raise BrokenItemError(
+            f"too many pixels for Pillow (PIL.Image.MAX_IMAGE_PIXELS): {e}"
+        ) from e
     except Exception as e:  # decoders raise whatever comes: SyntaxError, struct.error, OSError
         raise BrokenItemError(f"the image does not decode: {e}") from e
 
@@ -114,6 +141,8 @@ def _to_8_bits(image):
     from PIL import Image
 
     values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise BrokenItemError("the image holds values that are not finite")
     if image.mode == "F":
         top = 1.0 if values.max() <= 1 else 255.0
     else:

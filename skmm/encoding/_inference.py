@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +26,15 @@ EXTENSIONS = {
     "video": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv",
 }
 _MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
+_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
 _MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
     ("image", lambda b: b.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0"))),
     ("image", lambda b: b.startswith(b"MM\0*") or (b[:4] == b"RIFF" and b[8:12] == b"WEBP")),
     ("audio", lambda b: b.startswith((b"fLaC", b"OggS", b"ID3", b"FORM"))),
     ("audio", lambda b: b[:4] == b"RIFF" and b[8:12] == b"WAVE"),
     ("audio", lambda b: len(b) > 1 and b[0] == 0xFF and b[1] & 0xE6 == 0xE2),  # an MPEG frame
+    ("image", lambda b: b[4:8] == b"ftyp" and b[8:12] in _IMAGE_BRANDS),
+    ("audio", lambda b: b[4:12] == b"ftypM4A "),
     ("video", lambda b: b[4:8] == b"ftyp" or b.startswith(b"\x1aE\xdf\xa3")),
     ("video", lambda b: b[:4] == b"RIFF" and b[8:12] == b"AVI "),
 ]
@@ -107,8 +113,12 @@ def _infer_cell(cell: Any) -> Finding:
         return Finding(_infer_file(path) or by_name, "paths")
     if isinstance(cell, bytes | bytearray | memoryview):
         return Finding(_infer_bytes(bytes(cell[:16])), "encoded files")
-    if isinstance(cell, bool | int | float | np.number | np.bool_):
+    if isinstance(cell, bool | np.bool_):
+        return Finding("tabular", "booleans")
+    if isinstance(cell, Real | Decimal):
         return Finding("tabular", "numbers")
+    if isinstance(cell, datetime.date):  # a datetime is one, too
+        return Finding("tabular", "dates")
     if isinstance(cell, np.ndarray):
         return Finding(_infer_array(cell), "arrays")
     if type(cell).__module__.startswith("PIL."):

@@ -11,7 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from ._cells import describe_row
+
 MAX_CATEGORIES = 50
+NUMERIC_OBJECTS = {  # in the words of pandas' infer_dtype
+    "integer", "floating", "mixed-integer-float", "decimal", "boolean", "date", "datetime",
+}  # fmt: skip
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
@@ -69,7 +74,10 @@ def _as_frame(X) -> pd.DataFrame:
 
 
 def _is_numeric(values: pd.Series) -> bool:
+    """Tell numbers, booleans, dates and durations from categories, in objects too."""
     kinds = pd.api.types
+    if values.dtype == object:
+        return kinds.infer_dtype(values, skipna=True) in NUMERIC_OBJECTS
     return (
         kinds.is_numeric_dtype(values.dtype)
         or kinds.is_datetime64_any_dtype(values.dtype)
@@ -78,9 +86,34 @@ def _is_numeric(values: pd.Series) -> bool:
 
 
 def _as_float(values: pd.Series) -> np.ndarray:
-    if values.dtype.kind in "mM" or hasattr(values.dtype, "tz"):
-        origin = pd.Timestamp(0, tz=getattr(values.dtype, "tz", None))
-        if values.dtype.kind == "m":
-            return values.dt.total_seconds().to_numpy(dtype=np.float64)
-        return (values - origin).dt.total_seconds().to_numpy(dtype=np.float64)
-    return pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan)
+    """Numbers as they are, dates as seconds since 1970, durations as seconds; NaN if missing."""
+    seconds = np.timedelta64(1, "s")
+    kinds = pd.api.types
+    if kinds.is_timedelta64_dtype(values.dtype):
+        return values.to_numpy(dtype="timedelta64[us]") / seconds
+    if kinds.is_datetime64_any_dtype(values.dtype) or (
+        values.dtype == object and kinds.infer_dtype(values, skipna=True) in ("date", "datetime")
+    ):
+        stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
+        return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / seconds
+    floats = np.full(len(values), np.nan)
+    present = values.notna().to_numpy()
+    try:
+        floats[present] = values[present].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as e:
+        raise ValueError(
+            f"Column {values.name!r} held numbers or dates in fit, and now something else: {e}."
+        ) from e
+    _check_finite(floats, values)
+    return floats
+
+
+def _check_finite(floats: np.ndarray, values: pd.Series) -> None:
+    infinite = np.flatnonzero(np.isinf(floats))
+    if len(infinite):
+        row = infinite[0]
+        labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
+        raise ValueError(
+            f"Column {values.name!r} holds infinite values, the first in "
+            f"{describe_row(row, labels)}. Replace them by NaN if they stand for missing ones."
+        )

@@ -35,6 +35,13 @@ def test_cosine():
     assert cosine(a, b, torch.ones(3), valid).item() == pytest.approx((0 + 1) / 2, abs=1e-6)
 
 
+def test_cosine_counts_rows_by_their_weight():
+    a, b = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 1.0], [0.0, -1.0]])
+    # angles of 45 and 180 degrees: 1 - 1 / sqrt(2) and 2
+    expected = (0.5 * (1 - 0.5**0.5) + 1.5 * 2) / 2
+    assert cosine(a, b, torch.tensor([0.5, 1.5]), ALL).item() == pytest.approx(expected)
+
+
 def test_contrastive():
     # f_1 = e1, e2; f_2 = e1, e1: similarities over the temperature 0.1 are (10, 10), (0, 0)
     f_1 = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -43,6 +50,23 @@ def test_contrastive():
     # the other direction: (10, 0), (10, 0): ln(1 + e^-10) and ln(1 + e^10)
     expected = (math.log1p(math.exp(-10)) + math.log1p(math.exp(10))) / 2
     assert contrastive(f_2, f_1, ONES, ALL).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrastive_of_three_weighted_rows():
+    f_1 = torch.tensor([[5.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    f_2 = torch.tensor([[1.0, 0.0], [0.0, 3.0], [0.0, 2.0]])
+    # similarities (1, 0, 0), (0, 1, 1), (.6, .8, .8), times 10: the log of the sum less the own
+    losses = [
+        math.log(math.exp(10) + 2) - 10,
+        math.log(1 + 2 * math.exp(10)) - 10,
+        math.log(math.exp(6) + 2 * math.exp(8)) - 8,
+    ]
+    valid = torch.tensor([True, True, True])
+    plain = contrastive(f_1, f_2, torch.ones(3), valid)
+    assert plain.item() == pytest.approx(sum(losses) / 3, rel=1e-5)
+    weighted = contrastive(f_1, f_2, torch.tensor([0.5, 0.5, 2.0]), valid)
+    expected = (0.5 * losses[0] + 0.5 * losses[1] + 2 * losses[2]) / 3
+    assert weighted.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_contrastive_leaves_out_rows_without_a_pair():
@@ -55,6 +79,26 @@ def test_contrastive_leaves_out_rows_without_a_pair():
     assert torch.isfinite(f_1.grad).all()
     assert torch.isfinite(f_2.grad).all()
     assert (f_1.grad[2] == 0).all()
+
+
+def test_a_missing_pair_is_no_candidate_either():
+    # with row 2 the first row would have a second candidate as good as its own: ln 2, not 0
+    f_1 = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    valid = torch.tensor([True, True, False])
+    loss = contrastive(f_1, f_1, torch.ones(3), valid)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(-10)), abs=1e-6)
+    everyone = contrastive(f_1, f_1, torch.ones(3), torch.ones(3, dtype=torch.bool))
+    assert everyone.item() == pytest.approx((2 * LN2 + 0) / 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("loss", [contrastive, cosine])
+def test_gradients_of_zero_vectors_are_finite(loss):
+    f_1 = torch.tensor([[0.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    f_2 = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    loss(f_1, f_2, ONES, torch.tensor([False, True])).backward()
+    for f in (f_1, f_2):
+        assert torch.isfinite(f.grad).all()
+        assert (f.grad[0] == 0).all()
 
 
 def test_no_valid_row_gives_zero():
@@ -82,3 +126,30 @@ def test_terms_come_in_the_order_of_their_coefficients():
     terms = loss_terms(objective, output, torch.tensor([0, 1]), ONES, present)
     assert terms.tolist() == pytest.approx([math.log(4 / 3), LN2, 1.0, 1.0])
     assert objective.coefficients == [1.0, 0.3, 0.5, 2.0]
+
+
+def test_terms_skip_missing_modalities():
+    ln3 = math.log(3)
+    output = FusionOutput(
+        logits=torch.tensor([[ln3, 0.0], [0.0, 0.0], [0.0, 0.0]]),
+        parts=torch.zeros(3, 2, 2),
+        weights=torch.full((3, 2), 0.5),
+        modality_logits=(
+            torch.tensor([[ln3, 0.0], [99.0, -99.0], [0.0, 0.0]]),
+            torch.tensor([[0.0, 0.0], [0.0, ln3], [-99.0, 99.0]]),
+        ),
+        representations=(torch.eye(3), torch.eye(3).roll(1, 0)),
+    )
+    present = torch.tensor([[True, True], [False, True], [True, False]])
+    objective = Objective({0: 1.0, 1: 1.0}, {(0, 1): 1.0}, cosine)
+    weight = torch.tensor([2.0, 0.5, 0.5])
+    terms = loss_terms(objective, output, torch.tensor([0, 1, 0]), weight, present)
+    # ln(4/3) is the loss of the class that has 3/4, ln 2 that of a guess
+    assert terms.tolist() == pytest.approx(
+        [
+            (2 * math.log(4 / 3) + 0.5 * LN2 + 0.5 * LN2) / 3,
+            (2 * math.log(4 / 3) + 0.5 * LN2) / 2,  # not row 1
+            (2 * LN2 + 0.5 * math.log(4 / 3)) / 2,  # not row 2
+            2 * 1.0,  # row 0 alone has both, at 90 degrees
+        ]
+    )

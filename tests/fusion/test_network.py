@@ -115,9 +115,12 @@ def test_weight_of_zero_makes_predictions_independent(data, fusion):
     columns = model.modalities_["c"]
     other[columns] = np.where(other[columns].isna(), np.nan, 99.0)
     with_others = X[[*model.modalities_["a"], *model.modalities_["b"]]].notna().any(axis=1)
-    np.testing.assert_array_equal(
-        model.predict_proba(other[with_others]), model.predict_proba(X[with_others])
-    )
+    expected = model.predict_proba(X[with_others])
+    np.testing.assert_array_equal(model.predict_proba(other[with_others]), expected)
+    other[columns] = np.nan
+    np.testing.assert_array_equal(model.predict_proba(other[with_others]), expected)
+    changed = X.assign(**{model.modalities_["b"][0]: X[model.modalities_["b"][0]] + 1})
+    assert (model.predict_proba(changed[with_others]) != expected).any()
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -132,6 +135,44 @@ def test_order_of_modalities_changes_only_the_order(data, fusion):
     np.testing.assert_array_equal(other.predict_proba(permuted), model.predict_proba(X))
     order = [NAMES.index(name) for name in names]
     np.testing.assert_array_equal(other.modality_proba(permuted), model.modality_proba(X)[:, order])
+    np.testing.assert_array_equal(other.transform(permuted), model.transform(X))
+    if fusion != "concat":
+        np.testing.assert_array_equal(
+            other.contributions(permuted), model.contributions(X)[:, order]
+        )
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_order_of_a_dict_of_modalities_changes_only_the_order(data, fusion):
+    X, _ = data
+    model = fit(data, fusion)
+    columns = {name: model.modalities_[name] for name in ("a", "c", "b")}
+    other = fit(data, fusion, modalities=columns)
+    assert list(other.modality_weights_) == ["a", "c", "b"]
+    assert other.modality_weights_ == model.modality_weights_
+    np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(other.modality_proba(X), model.modality_proba(X)[:, [1, 2, 0]])
+    assert other.history_.equals(model.history_)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_parameters_go_with_the_names_of_modalities(data, fusion):
+    X, y = data
+    names = ["c", "b", "a"]
+    permuted = X[[column for name in names for column in X if column.startswith(name)]]
+    gamma = np.array([[0, 0.1, 0.2], [0.3, 0, 0.4], [0.5, 0.6, 0]])  # in the order b, a, c
+    order = [NAMES.index(name) for name in names]
+    given = {
+        "modality_weights": {"a": 0.2, "b": 0.5, "c": 0.3},
+        "modality_loss_weight": {"a": 1.0, "b": 0.0, "c": 0.5},
+    }
+    model = fit(data, fusion, alignment_weight=gamma, **given)
+    other = fit((permuted, y), fusion, alignment_weight=gamma[np.ix_(order, order)], **given)
+    np.testing.assert_array_equal(other.predict_proba(permuted), model.predict_proba(X))
+    assert other.history_.equals(model.history_)
+    for i, j in [("b", "a"), ("a", "b"), ("c", "a")]:
+        one = fit(data, fusion, alignment_weight={(i, j): 0.7, (j, i): 0.0})
+        assert list(one.history_.filter(like="alignment")) == [f"alignment__{i}__{j}"]
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

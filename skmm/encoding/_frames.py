@@ -1,0 +1,49 @@
+"""A table of raw columns as a pandas frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+
+def as_pandas(X) -> pd.DataFrame:
+    """A frame of the columns of X, whatever holds them."""
+    if hasattr(X, "columns") and hasattr(X, "get_column"):  # polars
+        X = pd.DataFrame({name: X.get_column(name).to_list() for name in X.columns})
+    if not isinstance(X, pd.DataFrame):
+        X = _frame_of_array(X)
+    for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
+        if n == 0:
+            raise ValueError(
+                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required "
+                "by ModalityTransformer."
+            )
+    if X.columns.nlevels > 1:
+        raise ValueError(
+            f"ModalityTransformer expects one level of column names, got {X.columns.nlevels}. "
+            'Join them: X.columns = ["_".join(name) for name in X.columns].'
+        )
+    if not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()][0]
+        raise ValueError(
+            f"ModalityTransformer expects unique column names, got {twice!r} "
+            f"{(X.columns == twice).sum()} times. Rename the columns."
+        )
+    return X
+
+
+def _frame_of_array(X) -> pd.DataFrame:
+    if sparse.issparse(X):
+        raise TypeError("ModalityTransformer does not take sparse data; pass X.toarray().")
+    # As objects, for numpy makes strings of the numbers in a list that has both.
+    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
+    if array.ndim != 2:
+        raise ValueError(
+            "ModalityTransformer expects a DataFrame or a 2D array of raw columns, got "
+            f"{type(X).__name__} of shape {array.shape}. Reshape your data; one column is a frame "
+            "of one column, X[[name]]."
+        )
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported by ModalityTransformer.")
+    return pd.DataFrame(array).infer_objects()

@@ -1,0 +1,78 @@
+"""TabularEncoder: what counts as a number, and values that no number can stand for."""
+
+import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmm.encoding._tabular import MAX_CATEGORIES, TabularEncoder
+
+DAYS = [datetime.date(2026, 1, day) for day in (1, 2, 4)]
+NUMBERS = {
+    "objects": pd.Series([1, 2.0, 4], dtype=object),
+    "decimals": pd.Series([Decimal(1), Decimal(2), Decimal(4)]),
+    "arrow": pd.Series([1, 2, 4], dtype="int64[pyarrow]"),
+    "sparse": pd.Series(pd.arrays.SparseArray([1, 2, 4])),
+    "dates": pd.Series(DAYS, dtype=object),
+    "datetimes": pd.Series(pd.to_datetime(DAYS)),
+    "arrow timestamps": pd.Series(pd.to_datetime(DAYS)).astype("timestamp[ns][pyarrow]"),
+    "local times": pd.Series(pd.to_datetime(DAYS).tz_localize("Asia/Tokyo")),
+    "durations": pd.Series(pd.to_timedelta([1, 2, 4], unit="h")),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_every_kind_of_number_is_scaled(kind):
+    encoded = TabularEncoder().fit_transform(NUMBERS[kind].to_frame("column"))
+    expected = (np.array([1, 2, 4]) - 7 / 3) / np.std([1, 2, 4])
+    np.testing.assert_allclose(encoded[:, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("values", [[True, False, True], [1, 0, 1], DAYS[:2] + DAYS[:1]])
+def test_a_missing_object_is_imputed_as_a_number_is(values, missing):
+    frame = pd.DataFrame({"a": pd.Series([*values, missing], dtype=object), "b": range(4)})
+    encoder = TabularEncoder().fit(frame)
+    assert encoder.get_feature_names_out().tolist() == ["a", "b"]
+    encoded = encoder.transform(frame)
+    assert np.isfinite(encoded).all()
+    assert encoded[3, 0] == encoded[0, 0]  # the median
+
+
+def test_a_column_without_a_value_at_transform():
+    encoder = TabularEncoder().fit(pd.DataFrame({"a": [1.0, 2, 6], "b": ["x", "y", "x"]}))
+    encoded = encoder.transform(pd.DataFrame({"a": [None, None], "b": ["x", None]}))
+    assert encoded[0, 0] == pytest.approx((2 - 3) / np.std([1, 2, 6]))
+    assert np.isnan(encoded[1]).all()
+
+
+@pytest.mark.parametrize("index", [None, [10, 20, 30]])
+def test_infinite_value_is_named(index):
+    frame = pd.DataFrame({"ok": [1.0, 2, 3], "odd": [1.0, -np.inf, np.inf]}, index=index)
+    label = "" if index is None else r" \(index 20\)"
+    with pytest.raises(ValueError, match=rf"'odd' holds infinite values.* row 1{label}\. Replace"):
+        TabularEncoder().fit(frame)
+    encoder = TabularEncoder().fit(frame[["ok", "ok"]].set_axis(["ok", "odd"], axis=1))
+    with pytest.raises(ValueError, match=rf"'odd' holds infinite values.* row 1{label}\."):
+        encoder.transform(frame)
+
+
+def test_words_where_numbers_were():
+    encoder = TabularEncoder().fit(pd.DataFrame({"a": [1.0, 2.0]}))
+    with pytest.raises(ValueError, match=r"'a' held numbers .* something else: .*'cheap'"):
+        encoder.transform(pd.DataFrame({"a": ["3.5", "cheap"]}))
+
+
+def test_rare_and_new_categories_share_a_column():
+    words = [f"w{i}" for i in range(MAX_CATEGORIES - 1) for _ in range(2)] + ["rare", "rarer"]
+    encoder = TabularEncoder().fit(pd.DataFrame({"word": words}))
+    rare, rarer, new, common = encoder.transform(
+        pd.DataFrame({"word": ["rare", "rarer", "?", "w3"]})
+    )
+    assert len(rare) == MAX_CATEGORIES
+    np.testing.assert_array_equal(rare, rarer)
+    np.testing.assert_array_equal(rare, new)
+    assert rare.sum() == common.sum() == 1
+    assert not np.array_equal(rare, common)

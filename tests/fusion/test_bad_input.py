@@ -1,0 +1,119 @@
+"""Input that FusionClassifier cannot use, and what it says of it."""
+
+import numpy as np
+import pytest
+
+BAD_PARAMETERS = [
+    ({"modality_weights": {"text": 1, "sound": 1}}, r"'sound'.*\['text', 'image'\]"),
+    ({"modality_weights": {"text": 1}}, r"no value for \['image'\].*\['text', 'image'\]"),
+    ({"modality_weights": {"text": 1, "image": -1}}, "not negative"),
+    ({"modality_weights": {"text": 0, "image": 0}}, "weight of 0"),
+    ({"modality_weights": {"text": 1, "image": np.inf}}, "finite"),
+    ({"modality_weights": "equal"}, "'modality_weights' parameter"),
+    ({"modality_weights": [0.5, 0.5]}, "'modality_weights' parameter"),
+    ({"modality_loss_weight": {"text": 1, "sound": 1}}, "'sound'"),
+    ({"modality_loss_weight": -1.0}, "'modality_loss_weight' parameter"),
+    ({"alignment": "mean"}, "'alignment' parameter"),
+    ({"alignment_weight": np.zeros((3, 3))}, r"shape \(2, 2\).*got shape \(3, 3\)"),
+    ({"alignment_weight": np.eye(2)}, "diagonal"),
+    ({"alignment_weight": [[0, -1], [1, 0]]}, "not negative"),
+    ({"alignment_weight": {"text": 1}}, "pairs"),
+    ({"alignment_weight": {("text", "text"): 1}}, "pairs"),
+    ({"alignment_weight": {("text", "sound"): 1}}, r"'sound'.*\['text', 'image'\]"),
+    ({"alignment_weight": -1.0}, "'alignment_weight' parameter"),
+    ({"hidden_layer_sizes": (), "fusion": "weighted"}, r'_sizes=\(\).*fusion="weighted"'),
+    ({"hidden_layer_sizes": (), "fusion": "concat"}, r'_sizes=\(\).*fusion="concat"'),
+    ({"hidden_layer_sizes": (), "alignment_weight": 1.0}, r"_sizes=\(\).*alignment_weight"),
+    ({"hidden_layer_sizes": (), "alignment_weight": {("text", "image"): 1}}, "alignment_weight"),
+    ({"hidden_layer_sizes": (8, 0)}, "positive integers"),
+    ({"hidden_layer_sizes": (8.5,)}, "positive integers"),
+    ({"hidden_layer_sizes": [[8, 8]]}, "positive integers"),
+    ({"hidden_layer_sizes": 0}, "'hidden_layer_sizes' parameter"),
+    ({"modalities": {"a": 3, "b": 3}}, "add up to the 9 columns"),
+    ({"modalities": {"a": [0, 1], "b": [1, 2]}}, "two modalities"),
+    ({"modalities": {"a": ["text__0"], "b": ["nope"]}}, "'nope'"),
+    ({"modalities": {"a": [0], "b": [99]}}, r"modalities\['b'\]"),
+    ({"modalities": {}}, "at least one modality"),
+    ({"modalities": "names"}, "'modalities' parameter"),
+    ({"fusion": "early"}, "'fusion' parameter"),
+    ({"activation": "selu"}, "'activation' parameter"),
+    ({"dropout": 1.0}, "'dropout' parameter"),
+    ({"modality_dropout": 1.0}, "'modality_dropout' parameter"),
+    ({"learning_rate_init": 0.0}, "'learning_rate_init' parameter"),
+    ({"batch_size": 0}, "'batch_size' parameter"),
+    ({"max_iter": 0}, "'max_iter' parameter"),
+    ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
+    ({"class_weight": {0: -1, 1: 1, 2: 1}}, "class_weight must be finite and not negative"),
+    ({"class_weight": "even"}, "'class_weight' parameter"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "match"), BAD_PARAMETERS, ids=lambda value: str(value)[:40])
+def test_bad_parameters(data, small, parameters, match):
+    with pytest.raises(ValueError, match=match):
+        small(**parameters).fit(*data)
+
+
+def test_columns_with_and_without_prefix(data, small):
+    X, y = data
+    with pytest.raises(ValueError, match=r"1 have no such prefix.*'price'"):
+        small().fit(X.rename(columns={"image__3": "price"}), y)
+    with pytest.raises(ValueError, match="no column names"):
+        small(modalities="prefix").fit(X.to_numpy(), y)
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"), [(slice(0, 0), "0 sample"), (slice(0, 1), "only one class")]
+)
+def test_too_few_rows(data, small, rows, match):
+    X, y = data
+    with pytest.raises(ValueError, match=match):
+        small().fit(X[rows], y[rows])
+
+
+def test_bad_labels(data, small):
+    X, y = data
+    with pytest.raises(ValueError, match="only one class with weight: 'a'"):
+        small().fit(X, ["a"] * len(y))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        small().fit(X, y[:-1])
+    with pytest.raises(ValueError, match="Unknown label type"):
+        small().fit(X, np.linspace(0, 1, len(y)))
+    with pytest.raises(ValueError, match="1d array"):
+        small().fit(X, np.c_[y == 0, y == 1])
+    with pytest.raises(ValueError, match="NaN"):
+        small().fit(X, np.where(y == 0, np.nan, y))
+
+
+def test_infinite_values(data, small):
+    X, y = data
+    for value in (np.inf, -np.inf):
+        with pytest.raises(ValueError, match="infinity"):
+            small().fit(X.assign(text__0=value), y)
+    model = small().fit(X, y)
+    with pytest.raises(ValueError, match="infinity"):
+        model.predict(X.assign(text__0=np.inf))
+
+
+def test_other_columns_at_prediction(data, small):
+    X, y = data
+    model = small().fit(X, y)
+    with pytest.raises(ValueError, match=r"(?s)feature names should match.*unseen.*text__x"):
+        model.predict(X.rename(columns={"text__0": "text__x"}))
+    with pytest.raises(ValueError, match=r"(?s)feature names should match.*missing.*text__0"):
+        model.predict(X.drop(columns="text__0"))
+    with pytest.raises(ValueError, match="same order as they were in fit"):
+        model.predict(X[X.columns[::-1]])
+    with (
+        pytest.warns(UserWarning, match="does not have valid feature names"),
+        pytest.raises(ValueError, match="8 features"),
+    ):
+        model.predict(X.to_numpy()[:, :-1])
+    with pytest.raises(ValueError, match="0 sample"):
+        model.predict(X[:0])
+
+
+def test_words_instead_of_numbers(data, small):
+    X, y = data
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        small().fit(X.astype(object).assign(text__0="word"), y)
