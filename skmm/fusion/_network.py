@@ -144,9 +144,7 @@ class ModalityNormalizer(nn.Module):
         share = weights / weights.sum(0).clamp(min=1e-12)  # (n, m)
         mean = (share[:, :, None] * values).sum(0)  # (m, q)
         variance = (share * ((values - mean) ** 2).mean(2)).sum(0)  # (m,)
-        enough = (weights > 0).sum(0) > 1  # one row has no spread
-        rms = torch.where(enough, variance + 1e-8, self.rms**2).sqrt()
-        return torch.where(enough[:, None], mean, self.mean), rms
+        return mean, (variance + 1e-8).sqrt()  # one row alone has no spread, and becomes 0
 
     def store(self, mean: Tensor, rms: Tensor) -> None:
         """Set the statistics that evaluation uses."""
