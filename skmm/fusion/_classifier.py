@@ -164,7 +164,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     >>> model = FusionClassifier(random_state=0).fit(X[:400], y[:400])
     >>> model.modality_weights_["text"] > 0.8
     True
-    >>> model.score(X[400:], y[400:]) > 0.8
+    >>> model.score(X[400:], y[400:]) > 0.7
     True
     """
 
