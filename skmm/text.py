@@ -10,12 +10,16 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .encoding._cells import as_column, is_missing, shorten
 
 __all__ = ["TextDescriptor"]
+
+FITTED_CHARACTERS = 10_000_000
+CHUNK_CHARACTERS = 1_000_000
 
 
 class TextDescriptor(TransformerMixin, BaseEstimator):
@@ -51,6 +55,9 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
     Notes
     -----
     Missing texts (None, NaN, pd.NA) give a row of NaN. An empty text is not missing; it has zeros.
+
+    Of more than ten million characters, `fit` learns from a random sample of texts that has so
+    many, and memory stays bounded.
 
     References
     ----------
@@ -121,30 +128,17 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         """
         texts, present = self._read(X)
         self.n_features_in_ = 1
-        words = TfidfVectorizer(
-            token_pattern=r"(?u)\b\w+\b",
-            sublinear_tf=True,
-            min_df=self.min_df,
-            max_features=self.max_features,
-            dtype=np.float32,
-        )
-        runs = TfidfVectorizer(
-            analyzer="char_wb",
-            ngram_range=(2, 5),
-            sublinear_tf=True,
-            min_df=self.min_df,
-            max_features=self.max_features,
-            dtype=np.float32,
-        )
         if not texts:
             raise ValueError(
                 f"TextDescriptor found nothing to count: all {len(present)} texts are missing. "
                 "Drop the column, or fit on rows that have texts."
             )
+        random_state = check_random_state(self.random_state)
+        sample = _sample(texts, random_state)
         self.vectorizers_, blocks = [], []
-        for vectorizer in (words, runs):
+        for vectorizer in self._vectorizers():
             try:
-                blocks.append(vectorizer.fit_transform(texts))
+                blocks.append(vectorizer.fit_transform(sample))
             except ValueError:  # an empty vocabulary: of words alone, in texts such as "?!"
                 continue
             self.vectorizers_.append(vectorizer)
@@ -158,8 +152,9 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         counts.sort_indices()  # as transform has them: the same sums, to the last bit
         n_components = min(self.n_components, *counts.shape)
         with np.errstate(invalid="ignore"):  # its shares of a variance that is 0 if texts are equal
-            self.svd_ = TruncatedSVD(n_components, random_state=self.random_state).fit(counts)
-        return _scatter(self.svd_.transform(counts), present)
+            self.svd_ = TruncatedSVD(n_components, random_state=random_state).fit(counts)
+        described = self.svd_.transform(counts) if sample is texts else self._describe(texts)
+        return _scatter(described, present)
 
     def transform(self, X):
         """Describe texts.
@@ -183,7 +178,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         texts, present = self._read(X)
         if not texts:
             return _scatter(np.empty((0, len(self.svd_.components_))), present)
-        return _scatter(self.svd_.transform(self._count(texts)), present)
+        return _scatter(self._describe(texts), present)
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.
@@ -213,8 +208,27 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
                 )
         return [cells[row] for row in np.flatnonzero(present)], present
 
-    def _count(self, texts: list[str]) -> sparse.csr_matrix:
-        return sparse.hstack([v.transform(texts) for v in self.vectorizers_], format="csr")
+    def _vectorizers(self) -> tuple[TfidfVectorizer, TfidfVectorizer]:
+        """For words, and for runs of characters."""
+        shared = {
+            "sublinear_tf": True,
+            "min_df": self.min_df,
+            "max_features": self.max_features,
+            "dtype": np.float32,
+        }
+        return (
+            TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", **shared),
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared),
+        )
+
+    def _describe(self, texts: list[str]) -> np.ndarray:
+        """Describe texts, so many at a time that their counts take little memory."""
+        chunk = np.cumsum([len(text) for text in texts]) // CHUNK_CHARACTERS
+        described = []
+        for part in np.split(np.array(texts, dtype=object), np.flatnonzero(np.diff(chunk)) + 1):
+            counts = sparse.hstack([v.transform(part) for v in self.vectorizers_], format="csr")
+            described.append(self.svd_.transform(counts))
+        return np.concatenate(described)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -224,6 +238,16 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _sample(texts: list[str], random_state: np.random.RandomState) -> list[str]:
+    """Take all texts, or, if they are very long together, some at random."""
+    lengths = np.array([len(text) for text in texts])
+    if lengths.sum() <= FITTED_CHARACTERS:
+        return texts
+    order = random_state.permutation(len(texts))
+    n_taken = max(1, np.searchsorted(lengths[order].cumsum(), FITTED_CHARACTERS, side="right"))
+    return [texts[i] for i in np.sort(order[:n_taken])]
 
 
 def _scatter(values: np.ndarray, present: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from skmm import text
 from skmm.text import TextDescriptor
 
 TEXTS = ["red apple", "green apple", "fast train", "slow train", "apple", "train station"]
@@ -100,3 +101,21 @@ def test_fewer_than_two_things_to_count():
     descriptor = TextDescriptor(min_df=2)
     with pytest.raises(ValueError, match=r"nothing to count in 2 texts.*'ab'.*min_df=2"):
         descriptor.fit(["ab", "ac"])  # they share " a" and nothing else
+
+
+def test_of_very_long_texts_a_sample_is_learned_from(monkeypatch):
+    rng = np.random.default_rng(0)
+    words = [f"word{i}" for i in range(500)]
+    texts = [" ".join(rng.choice(words, 10)) for _ in range(300)]
+    whole = TextDescriptor(n_components=5).fit(texts)
+    monkeypatch.setattr(text, "FITTED_CHARACTERS", 3000)
+    monkeypatch.setattr(text, "CHUNK_CHARACTERS", 1000)
+    sampled = TextDescriptor(n_components=5)
+    described = sampled.fit_transform(texts)
+    assert 0 < len(sampled.vectorizers_[0].vocabulary_) < len(whole.vectorizers_[0].vocabulary_)
+    np.testing.assert_array_equal(described, sampled.transform(texts))
+    np.testing.assert_array_equal(described, TextDescriptor(n_components=5).fit_transform(texts))
+    alone = np.concatenate([sampled.transform([one]) for one in texts])
+    np.testing.assert_allclose(described, alone, atol=1e-6)
+    monkeypatch.setattr(text, "FITTED_CHARACTERS", 10)  # less than any text has
+    assert TextDescriptor().fit_transform(texts).shape[0] == 300

@@ -120,21 +120,23 @@ def _infer_cell(cell: Any) -> Finding:
     if isinstance(cell, datetime.date):  # a datetime is one, too
         return Finding("tabular", "dates")
     if isinstance(cell, np.ndarray):
-        return Finding(_infer_array(cell), "arrays")
+        return Finding(_infer_array(cell), f"arrays of {cell.ndim} dimensions")
     if type(cell).__module__.startswith("PIL."):
         return Finding("image", "PIL images")
-    if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[1], int | np.integer):
+    if isinstance(cell, tuple) and len(cell) == 2 and _is_clip(*cell):
         return Finding("audio", "(array, sampling_rate) pairs")
     if isinstance(cell, dict) and {"array", "sampling_rate"} <= cell.keys():
         return Finding("audio", "dicts of array and sampling_rate")
     return Finding(None, f"{type(cell).__name__} objects")
 
 
+def _is_clip(samples: Any, sampling_rate: Any) -> bool:
+    return isinstance(samples, list | np.ndarray) and isinstance(sampling_rate, int | np.integer)
+
+
 def _infer_array(array: np.ndarray) -> str | None:
     if array.dtype.kind not in "ufbi":
         return None
-    if array.ndim == 1:
-        return "audio"
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
         return "image"
     return "video" if array.ndim == 4 and array.shape[3] == 3 else None

@@ -40,8 +40,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             sparse_output=False,
         )
         self.columns_ = ColumnTransformer(
-            [("numbers", numbers, self.numeric_), ("categories", one_hot, categories)],
-            verbose_feature_names_out=False,
+            [("numbers", numbers, self.numeric_), ("categories", one_hot, categories)]
         )
         self.columns_.set_output(transform="default").fit(self._prepare(X))
         return self
@@ -54,7 +53,14 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         return encoded
 
     def get_feature_names_out(self, input_features=None):
-        return self.columns_.get_feature_names_out()
+        """Name numbers by their column and categories COLUMN_CATEGORY, each once."""
+        names: dict[str, None] = {}
+        for name in self.columns_.get_feature_names_out():
+            name = name.partition("__")[2]
+            while name in names:  # category "x" of column "a" beside a number "a_x"
+                name += "_"
+            names[name] = None
+        return np.array(list(names), dtype=object)
 
     def _prepare(self, X: pd.DataFrame) -> pd.DataFrame:
         """Numbers as float64 with NaN, dates as seconds, categories as strings with None."""

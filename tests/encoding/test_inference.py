@@ -3,6 +3,7 @@
 import datetime
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -51,6 +52,14 @@ def test_the_rule_for_categories(n_distinct, n_rows, modality):
     words = [f"word{i % n_distinct}" for i in range(n_rows)]
     assert infer_column(pd.Series(words)).modality == modality
     assert infer_column(pd.Series(words, dtype="category")).modality == "tabular"
+
+
+@pytest.mark.parametrize(
+    "cell", [("a name", 3), (2, 3), np.zeros(10), [0.1, 0.2], np.zeros(10, dtype=complex)]
+)
+def test_what_may_be_anything_is_not_guessed(cell):
+    cells = pd.Series([cell] * 3, dtype=object)
+    assert infer_column(cells).modality is None
 
 
 def test_an_extension_stands_for_a_file_that_is_not_there(tmp_path):

@@ -76,3 +76,12 @@ def test_rare_and_new_categories_share_a_column():
     np.testing.assert_array_equal(rare, new)
     assert rare.sum() == common.sum() == 1
     assert not np.array_equal(rare, common)
+
+
+def test_names_that_a_number_and_a_category_share_are_told_apart():
+    frame = pd.DataFrame({"a": ["x", "y", "x"], "a_x": [1, 2, 4], "a_x_": ["", "", "z"]})
+    encoder = TabularEncoder().fit(frame)
+    names = encoder.get_feature_names_out()
+    assert names.tolist() == ["a_x", "a_x_", "a_y", "a_x__", "a_x__z"]
+    encoded = pd.DataFrame(encoder.transform(frame), columns=names)
+    assert encoded["a_x_"].tolist() == [1, 0, 1]
