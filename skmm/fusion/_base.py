@@ -153,7 +153,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         from ._training import evaluate
 
         device = choose_device(self.device)
-        network = self.network_.to(device)
+        network = self.network_
+        if network.modality_weights.device != device:
+            network = copy.deepcopy(network).to(device)  # not in place: threads may share it
         present = find_present(X, self._groups, self._labels.tolist())
         values = []
         for start in range(0, len(X), PREDICTION_ROWS):

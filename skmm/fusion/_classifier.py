@@ -33,14 +33,15 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     where a is alpha, ``modality_weights``, over the modalities that a row has, renormalised; L is
     the log-loss; L_i is the log-loss of the modality on its own and lambda is
-    ``modality_loss_weight``; L_ij is the ``alignment`` loss between two modalities' f and gamma is
-    ``alignment_weight``.
+    ``modality_loss_weight``; L_ij is the ``alignment`` loss between two modalities' hidden layers,
+    the last of each f, and gamma is ``alignment_weight``.
 
     What is weighted is normalised (centred, and divided by its root mean square), so that a weight
     means the same for each modality. Weights are learned on rows that the f_i have not seen, so
     that a modality does not gain by being easy to memorise: three networks are trained on two
-    thirds of the rows each, and alpha minimises their log-loss on the other third. With these
-    weights the network itself is then trained on all rows.
+    thirds of the rows each, and alpha minimises their log-loss on the other third, less what a
+    modality of noise would gain there by chance. With these weights the network itself is then
+    trained on all rows.
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modality_loss_weight : float or dict, default=0.3
         The weights lambda: one for all modalities, or one for each.
     alignment : {"contrastive", "cosine"}, default="contrastive"
-        L_ij. "contrastive": InfoNCE [1]_ at a temperature of 0.1, in which a row's f_i has to find
-        its own f_j in the batch; over both directions this is the loss of CLIP. "cosine": one minus
-        their cosine.
+        L_ij, of a row's hidden layers z_i and z_j. "contrastive": InfoNCE [1]_ at a temperature of
+        0.1, in which z_i has to find its own z_j in the batch; over both directions this is the
+        loss of CLIP. "cosine": one minus their cosine.
     alignment_weight : float, dict or array-like of shape (n_modalities, n_modalities), default=0.0
         The weights gamma: one for all pairs; one for each pair of names,
         ``{("text", "image"): 0.5}``, in which a pair stands for both directions unless both are
@@ -111,8 +112,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     class_prior_ : ndarray of shape (n_classes,)
-        The share of each class in the training rows, by weight; predicted for rows without any
-        modality.
+        The share of each class in the training rows, by ``sample_weight``, not by
+        ``class_weight``. It is predicted for rows without any modality, or with none whose weight
+        alpha is above 0.
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
     modality_weights_ : dict of str to float
@@ -294,7 +296,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``. Rows without any modality get
+            Probabilities, in the order of ``classes_``. Rows without any modality that counts get
             ``class_prior_``, with a warning.
         """
         return softmax(self._logits(X), axis=1)
@@ -350,7 +352,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         ndarray of shape (n_samples, n_modalities, n_classes)
             Parts whose sum over modalities are the logits, the softmax of which is
             `predict_proba`; 0 for a modality that the row does not have. In the order of
-            ``modalities_`` and ``classes_``. All zeros for rows without any modality.
+            ``modalities_`` and ``classes_``. All zeros for rows without any modality that counts,
+            whose prediction is ``class_prior_``.
         """
         parts, _ = self._evaluate(X, lambda net, parts, a: a[:, :, None] * net.head(parts))
         return self._in_order(parts)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
-from ._losses import ALIGNMENT_LOSSES, Objective
+from ._losses import ALIGNMENT_LOSSES, Objective, Rows
 from ._network import FusionNetwork
 from ._rows import TrainingRows
-from ._training import History, Rows, Settings, Split, train
+from ._training import History, Settings, Split, train
 
 
 class Problem(NamedTuple):
@@ -34,12 +36,31 @@ def choose_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=device)
+        probe = torch.zeros(1, device=device)
+        probe.item()
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise ValueError(
             f'device={device!r} cannot be used with this torch ({e}). "cpu" always can.'
         ) from e
-    return torch.device(device)
+    return probe.device  # "cuda" has become "cuda:0"
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed the generators of the CPU and of ``device`` alone, and put them back at the end."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def fit_network(
@@ -63,8 +84,7 @@ def fit_network(
         [torch.from_numpy(fold).to(device) for fold in problem.folds],
         None if problem.held_out is None else torch.from_numpy(problem.held_out).to(device),
     )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(device, seed):
         network = FusionNetwork(
             problem.widths,
             problem.n_classes,

@@ -21,6 +21,21 @@ from ._network import FusionOutput
 CONTRASTIVE_TEMPERATURE = 0.1
 
 
+class Rows(NamedTuple):
+    """Training rows, one of each."""
+
+    x: Tensor  # (n, sum of widths) scaled, zeros where missing
+    present: Tensor  # (n, m) boolean
+    target: Tensor  # (n,) class numbers
+    weight: Tensor  # (n,) with mean 1
+
+    def take(self, index: Tensor) -> Rows:
+        return Rows(*(tensor[index] for tensor in self))
+
+    def cpu(self) -> Rows:
+        return Rows(*(tensor.cpu() for tensor in self))
+
+
 class Objective(NamedTuple):
     """The weights of the composite loss; modalities are counted in the network's order."""
 
@@ -51,6 +66,11 @@ def loss_terms(
 def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
     """L and L_i: the log-loss."""
     return _mean(F.cross_entropy(logits, target, reduction="none"), weight, valid)
+
+
+def log_losses(logits: Tensor, rows: Rows) -> Tensor:
+    """L of each row, times its weight (n,)."""
+    return F.cross_entropy(logits, rows.target, reduction="none") * rows.weight
 
 
 def cosine(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ ACTIVATIONS = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
 }
+PRIOR_ROWS = 2
+MOMENTUM = 0.1
 INPUT_DROPOUT_RATIO = 0.4  # an input carries more than a hidden unit does, so fewer are dropped
 
 
@@ -125,7 +127,8 @@ class ModalityNormalizer(nn.Module):
     """Centre each modality's values and divide them by one root mean square per modality.
 
     In training by the statistics of the batch, with gradients flowing through them, so that none is
-    spent on scale; in evaluation by those that were stored.
+    spent on scale; in evaluation by those that were stored. Those of earlier batches count as
+    `PRIOR_ROWS` rows more in each batch, so that a modality with one row in it does not vanish.
     """
 
     def __init__(self, n_modalities: int, n_values: int):
@@ -138,13 +141,18 @@ class ModalityNormalizer(nn.Module):
         mean, rms = self.mean, self.rms
         if self.training:
             mean, rms = self._batch_statistics(values, weights)
+            self.mean.lerp_(mean.detach(), MOMENTUM)
+            self.rms.lerp_(rms.detach(), MOMENTUM)
         return (values - mean) / rms[:, None]
 
     def _batch_statistics(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        share = weights / weights.sum(0).clamp(min=1e-12)  # (n, m)
-        mean = (share[:, :, None] * values).sum(0)  # (m, q)
-        variance = (share * ((values - mean) ** 2).mean(2)).sum(0)  # (m,)
-        return mean, (variance + 1e-8).sqrt()  # one row alone has no spread, and becomes 0
+        n_rows = (weights > 0).sum(0)  # (m,)
+        share = n_rows / (n_rows + PRIOR_ROWS)
+        weights = weights / weights.sum(0).clamp(min=1e-12) * share  # (n, m)
+        mean = (weights[:, :, None] * values).sum(0) + (1 - share)[:, None] * self.mean  # (m, q)
+        earlier = self.rms**2 + ((self.mean - mean) ** 2).mean(1)
+        variance = (weights * ((values - mean) ** 2).mean(2)).sum(0) + (1 - share) * earlier
+        return mean, (variance + 1e-8).sqrt()
 
     def store(self, mean: Tensor, rms: Tensor) -> None:
         """Set the statistics that evaluation uses."""

@@ -24,7 +24,9 @@ def resolve_modality_weights(modality_weights, names: Sequence[str]) -> np.ndarr
 def resolve_modality_loss_weight(modality_loss_weight, names: Sequence[str]) -> np.ndarray:
     """Turn ``modality_loss_weight`` into lambda, of shape (n_modalities,)."""
     if isinstance(modality_loss_weight, Real):
-        return np.full(len(names), float(modality_loss_weight))
+        lambda_ = np.full(len(names), float(modality_loss_weight))
+        _check_values("modality_loss_weight", lambda_)
+        return lambda_
     return _per_modality("modality_loss_weight", modality_loss_weight, names)
 
 
@@ -32,7 +34,10 @@ def resolve_alignment_weight(alignment_weight, names: Sequence[str]) -> np.ndarr
     """Turn ``alignment_weight`` into gamma (n_modalities, n_modalities) with a zero diagonal."""
     n = len(names)
     if isinstance(alignment_weight, Real):
-        return float(alignment_weight) * (1 - np.eye(n))
+        gamma = np.full((n, n), float(alignment_weight))
+        _check_values("alignment_weight", gamma)
+        np.fill_diagonal(gamma, 0.0)
+        return gamma
     if isinstance(alignment_weight, Mapping):
         return _from_pairs(alignment_weight, names)
     gamma = np.asarray(alignment_weight, dtype=float)
@@ -95,4 +100,5 @@ def _check_names(parameter: str, given, names: Sequence[str]) -> None:
 
 def _check_values(parameter: str, array: np.ndarray) -> None:
     if not np.isfinite(array).all() or (array < 0).any():
-        raise ValueError(f"{parameter} must be finite and not negative, got {array.tolist()}.")
+        wrong = array[~(np.isfinite(array) & (array >= 0))][0]
+        raise ValueError(f"{parameter} must be finite and not negative, got {wrong}.")

@@ -15,31 +15,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from ._losses import Objective, loss_terms
+from ._losses import Objective, Rows, log_losses, loss_terms
 from ._network import FusionNetwork, TemperatureHead, fuse
+from ._weights import Unseen, learn_weights
 
 CROSS_FIT_SHARE = 0.5  # of the epochs
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
-PRIOR_STRENGTH = 0.5  # rows' worth of belief in equal weights
 EVALUATION_ROWS = 8192
 WEIGHING_ROWS = 5000  # of each fold, at most
-
-
-class Rows(NamedTuple):
-    """Training rows, one of each."""
-
-    x: Tensor  # (n, sum of widths) scaled, zeros where missing
-    present: Tensor  # (n, m) boolean
-    target: Tensor  # (n,) class numbers
-    weight: Tensor  # (n,) with mean 1
-
-    def take(self, index: Tensor) -> Rows:
-        return Rows(*(tensor[index] for tensor in self))
 
 
 class Settings(NamedTuple):
@@ -62,14 +49,6 @@ class Split(NamedTuple):
     fitting: Tensor  # trained on
     folds: list[Tensor]  # a partition of these, for cross-fitting
     held_out: Tensor | None  # for early stopping
-
-
-class Unseen(NamedTuple):
-    """Rows, what a network that was not trained on them makes of them, and its head."""
-
-    head: nn.Module
-    parts: Tensor  # (n, m, q)
-    rows: Rows
 
 
 class History(NamedTuple):
@@ -111,7 +90,7 @@ def train(
                 "epochs; the estimator is fitted as far as it got.",
                 stacklevel=2,
             )
-    store_statistics(network, rows.take(split.fitting))
+    store_statistics(network, rows, split.fitting)
     return history
 
 
@@ -129,7 +108,7 @@ def _cross_fit(
         others = torch.cat([other for j, other in enumerate(folds) if j != i])
         trained = copy.deepcopy(network)
         _run_pass(trained, rows, others, None, objective, settings, History([], []), bar)
-        store_statistics(trained, rows.take(others))
+        store_statistics(trained, rows, others)
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
         parts, _ = evaluate(trained, sample.x, sample.present)
         unseen.append(Unseen(trained.head, parts, sample))
@@ -152,6 +131,8 @@ def _run_pass(
     n_batches = math.ceil(len(fitting) / settings.batch_size)
     coefficients = torch.tensor(objective.coefficients, device=rows.x.device)
     best, best_state, n_stale = math.inf, None, 0
+    held_out = None if monitored is None else rows.take(monitored)
+    store_statistics(network, rows, fitting[:EVALUATION_ROWS])  # what the batches' begin from
     try:
         for epoch in range(n_epochs):
             network.train()
@@ -166,15 +147,15 @@ def _run_pass(
             terms = sums / len(fitting)
             loss = float(coefficients @ terms)
             _check_loss(loss, settings)
-            if monitored is not None:
-                store_statistics(network, rows.take(fitting))
-                loss = log_loss(network, rows.take(monitored))
+            if held_out is not None:
+                store_statistics(network, rows, fitting)
+                loss = log_loss(network, held_out)
                 history.validation.append(loss)
             history.terms.append(terms.tolist())
             bar.update()
             bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
             n_stale = 0 if loss < best - settings.tol else n_stale + 1
-            if monitored is not None and loss < best:
+            if held_out is not None and loss < best:
                 best_state = copy.deepcopy(network.state_dict())
             best = min(best, loss)
             if n_stale >= settings.n_iter_no_change:
@@ -244,18 +225,26 @@ def drop_modalities(present: Tensor, rate: float) -> Tensor:
 
 
 @torch.no_grad()
-def store_statistics(network: FusionNetwork, rows: Rows) -> None:
-    """Store the statistics of rows for evaluation, summed in float64."""
+def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
+    """Store the statistics of the rows ``index`` for evaluation, summed in float64."""
     network.eval()
-    weights = (rows.present * rows.weight[:, None]).double()  # (n, m)
-    share = weights / weights.sum(0).clamp(min=1e-300)
+    total = (rows.present[index] * rows.weight[index][:, None]).sum(0, dtype=torch.float32)
     mean, square = 0.0, 0.0
-    for x, s in zip(rows.x.split(EVALUATION_ROWS), share.split(EVALUATION_ROWS), strict=True):
-        values = network.values(x)[2].double()  # (chunk, m, q)
-        mean += (s[:, :, None] * values).sum(0)  # (m, q)
-        square += (s * (values**2).mean(2)).sum(0)  # (m,)
-    variance = (square - (mean**2).mean(1)).clamp(min=0)
-    network.normalizer.store(mean, (variance + 1e-8).sqrt())
+    for chunk in index.split(EVALUATION_ROWS):
+        x, present, _, weight = rows.take(chunk)
+        share = _precise(present * weight[:, None] / total.clamp(min=1e-30))  # (chunk, m)
+        values = _precise(network.values(x)[2])  # (chunk, m, q)
+        mean += (share[:, :, None] * values).sum(0)  # (m, q)
+        square += (share * (values**2).mean(2)).sum(0)  # (m,)
+    variance = square - (mean**2).mean(1)
+    # A modality of one row, or of none, has no spread: its values stay as they are.
+    varies = variance > 1e-9 * square
+    network.normalizer.store(mean, torch.where(varies, variance + 1e-8, 1.0).sqrt())
+
+
+def _precise(values: Tensor) -> Tensor:
+    """Values in float64, where the device has it."""
+    return values if values.device.type == "mps" else values.double()
 
 
 @torch.no_grad()
@@ -272,44 +261,5 @@ def log_loss(network: FusionNetwork, rows: Rows) -> float:
     for start in range(0, len(rows.x), EVALUATION_ROWS):
         chunk = rows.take(slice(start, start + EVALUATION_ROWS))
         parts, weights = evaluate(network, chunk.x, chunk.present)
-        losses = F.cross_entropy(network.head(fuse(weights, parts)), chunk.target, reduction="none")
-        total += float((losses * chunk.weight).sum())
+        total += float(log_losses(network.head(fuse(weights, parts)), chunk).sum())
     return total / float(rows.weight.sum())
-
-
-def learn_weights(network: FusionNetwork, unseen: Sequence[Unseen], *, alpha: bool) -> None:
-    """Set alpha (where asked) and the temperature of late fusion to what suits unseen rows best.
-
-    Minimises their log-loss over the simplex of weights and one scale of the logits: stacked
-    generalisation (Wolpert 1992), the heads kept. A prior towards equal weights and an unchanged
-    scale counts for half a row.
-    """
-    device = network.modality_weights.device
-    unseen = [Unseen(copy.deepcopy(u.head).double(), u.parts.double(), u.rows) for u in unseen]
-    n_rows = sum(len(u.parts) for u in unseen)
-    log_alpha = network.modality_weights.double().log()
-    log_scale = torch.zeros((), dtype=torch.float64, device=device)
-    free = [log_scale.requires_grad_()] + ([log_alpha.requires_grad_()] if alpha else [])
-    optimizer = torch.optim.LBFGS(free, max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        prior = log_scale**2 - (log_alpha.log_softmax(0).mean() if alpha else 0.0)
-        value = PRIOR_STRENGTH * prior
-        for head, parts, rows in unseen:
-            weights = log_alpha.softmax(0) * rows.present
-            weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-300)
-            logits = head(fuse(weights, parts)) * log_scale.exp()
-            losses = F.cross_entropy(logits, rows.target, reduction="none")
-            value = value + (losses * rows.weight).sum()
-        value = value / n_rows
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    with torch.no_grad():
-        network.modality_weights.copy_(log_alpha.softmax(0))
-        if isinstance(network.head, TemperatureHead):
-            scales = torch.stack([u.head.log_scale for u in unseen])
-            network.head.log_scale.copy_(scales.mean() + log_scale)
-            network.head.log_scale.requires_grad_(False)

@@ -97,3 +97,17 @@ def test_modality_dropout_prepares_for_missing_ones():
         log_proba = model.fit(X[:400], y[:400]).predict_log_proba(X_test)
         losses.append(-log_proba[np.arange(len(X_test)), y[400:]].mean())
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("fusion", ["late", "weighted", "concat"])
+@pytest.mark.parametrize("n_present", [1, 2, 5])
+def test_a_modality_that_few_rows_have(data, small, fusion, n_present):
+    X, y = data
+    rare = X.copy()
+    rare.loc[n_present:, X.columns.str.startswith("image")] = np.nan
+    model = small(fusion=fusion, max_iter=40).fit(rare, y)
+    # nothing proves that it counts: as a modality of noise, it has next to no weight
+    assert model.modality_weights_["image"] < 0.1
+    logits = np.log(model.predict_proba(X))
+    assert np.abs(logits - np.log(model.predict_proba(rare))).max() < 2
+    assert model.score(X, y) > model.score(rare, y) - 0.1

@@ -194,20 +194,29 @@ def test_normalizer_uses_the_rows_that_are_present():
     values = torch.tensor([[[1.0], [5.0]], [[3.0], [7.0]], [[100.0], [9.0]]])  # (n, m, q)
     weights = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 2.0]])
     normalised = normalizer(values, weights)
-    # modality 0: mean 2, rms 1; modality 1: mean (5 + 7 + 18) / 4 = 7.5, variance
-    # (6.25 + 0.25 + 2 * 2.25) / 4 = 2.75
-    assert normalised[:2, 0, 0].tolist() == pytest.approx([-1, 1], abs=1e-5)
+    # Two rows more, of mean 0 and variance 1, as stored at first.
+    # modality 0: mean (1 + 3 + 2 * 0) / 4 = 1, variance (0 + 4 + 2 * (1 + 1)) / 4 = 2
+    assert normalised[:2, 0, 0].tolist() == pytest.approx([0, 2 / 2**0.5], abs=1e-5)
+    # modality 1, its rows' weights times 3/4: mean (.75 * 30 + 2 * 0) / 5 = 4.5,
+    # variance (.75 * (.25 + 6.25 + 2 * 20.25) + 2 * (1 + 20.25)) / 5 = 15.55
     assert normalised[:, 1, 0].tolist() == pytest.approx(
-        [-2.5 / 2.75**0.5, -0.5 / 2.75**0.5, 1.5 / 2.75**0.5], abs=1e-5
+        [0.5 / 15.55**0.5, 2.5 / 15.55**0.5, 4.5 / 15.55**0.5], abs=1e-5
     )
+    assert normalizer.mean.flatten().tolist() == pytest.approx([0.1, 0.45])
+    assert normalizer.rms[0].item() == pytest.approx(1 + 0.1 * (2**0.5 - 1))
 
 
-def test_normalizer_stands_one_row_of_a_modality():
+def test_normalizer_lets_the_only_row_of_a_modality_speak():
     normalizer = ModalityNormalizer(1, 2).train()
-    values = torch.ones(2, 1, 2, requires_grad=True)
-    out = normalizer(values, torch.tensor([[1.0], [0.0]]))
-    assert torch.isfinite(out).all()
-    assert out.abs().max() < 10
+    normalizer.store(torch.tensor([[4.0, 4.0]]), torch.tensor([2.0]))
+    values = torch.tensor([[[6.0, 7.0]], [[0.0, 0.0]]])
+    out = normalizer(values, torch.tensor([[1.0], [0.0]]))[0, 0]
+    # mean (6 + 2 * 4) / 3, (7 + 2 * 4) / 3; variance of the three, averaged over both values
+    mean = torch.tensor([14 / 3, 5.0])
+    variance = (((values[0, 0] - mean) ** 2).mean() + 2 * (4 + ((4 - mean) ** 2).mean())) / 3
+    torch.testing.assert_close(out, (values[0, 0] - mean) / variance.sqrt())
+    nothing = normalizer(values, torch.zeros(2, 1))
+    assert torch.isfinite(nothing).all()
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._losses import Objective, cosine
+from skmm.fusion._losses import Objective, Rows, cosine
 from skmm.fusion._network import FusionNetwork
 from skmm.fusion._training import (
-    Rows,
     Settings,
     Split,
     drop_modalities,
+    evaluate,
     log_loss,
     store_statistics,
     train,
@@ -201,6 +201,20 @@ def test_one_epoch(data, small, fusion, early_stopping):
     assert sum(model.modality_weights_.values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_batches_of_one_row_train_too(data, small, fusion):
+    model = small(
+        fusion=fusion,
+        modality_weights="uniform",
+        batch_size=1,
+        hidden_layer_sizes=(32,),
+        learning_rate_init=0.01,
+        dropout=0.0,
+        max_iter=10,
+    )
+    assert model.fit(*data).score(*data) > 0.85  # the largest class has a third of the rows
+
+
 def test_divergence_is_an_error(data, small):
     with pytest.raises(ValueError, match=r"Lower learning_rate_init \(it is 1e\+30\)"):
         small(learning_rate_init=1e30, max_iter=50).fit(*data)
@@ -258,8 +272,11 @@ def test_predicting_changes_nothing(data, small):
 
 def test_devices(data, small):
     X, y = data
-    with pytest.raises(ValueError, match=r"device='nope' cannot be used.*\"cpu\" always can"):
-        small(device="nope").fit(X, y)
+    for device in ("nope", "meta"):
+        with pytest.raises(
+            ValueError, match=rf"device='{device}' cannot be used.*\"cpu\" always can"
+        ):
+            small(device=device).fit(X, y)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device='cuda' cannot be used"):
             small(device="cuda").fit(X, y)
@@ -289,9 +306,24 @@ def test_store_statistics_weighs_rows_and_skips_missing_modalities():
     rows = rows._replace(weight=torch.tensor([0.5, 1.5, 1.0, 1.0]))
     with torch.no_grad():
         values = network.eval().values(rows.x)[2].double().numpy()  # (n, m, q)
-    store_statistics(network, rows)
+    store_statistics(network, rows, torch.arange(4))
     for i, weight in enumerate([np.array([0.5, 1.5, 1, 1]), np.array([0.5, 1.5, 1, 0])]):
         mean = np.average(values[:, i], axis=0, weights=weight)
         rms = np.sqrt(np.average((values[:, i] - mean) ** 2, axis=0, weights=weight).mean())
         np.testing.assert_allclose(network.normalizer.mean[i], mean, atol=1e-6)
         np.testing.assert_allclose(network.normalizer.rms[i], rms, rtol=1e-4)
+
+
+def test_store_statistics_of_a_modality_without_spread():
+    network, rows, *_ = problem("weighted")
+    rows.present[:, 1] = False
+    store_statistics(network, rows, torch.arange(20))
+    assert network.normalizer.rms[1] == 1
+    np.testing.assert_array_equal(network.normalizer.mean[1], 0)
+    rows.present[7, 1] = True
+    store_statistics(network, rows, torch.arange(20))
+    assert network.normalizer.rms[1] == 1
+    with torch.no_grad():
+        parts, _ = evaluate(network, rows.x, rows.present)
+    np.testing.assert_allclose(parts[7, 1], 0, atol=1e-5)
+    assert parts[:, 1].abs().max() < 10
