@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion._losses import Rows
-from skmm.fusion._weights import DOUBT, PROOF, Unseen, _doubt
+from skmm.fusion._weights import DOUBT, Unseen, _doubt
 
 spec = importlib.util.spec_from_file_location(
     "shared_features", Path(__file__).parents[1] / "shared_features.py"
@@ -72,10 +72,9 @@ def test_doubt_asks_more_of_what_proves_less():
     rows = Rows(torch.empty(n, 0), present, target, torch.ones(n))
     unseen = Unseen(torch.nn.Identity(), torch.stack([logits, shuffled, logits], dim=1), rows)
     proven, noise, rare = _doubt([unseen]).tolist()
-    most = DOUBT * n**0.5
     assert proven == 0
-    assert noise == pytest.approx(most, rel=0.1)
-    assert rare == pytest.approx(most * (1 - 8 * np.log(2) / PROOF), rel=0.01)
+    assert noise == pytest.approx(DOUBT * n**0.5, rel=0.1)
+    assert rare == pytest.approx(DOUBT * (n**0.5 - 2 * 8 * np.log(2)), rel=0.01)
 
 
 @pytest.mark.slow
