@@ -78,7 +78,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
-    weight_decay : float, default=0.01
+    weight_decay : float, default=0.5
         The decoupled L2 penalty of AdamW [2]_ (`MLPClassifier` calls its penalty ``alpha``).
     learning_rate_init : float, default=0.005
         The largest step size. It is reached after a tenth of the epochs and falls to 0 along a
@@ -183,7 +183,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         activation="relu",
         dropout=0.5,
         modality_dropout=0.0,
-        weight_decay=0.01,
+        weight_decay=0.5,
         learning_rate_init=0.005,
         batch_size="auto",
         max_iter=40,
