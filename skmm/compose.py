@@ -50,8 +50,9 @@ def infer_modalities(X):
     -----
     Numbers, booleans, dates and the pandas type "category" are tabular. Strings are paths if most
     of them end like names of image, audio or video files, or if the first of them are such files;
-    categories, which are tabular, if there are at most 100 different ones of at most 60 characters,
-    and half as many as values at most; and texts otherwise.
+    dates, which are tabular, if all have the form 2026-11-23, with or without a time; categories,
+    tabular too, if there are at most 100 different ones of at most 60 characters, and half as many
+    as values at most; and texts otherwise.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .encoding._cells import as_column, is_missing, shorten
@@ -20,6 +20,8 @@ __all__ = ["TextDescriptor"]
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
+MOST_COMPONENTS, FEWEST_COMPONENTS = 256, 10  # of "auto"
+LEAST_SINGULAR_VALUE = 1e-4  # of the largest; below are rounding errors
 
 
 class TextDescriptor(TransformerMixin, BaseEstimator):
@@ -30,8 +32,10 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_components : int, default=256
-        Number of features; fewer where the training texts do not allow so many.
+    n_components : int or "auto", default="auto"
+        Number of features; fewer where the training texts do not allow so many. "auto" is 256, but
+        at most a quarter of the number of distinct training texts: with more, each of them has a
+        direction of its own, and says little of new ones.
     min_df : int, default=1
         Words and runs in fewer texts than this are ignored.
     max_features : int, default=50_000
@@ -45,6 +49,8 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         For words, and for runs of characters.
     svd_ : TruncatedSVD
         The decomposition.
+    n_components_ : int
+        Number of features: the components whose singular value is more than a rounding error.
     n_features_in_ : int
         1, the column.
 
@@ -73,13 +79,13 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "min_df": [Interval(Integral, 1, None, closed="left")],
         "max_features": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, *, n_components=256, min_df=1, max_features=50_000, random_state=0):
+    def __init__(self, *, n_components="auto", min_df=1, max_features=50_000, random_state=0):
         self.n_components = n_components
         self.min_df = min_df
         self.max_features = max_features
@@ -150,10 +156,13 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             )
         counts = sparse.hstack(blocks, format="csr")
         counts.sort_indices()  # as transform has them: the same sums, to the last bit
-        n_components = min(self.n_components, *counts.shape)
+        n_components = min(self._n_components(sample), *counts.shape)
         with np.errstate(invalid="ignore"):  # its shares of a variance that is 0 if texts are equal
             self.svd_ = TruncatedSVD(n_components, random_state=random_state).fit(counts)
-        described = self.svd_.transform(counts) if sample is texts else self._describe(texts)
+        singular_values = self.svd_.singular_values_
+        kept = singular_values > LEAST_SINGULAR_VALUE * singular_values[0]
+        self.n_components_ = max(1, int(kept.sum()))
+        described = self._reduce(counts) if sample is texts else self._describe(texts)
         return _scatter(described, present)
 
     def transform(self, X):
@@ -177,7 +186,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         texts, present = self._read(X)
         if not texts:
-            return _scatter(np.empty((0, len(self.svd_.components_))), present)
+            return _scatter(np.empty((0, self.n_components_)), present)
         return _scatter(self._describe(texts), present)
 
     def get_feature_names_out(self, input_features=None):
@@ -194,7 +203,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             ``"0"`` to ``"n_features - 1"``.
         """
         check_is_fitted(self)
-        return np.arange(len(self.svd_.components_)).astype(str).astype(object)
+        return np.arange(self.n_components_).astype(str).astype(object)
 
     def _read(self, X) -> tuple[list[str], np.ndarray]:
         column = as_column(X, estimator="TextDescriptor")
@@ -207,6 +216,11 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
                     f"{type(cells[row]).__name__} ({shorten(cells[row])})."
                 )
         return [cells[row] for row in np.flatnonzero(present)], present
+
+    def _n_components(self, texts: list[str]) -> int:
+        if self.n_components != "auto":
+            return self.n_components
+        return min(MOST_COMPONENTS, max(FEWEST_COMPONENTS, len(set(texts)) // 4))
 
     def _vectorizers(self) -> tuple[TfidfVectorizer, TfidfVectorizer]:
         """For words, and for runs of characters."""
@@ -227,8 +241,11 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         described = []
         for part in np.split(np.array(texts, dtype=object), np.flatnonzero(np.diff(chunk)) + 1):
             counts = sparse.hstack([v.transform(part) for v in self.vectorizers_], format="csr")
-            described.append(self.svd_.transform(counts))
+            described.append(self._reduce(counts))
         return np.concatenate(described)
+
+    def _reduce(self, counts: sparse.csr_matrix) -> np.ndarray:
+        return np.asarray(self.svd_.transform(counts))[:, : self.n_components_]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

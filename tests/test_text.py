@@ -119,3 +119,21 @@ def test_of_very_long_texts_a_sample_is_learned_from(monkeypatch):
     np.testing.assert_allclose(described, alone, atol=1e-6)
     monkeypatch.setattr(text, "FITTED_CHARACTERS", 10)  # less than any text has
     assert TextDescriptor().fit_transform(texts).shape[0] == 300
+
+
+def test_automatic_number_of_features():
+    words = np.random.default_rng(0).integers(0, 10**6, (2000, 3)).astype(str)
+    texts = [" ".join(row) for row in words]
+    for n_texts, n_features in [(12, 10), (100, 25), (1000, 250), (2000, 256)]:
+        assert TextDescriptor().fit_transform(texts[:n_texts]).shape == (n_texts, n_features)
+    # copies say nothing new
+    assert TextDescriptor().fit_transform(texts[:100] * 5).shape == (500, 25)
+
+
+def test_components_of_rounding_errors_are_left_out():
+    texts = [f"{a} {b}" for a in ("red", "green") for b in ("apple", "train", "ship")] * 5
+    descriptor = TextDescriptor(n_components=20).fit(texts)
+    assert 2 <= descriptor.n_components_ == len(descriptor.get_feature_names_out()) <= 6
+    described = descriptor.transform(texts)
+    assert described.std(axis=0).min() > 1e-3
+    assert np.abs(descriptor.transform(["a blue whale", "tractor", "gr"])).max() < 1

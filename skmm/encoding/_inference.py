@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ EXTENSIONS = {
     "video": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv",
 }
 _MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
+_ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
 _MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
     ("image", lambda b: b.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0"))),
@@ -84,11 +86,18 @@ def _infer_strings(sample: list[str]) -> Finding:
     elif count > len(sample) / 2:
         opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
         return Finding(opened.most_common(1)[0][0] if opened else modality, "paths")
+    if are_dates(sample):
+        return Finding("tabular", "dates")
     distinct = set(sample)
     few = len(distinct) <= min(MAX_CATEGORIES, len(sample) / 2)
     if few and max(map(len, distinct)) <= MAX_CATEGORY_LENGTH:
         return Finding("tabular", "categories")
     return Finding("text", "strings")
+
+
+def are_dates(texts: Iterable[str]) -> bool:
+    """Tell whether each text is a date of the form 2026-11-23, or such a date and a time."""
+    return all(map(_ISO_DATE.match, texts))
 
 
 def _infer_file(path: str) -> str | None:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from ._cells import describe_row
+from ._inference import are_dates
 
 MAX_CATEGORIES = 50
 NUMERIC_OBJECTS = {  # in the words of pandas' infer_dtype
@@ -20,7 +21,7 @@ NUMERIC_OBJECTS = {  # in the words of pandas' infer_dtype
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
-    """Impute and scale numbers, booleans and dates; one-hot encode everything else.
+    """Impute and scale numbers, booleans and dates (2026-11-23); one-hot encode everything else.
 
     A value that is missing becomes the median, or a category of its own; a row in which all are
     missing becomes NaN, a missing modality. Of a column's categories the 50 most frequent count,
@@ -80,8 +81,10 @@ def _as_frame(X) -> pd.DataFrame:
 
 
 def _is_numeric(values: pd.Series) -> bool:
-    """Tell numbers, booleans, dates and durations from categories, in objects too."""
+    """Tell numbers, booleans, dates and durations from categories, in objects and strings too."""
     kinds = pd.api.types
+    if _are_strings(values):
+        return are_dates(values.dropna())
     if values.dtype == object:
         return kinds.infer_dtype(values, skipna=True) in NUMERIC_OBJECTS
     return (
@@ -91,12 +94,23 @@ def _is_numeric(values: pd.Series) -> bool:
     )
 
 
+def _are_strings(values: pd.Series) -> bool:
+    strings = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
+    return strings and pd.api.types.infer_dtype(values, skipna=True) == "string"
+
+
 def _as_float(values: pd.Series) -> np.ndarray:
     """Numbers as they are, dates as seconds since 1970, durations as seconds; NaN if missing."""
     seconds = np.timedelta64(1, "s")
     kinds = pd.api.types
     if kinds.is_timedelta64_dtype(values.dtype):
         return values.to_numpy(dtype="timedelta64[us]") / seconds
+    if _are_strings(values):
+        others = [text for text in values.dropna() if not are_dates([text])]
+        if 0 < len(others) < values.notna().sum():
+            raise ValueError(f"Column {values.name!r} holds dates, and {others[0]!r} is none.")
+        if not others:
+            values = pd.to_datetime(values, format="ISO8601", utc=True)
     if kinds.is_datetime64_any_dtype(values.dtype) or (
         values.dtype == object and kinds.infer_dtype(values, skipna=True) in ("date", "datetime")
     ):

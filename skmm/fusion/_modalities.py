@@ -10,7 +10,6 @@ import numpy as np
 SINGLE_MODALITY = "all"
 CHUNK_VALUES = 2**18  # values worked on at a time: what fits a processor's cache
 SCALE_RATIO = 2.0
-LARGEST = 1e6  # a value further out, in units of the scale, says nothing more
 
 
 def group_columns(modalities, feature_names, n_features: int) -> dict[str, np.ndarray]:
@@ -153,18 +152,29 @@ class ColumnScaler:
     means little content; where they are not (a price, a rating), it means nothing. The scale is a
     compromise: the standard deviation, less half (in the exponent) of its ratio to the modality's
     median one, a factor that stays between 1/2 and 2.
+
+    A value that lies further outside of the training values than these are apart is moved there.
+    A column that hardly varies in training, such as a component that a singular value
+    decomposition fills with rounding errors, would drown all others otherwise.
     """
 
     def fit(self, X, index, groups, present, weight) -> ColumnScaler:
         """Learn from the rows ``index`` of X; ``present`` and ``weight`` are those rows'."""
         self.mean_ = np.zeros(X.shape[1])
         self.scale_ = np.ones(X.shape[1])
+        self.lowest_ = np.zeros(X.shape[1])
+        self.highest_ = np.zeros(X.shape[1])
         for i, columns in enumerate(groups.values()):
             share = weight * present[:, i]
             share = share / max(share.sum(), np.finfo(float).tiny)
             mean, square = np.zeros(len(columns)), np.zeros(len(columns))
+            low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
             for rows in _chunks(len(index), len(columns)):
-                mean += share[rows] @ _take(X, index[rows], columns)
+                block = _take(X, index[rows], columns)
+                mean += share[rows] @ block
+                there = block[present[rows, i]]
+                low = np.minimum(low, there.min(axis=0, initial=np.inf))
+                high = np.maximum(high, there.max(axis=0, initial=-np.inf))
             for rows in _chunks(len(index), len(columns)):
                 deviation = _take(X, index[rows], columns)
                 deviation -= mean
@@ -176,15 +186,20 @@ class ColumnScaler:
                 spread[varies] /= relative.clip(1 / SCALE_RATIO, SCALE_RATIO)
             self.mean_[columns] = mean
             self.scale_[columns] = np.where(varies, spread, np.inf)
+            if not present[:, i].any():
+                low = high = mean
+            self.lowest_[columns] = 2 * low - high
+            self.highest_[columns] = 2 * high - low
         return self
 
     def transform(self, X, index: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Scale ``columns`` of the rows ``index`` into a new float32 array, NaN into 0."""
         scaled = np.empty((len(index), len(columns)), dtype=np.float32)
         mean, scale = self.mean_[columns], self.scale_[columns]
+        lowest, highest = self.lowest_[columns], self.highest_[columns]
         for rows in _chunks(len(index), len(columns)):
-            block = X[index[rows]][:, as_slice(columns)] - mean
-            np.clip(block / scale, -LARGEST, LARGEST, out=scaled[rows], casting="same_kind")
+            block = np.clip(X[index[rows]][:, as_slice(columns)], lowest, highest)
+            np.divide(block - mean, scale, out=scaled[rows], casting="same_kind")
             np.nan_to_num(scaled[rows], copy=False)
         return scaled
 

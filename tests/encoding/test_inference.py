@@ -55,6 +55,20 @@ def test_the_rule_for_categories(n_distinct, n_rows, modality):
 
 
 @pytest.mark.parametrize(
+    ("texts", "modality"),
+    [
+        (["2026-11-23", None, "1999-01-31"], "tabular"),
+        (["2026-11-23 10:30", "2026-11-23T10:30:01.5Z"], "tabular"),
+        (["2026-11-23", "tomorrow"], "text"),
+        (["2026-13-23", "2026-11-23"], "text"),
+        (["2026-11-23 was a Monday", "2026-11-24 was not"], "text"),
+    ],
+)
+def test_dates_in_words(texts, modality):
+    assert infer_column(pd.Series(texts)).modality == modality
+
+
+@pytest.mark.parametrize(
     "cell", [("a name", 3), (2, 3), np.zeros(10), [0.1, 0.2], np.zeros(10, dtype=complex)]
 )
 def test_what_may_be_anything_is_not_guessed(cell):

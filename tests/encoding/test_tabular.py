@@ -16,6 +16,8 @@ NUMBERS = {
     "arrow": pd.Series([1, 2, 4], dtype="int64[pyarrow]"),
     "sparse": pd.Series(pd.arrays.SparseArray([1, 2, 4])),
     "dates": pd.Series(DAYS, dtype=object),
+    "written dates": pd.Series(["2026-01-01", "2026-01-02", "2026-01-04"]),
+    "written times": pd.Series(["2026-01-01 00:00", "2026-01-01T12:00Z", "2026-01-02T12:00"]),
     "datetimes": pd.Series(pd.to_datetime(DAYS)),
     "arrow timestamps": pd.Series(pd.to_datetime(DAYS)).astype("timestamp[ns][pyarrow]"),
     "local times": pd.Series(pd.to_datetime(DAYS).tz_localize("Asia/Tokyo")),
@@ -85,3 +87,12 @@ def test_names_that_a_number_and_a_category_share_are_told_apart():
     assert names.tolist() == ["a_x", "a_x_", "a_y", "a_x__", "a_x__z"]
     encoded = pd.DataFrame(encoder.transform(frame), columns=names)
     assert encoded["a_x_"].tolist() == [1, 0, 1]
+
+
+def test_words_where_dates_were():
+    encoder = TabularEncoder().fit(pd.DataFrame({"day": ["2026-01-01", "2026-01-03"]}))
+    with pytest.raises(ValueError, match="'day' holds dates, and 'soon' is none"):
+        encoder.transform(pd.DataFrame({"day": ["2026-01-02", "soon"]}))
+    encoded = encoder.transform(pd.DataFrame({"day": ["2026-01-02", None]}))
+    assert encoded[0, 0] == 0
+    assert np.isnan(encoded[1, 0])

@@ -301,3 +301,15 @@ def test_linear_late_fusion(data, small):
 def test_activations(data, small, activation):
     model = small(activation=activation, max_iter=30, learning_rate_init=0.02, dropout=0.1)
     assert model.fit(*data).score(*data) > 0.65
+
+
+def test_columns_that_hardly_vary_in_training_do_not_drown_the_others(data, small):
+    X, y = data
+    rng = np.random.default_rng(0)
+    tiny = pd.DataFrame(
+        rng.normal(scale=1e-9, size=(len(X), 20)), columns=[f"tiny__{i}" for i in range(20)]
+    )
+    model = small(max_iter=40).fit(X.join(tiny), y)
+    plain = small(max_iter=40).fit(X, y)
+    large = pd.DataFrame(rng.normal(size=tiny.shape), columns=tiny.columns)
+    assert model.score(X.join(large), y) > plain.score(X, y) - 0.1

@@ -55,7 +55,9 @@ def test_interrupted_early_stopping_returns_to_the_best_epoch(data, small, inter
     X, y = data
     interrupt(300)
     long = {"verbose": True, "max_iter": 2_000, "n_iter_no_change": 2_000, "dropout": 0.0}
-    model = small(early_stopping=True, learning_rate_init=0.02, **long, **NOT_CROSS_FITTED)
+    model = small(
+        early_stopping=True, learning_rate_init=0.02, weight_decay=0.0, **long, **NOT_CROSS_FITTED
+    )
     with pytest.warns(UserWarning, match="interrupted after"):
         model.fit(X, y)
     history = model.history_

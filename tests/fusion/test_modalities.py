@@ -171,9 +171,7 @@ def test_large_offsets_keep_their_spread():
 def test_scaled_values_are_finite_whatever_float64_holds():
     fitted = scaler(np.array([[-1.0], [1.0]]))
     new = np.array([[1e300], [-1e300], [3.0]])
-    np.testing.assert_allclose(
-        fitted.transform(new, np.arange(3), np.arange(1)), [[1e6], [-1e6], [3]]
-    )
+    np.testing.assert_allclose(fitted.transform(new, np.arange(3), np.arange(1)), [[3], [-3], [3]])
 
 
 def test_modality_without_rows_is_scaled_in_silence():
@@ -193,3 +191,21 @@ def test_long_tables_are_scaled_as_a_whole():
     np.testing.assert_allclose(fitted.mean_, X.mean(0))
     scaled = fitted.transform(X, np.arange(len(X)), np.arange(3))
     np.testing.assert_allclose(scaled, (X - X.mean(0)) / fitted.scale_, atol=1e-5)
+
+
+def test_values_outside_of_the_training_range_are_moved_to_its_edge():
+    X = np.array([[0.0, 1e-9], [2.0, 2e-9], [4.0, 3e-9]])
+    scaler = ColumnScaler().fit(
+        X, np.arange(3), {"a": np.arange(2)}, np.ones((3, 1), bool), np.ones(3)
+    )
+    new = np.array([[8.0, 5e-9], [9.0, 0.1], [-1e9, -0.1], [np.nan, np.nan]])
+    scaled = scaler.transform(new, np.arange(4), np.arange(2))
+    # as far again as the training values are apart: from -4 to 8, and from -1e-9 to 5e-9
+    expected = scaler.transform(
+        np.array([[8.0, 5e-9], [8.0, 5e-9], [-4.0, -1e-9]]), np.arange(3), np.arange(2)
+    )
+    np.testing.assert_array_equal(scaled[:3], expected)
+    assert np.abs(scaled).max() < 10
+    np.testing.assert_array_equal(scaled[3], 0)
+    inside = scaler.transform(X, np.arange(3), np.arange(2))
+    np.testing.assert_allclose(inside[:, 0] / inside[0, 0], [1, 0, -1], atol=1e-6)
