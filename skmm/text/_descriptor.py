@@ -1,4 +1,4 @@
-"""Texts as features."""
+"""TextDescriptor: texts by their words, without a pretrained model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .encoding._cells import as_column, is_missing, shorten
-
-__all__ = ["TextDescriptor"]
+from ..encoding._cells import as_column, is_missing, shorten
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000

@@ -8,8 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skmm import text
-from skmm.text import TextDescriptor
+from skmm.text import TextDescriptor, _descriptor
 
 TEXTS = ["red apple", "green apple", "fast train", "slow train", "apple", "train station"]
 
@@ -108,8 +107,8 @@ def test_of_very_long_texts_a_sample_is_learned_from(monkeypatch):
     words = [f"word{i}" for i in range(500)]
     texts = [" ".join(rng.choice(words, 10)) for _ in range(300)]
     whole = TextDescriptor(n_components=5).fit(texts)
-    monkeypatch.setattr(text, "FITTED_CHARACTERS", 3000)
-    monkeypatch.setattr(text, "CHUNK_CHARACTERS", 1000)
+    monkeypatch.setattr(_descriptor, "FITTED_CHARACTERS", 3000)
+    monkeypatch.setattr(_descriptor, "CHUNK_CHARACTERS", 1000)
     sampled = TextDescriptor(n_components=5)
     described = sampled.fit_transform(texts)
     assert 0 < len(sampled.vectorizers_[0].vocabulary_) < len(whole.vectorizers_[0].vocabulary_)
@@ -117,7 +116,7 @@ def test_of_very_long_texts_a_sample_is_learned_from(monkeypatch):
     np.testing.assert_array_equal(described, TextDescriptor(n_components=5).fit_transform(texts))
     alone = np.concatenate([sampled.transform([one]) for one in texts])
     np.testing.assert_allclose(described, alone, atol=1e-6)
-    monkeypatch.setattr(text, "FITTED_CHARACTERS", 10)  # less than any text has
+    monkeypatch.setattr(_descriptor, "FITTED_CHARACTERS", 10)  # less than any text has
     assert TextDescriptor().fit_transform(texts).shape[0] == 300
 
 

@@ -1,4 +1,4 @@
-"""Images as features."""
+"""ImageDescriptor: images by edges and colours, without a pretrained model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._optional import import_optional
-from .encoding._base import CellEncoder
-from .encoding._cells import Column
-from .encoding._images import check_not_one_image, read_image
-
-__all__ = ["ImageDescriptor"]
+from .._optional import import_optional
+from ..encoding._base import CellEncoder
+from ..encoding._cells import Column
+from ..encoding._images import check_not_one_image, read_image
 
 BLOCK = 2  # cells along the side of a block, in which gradients are normalised
 

@@ -1,0 +1,5 @@
+"""Images as features."""
+
+from ._descriptor import ImageDescriptor
+
+__all__ = ["ImageDescriptor"]

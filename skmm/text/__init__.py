@@ -1,0 +1,5 @@
+"""Texts as features."""
+
+from ._descriptor import TextDescriptor
+
+__all__ = ["TextDescriptor"]
