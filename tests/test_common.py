@@ -18,8 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
 from skmm import FusionClassifier, ModalityTransformer
-from skmm.image import ImageDescriptor
-from skmm.text import TextDescriptor
+from skmm.image import ImageDescriptor, ImagePreprocessor
+from skmm.text import TextCleaner, TextDescriptor, TextTokenizer
 
 ESTIMATORS = [
     FusionClassifier(),
@@ -33,6 +33,12 @@ ESTIMATORS = [
 ENCODERS = [
     (ImageDescriptor(), np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)),
     (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
+]
+# From a column of raw inputs to another, before an encoder.
+PREPARERS = [
+    (ImagePreprocessor(size=8), ENCODERS[0][1]),
+    (TextCleaner(lowercase=True), ["A b", "", "É", " c\n"]),
+    (TextTokenizer(), ["a b.", "", "Don't", "c"]),
 ]
 CHECKS_WITHOUT_DATA = [
     "check_do_not_raise_errors_in_init_or_set_params",
@@ -81,7 +87,7 @@ def encoder_and_column(request):
 
 
 @pytest.mark.parametrize("check", CHECKS_WITHOUT_DATA)
-@pytest.mark.parametrize("encoder", [encoder for encoder, _ in ENCODERS], ids=str)
+@pytest.mark.parametrize("encoder", [encoder for encoder, _ in ENCODERS + PREPARERS], ids=str)
 def test_scikit_learn_checks_without_data(encoder, check):
     getattr(estimator_checks, check)(type(encoder).__name__, clone(encoder))
 
@@ -155,6 +161,50 @@ def test_encoder_refuses_what_is_no_column(encoder_and_column):
         encoder.fit(pd.DataFrame({"a": column, "b": column}))
 
 
+# Preparers
+
+
+@pytest.fixture(params=PREPARERS, ids=lambda pair: type(pair[0]).__name__)
+def preparer_and_column(request):
+    preparer, cells = request.param
+    column = np.empty(len(cells), dtype=object)
+    column[:] = list(cells)
+    return clone(preparer), pd.Series(column, name="cells", index=np.arange(len(column)) + 5)
+
+
+def test_preparer_learns_nothing(preparer_and_column):
+    preparer, column = preparer_and_column
+    assert not get_tags(preparer).requires_fit
+    parameters, before = preparer.get_params(), column.copy()
+    unfitted = preparer.transform(column)
+    assert preparer.fit(column) is preparer
+    fitted = set(vars(preparer))
+    others = [clone(preparer), preparer.fit(column[:1]), pickle.loads(pickle.dumps(preparer))]
+    for other in others:
+        pd.testing.assert_series_equal(other.transform(column), unfitted)
+    assert set(vars(preparer)) == fitted
+    assert preparer.get_params() == parameters
+    pd.testing.assert_series_equal(column, before)
+
+
+def test_preparer_looks_at_each_item_alone(preparer_and_column):
+    preparer, column = preparer_and_column
+    prepared = preparer.fit_transform(column)
+    pd.testing.assert_index_equal(prepared.index, column.index)
+    assert prepared.name == "cells"
+    pd.testing.assert_series_equal(preparer.transform(column.iloc[::-1]), prepared.iloc[::-1])
+    alone = [preparer.transform(column.iloc[i : i + 1]) for i in range(len(column))]
+    pd.testing.assert_series_equal(pd.concat(alone), prepared)
+
+
+def test_preparer_keeps_missing_cells_and_the_name(preparer_and_column):
+    preparer, column = preparer_and_column
+    column.iloc[[1, 2]] = pd.Series([None, pd.NA], dtype=object).array
+    prepared = preparer.fit_transform(column)
+    assert prepared.isna().tolist() == [False, True, True] + [False] * (len(column) - 3)
+    assert preparer.get_feature_names_out(["cells"]).tolist() == ["cells"]
+
+
 # The proof
 
 
@@ -173,13 +223,14 @@ def test_every_public_estimator_is_checked():
     (mark,) = test_scikit_learn_checks.pytestmark
     counts = Counter(type(getattr(row, "values", row)[0]) for row in mark.args[1])
     assert min(counts.values()) >= 40
-    assert counts.keys() | {type(encoder) for encoder, _ in ENCODERS} == public_estimators()
+    columns = {type(estimator) for estimator, _ in ENCODERS + PREPARERS}
+    assert counts.keys() | columns == public_estimators()
 
 
 def test_only_estimators_without_a_table_are_encoders():
     for estimator in ESTIMATORS:
         assert get_tags(estimator).input_tags.two_d_array
-    for encoder, _ in ENCODERS:
+    for encoder, _ in ENCODERS + PREPARERS:
         assert not get_tags(encoder).input_tags.two_d_array
 
 

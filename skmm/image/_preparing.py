@@ -1,0 +1,342 @@
+"""ImagePreprocessor: a column of images to a column of images, before any encoder."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from tqdm.auto import tqdm
+
+from ..encoding._cells import Column, as_column, is_missing, shorten
+from ..encoding._images import BrokenItemError, check_not_one_image, read_image
+from ._pixels import (
+    average_segments,
+    enhance_contrast,
+    find_foreground,
+    find_superpixels,
+)
+
+N_NAMED = 5
+
+
+class ImagePreprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Prepare images, one by one: mode, size, contrast and segmentation, in this order.
+
+    Parameters
+    ----------
+    mode : {"RGB", "L"}, default="RGB"
+        In colour, or in grey.
+    size : int, tuple of 2 int or None, default=None
+        Side of the square, or width and height, in pixels, that images are resized to; None leaves
+        each as large as it is.
+    resize : {"stretch", "contain", "cover"}, default="stretch"
+        How an image of other proportions comes to `size`: stretched; scaled so that all of it can
+        be seen, with `background` around it; or scaled so that it fills all, with what is too much
+        cut away on both sides.
+    contrast : {"stretch", "equalize", "clahe"} or None, default=None
+        What to do with the lightness: stretch it so that its percentiles 1 and 99 become black and
+        white; equalize its histogram; or equalize it place by place, within limits [1]_. Of
+        colours, hue and saturation stay. An image of one lightness stays as it is.
+    segmentation : {"foreground", "superpixels"} or None, default=None
+        What to make of the parts of an image. "foreground" puts `background` in the place of all
+        that looks like the border: a pixel is foreground if its colour differs from the median of
+        the border by more than Otsu's threshold [2]_ (both after smoothing), or if it is enclosed
+        by such. "superpixels" paints each superpixel [3]_ in its mean colour.
+    n_segments : int, default=100
+        About how many superpixels an image has.
+    background : tuple of 3 int, default=(255, 255, 255)
+        The RGB colour, from 0 to 255, behind what is transparent, around what `resize` contains,
+        and in the place of what is not foreground.
+    errors : {"raise", "missing"}, default="raise"
+        What to do with an item that cannot be read: raise, or make it None, with one warning. A
+        cell that is no image at all, such as a number, is an error in any case.
+    max_pixels : int, default=50_000_000
+        Refuse larger images before they are decoded (decompression bombs).
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        1, the column.
+
+    See Also
+    --------
+    ImageDescriptor : Turn images into numbers.
+
+    Notes
+    -----
+    An item is a path, the bytes of an encoded image, a PIL image or an array (H, W), (H, W, 3) or
+    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and stay as they
+    are. EXIF orientation is applied, and of an animation the first frame is taken. URLs are not
+    fetched.
+
+    The prepared images of a column are all in memory at once: with `size` None that may be much. An
+    item that comes twice, as the same path, bytes or object, is one image object in the output.
+
+    References
+    ----------
+    .. [1] K. Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV,
+       1994.
+    .. [2] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on
+       Systems, Man, and Cybernetics 9(1), 1979.
+    .. [3] R. Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods",
+       IEEE Transactions on Pattern Analysis and Machine Intelligence 34(11), 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmm.image import ImagePreprocessor
+    >>> photo = np.zeros((20, 40, 3), dtype=np.uint8)
+    >>> image, missing = ImagePreprocessor(size=32, resize="contain").transform([photo, None])
+    >>> image.size, image.getpixel((16, 16)), image.getpixel((0, 0)), missing
+    ((32, 32), (0, 0, 0), (255, 255, 255), None)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "mode": [StrOptions({"RGB", "L"})],
+        "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "resize": [StrOptions({"stretch", "contain", "cover"})],
+        "contrast": [StrOptions({"stretch", "equalize", "clahe"}), None],
+        "segmentation": [StrOptions({"foreground", "superpixels"}), None],
+        "n_segments": [Interval(Integral, 1, None, closed="left")],
+        "background": [tuple, list],
+        "errors": [StrOptions({"raise", "missing"})],
+        "max_pixels": [Interval(Integral, 1, None, closed="left")],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        mode="RGB",
+        size=None,
+        resize="stretch",
+        contrast=None,
+        segmentation=None,
+        n_segments=100,
+        background=(255, 255, 255),
+        errors="raise",
+        max_pixels=50_000_000,
+        verbose=False,
+    ):
+        self.mode = mode
+        self.size = size
+        self.resize = resize
+        self.contrast = contrast
+        self.segmentation = segmentation
+        self.n_segments = n_segments
+        self.background = background
+        self.errors = errors
+        self.max_pixels = max_pixels
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Check the parameters and that ``X`` is a column; nothing is learned from its images.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            The column.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ImagePreprocessor
+            The estimator itself.
+        """
+        self._validate_params()
+        self._read_column(X)
+        self.n_features_in_ = 1
+        return self
+
+    def transform(self, X):
+        """Prepare each image.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            The column.
+
+        Returns
+        -------
+        Series or ndarray of shape (n_samples,) of object
+            PIL images; a Series, with the index and the name of the column, if ``X`` is of pandas.
+            Missing cells are as they were.
+
+        Raises
+        ------
+        TypeError
+            If a cell is of no accepted type.
+        ValueError
+            If an item is broken and ``errors="raise"``; the message names row, path and cause.
+        """
+        self._validate_params()
+        column = self._read_column(X)
+        images = np.empty(len(column.cells), dtype=object)
+        done: dict[Any, Any] = {}  # by item: an image, or the error that it is broken
+        broken: dict[int, BrokenItemError] = {}
+        cells = tqdm(column.cells, desc="ImagePreprocessor", disable=not self.verbose)
+        for row, cell in enumerate(cells):
+            if is_missing(cell):
+                images[row] = cell
+                continue
+            key = _identity(cell)
+            if key not in done:
+                done[key] = self._prepare_or_explain(cell, column, row)
+            if isinstance(done[key], BrokenItemError):
+                broken[row] = done[key]
+            else:
+                images[row] = done[key]
+        if broken:
+            _warn_of(broken, column)
+        if not isinstance(X, pd.Series | pd.DataFrame):
+            return images
+        return pd.Series(images, index=X.index, name=column.name, dtype=object)
+
+    def set_output(self, *, transform=None):
+        """Do nothing: a column stays a column, and the steps after this one choose the container.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            Ignored.
+
+        Returns
+        -------
+        ImagePreprocessor
+            The estimator itself.
+        """
+        return self
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the column.
+
+        Parameters
+        ----------
+        input_features : array-like of one str, default=None
+            The name of the column.
+
+        Returns
+        -------
+        ndarray of one str
+            The given name, or else ``"x0"``.
+        """
+        return np.asarray(["x0"] if input_features is None else input_features, dtype=object)
+
+    def _validate_params(self):
+        super()._validate_params()
+        colours = [c for c in self.background if isinstance(c, Integral) and 0 <= c <= 255]
+        if len(colours) != 3 or len(self.background) != 3:
+            raise ValueError(
+                f"background must be three integers from 0 to 255, got {self.background!r}."
+            )
+        if isinstance(self.size, tuple | list):
+            sides = [side for side in self.size if isinstance(side, Integral) and side >= 1]
+            if len(sides) != 2 or len(self.size) != 2:
+                raise ValueError(
+                    "size must be an integer or (width, height), from 1 pixel on, got "
+                    f"{self.size!r}."
+                )
+
+    def _read_column(self, X) -> Column:
+        check_not_one_image(X, estimator="ImagePreprocessor")
+        return as_column(X, estimator="ImagePreprocessor")
+
+    def _prepare_or_explain(self, cell: Any, column: Column, row: int):
+        """Give the prepared image, or why there is none if that is no reason to stop."""
+        name = "ImagePreprocessor"
+        try:
+            return self._prepare(cell)
+        except TypeError as e:
+            raise TypeError(f"{name}: {column.describe(row)}: {e} ({shorten(cell)}).") from e
+        except BrokenItemError as e:
+            if self.errors == "missing":
+                return e
+            raise ValueError(
+                f"{name}: {column.describe(row)}: {e}. Mend or drop the row, or pass "
+                'errors="missing" to treat broken items as missing.'
+            ) from e
+
+    def _prepare(self, cell: Any):
+        from PIL import Image
+
+        rgb = read_image(cell, background=tuple(self.background), max_pixels=self.max_pixels)
+        image = self._scale(Image.fromarray(rgb).convert(self.mode))
+        background = Image.new("RGB", (1, 1), tuple(self.background)).convert(self.mode)
+        background = background.getpixel((0, 0))
+        if self.contrast is not None:
+            image = Image.fromarray(enhance_contrast(np.asarray(image), self.contrast))
+        if self.segmentation == "foreground":
+            values = np.array(image)
+            values[~find_foreground(np.asarray(image.convert("RGB")))] = background
+            image = Image.fromarray(values)
+        elif self.segmentation == "superpixels":
+            segments = find_superpixels(np.asarray(image.convert("RGB")), self.n_segments)
+            image = Image.fromarray(average_segments(np.asarray(image), segments))
+        return self._pad(image, background)
+
+    def _target_size(self) -> tuple[int, int]:
+        return (self.size, self.size) if isinstance(self.size, Integral) else tuple(self.size)
+
+    def _scale(self, image):
+        from PIL import ImageOps
+
+        if self.size is None:
+            return image
+        target = self._target_size()
+        if self.resize == "cover":
+            return ImageOps.fit(image, target)
+        if self.resize == "contain":
+            factor = min(new / old for new, old in zip(target, image.size, strict=True))
+            target = tuple(max(1, round(old * factor)) for old in image.size)
+        return image.resize(target)
+
+    def _pad(self, image, background):
+        """Put what was scaled to be contained in the middle of an image of the right size."""
+        from PIL import Image
+
+        if self.size is None or image.size == self._target_size():
+            return image
+        canvas = Image.new(self.mode, self._target_size(), background)
+        corner = [(new - old) // 2 for new, old in zip(canvas.size, image.size, strict=True)]
+        canvas.paste(image, tuple(corner))
+        return canvas
+
+    def __sklearn_is_fitted__(self):
+        return True  # nothing is learned
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _identity(cell: Any) -> Any:
+    """What makes two cells the same item: equal paths or bytes, or one object."""
+    if isinstance(cell, str | bytes):
+        return cell
+    return os.fspath(cell) if isinstance(cell, os.PathLike) else id(cell)
+
+
+def _warn_of(broken: dict[int, BrokenItemError], column: Column) -> None:
+    named = [f"{column.describe(row)}: {broken[row]}" for row in list(broken)[:N_NAMED]]
+    if len(broken) > N_NAMED:
+        named.append(f"and {len(broken) - N_NAMED} more")
+    warnings.warn(
+        f"ImagePreprocessor: {len(broken)} of {len(column.cells)} items are broken and count as "
+        f"missing: {'; '.join(named)}",
+        stacklevel=3,
+    )
