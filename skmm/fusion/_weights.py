@@ -15,7 +15,7 @@ from ._losses import Rows, log_losses
 from ._network import FusionNetwork, TemperatureHead, fuse
 
 PRIOR_STRENGTH = 0.5  # rows' worth of belief in equal weights
-DOUBT = 3.0
+DOUBT = 4.0
 
 
 class Unseen(NamedTuple):
@@ -71,9 +71,10 @@ def _doubt(unseen: Sequence[Unseen]) -> Tensor:
     """Penalty on each modality's weight, in nats, for what the modality alone does not prove.
 
     By chance noise seems to gain about sqrt(2 n) a nats with a weight of a: each pair of rows in
-    two folds counts twice, once with either as the unseen one, hence the 2. `DOUBT` sqrt(n) a, two
-    such standard errors, is asked in advance; the less, the more nats a modality gains on its own
-    at its best scale, and nothing from sqrt(n) / 2 on: of 1,000 rows, four standard errors.
+    two folds counts twice, once with either as the unseen one, hence the 2. `DOUBT` sqrt(n) a,
+    nearly three such standard errors, is asked in advance; the less, the more nats a modality gains
+    on its own at its best scale, and nothing from sqrt(n) / 2 on: of 1,000 rows, four standard
+    errors.
     """
     n_rows = sum(len(u.parts) for u in unseen)
     log_scale = torch.zeros(unseen[0].parts.shape[1], dtype=torch.float64)  # one each
