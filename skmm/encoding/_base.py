@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -12,10 +10,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ._cells import Column, as_column, is_missing, shorten
+from ._cells import Column, as_column, is_missing
+from ._columns import identify, read_item, set_column_tags, warn_of_broken
 from ._images import BrokenItemError
-
-N_NAMED = 5
 
 
 class CellEncoder(TransformerMixin, BaseEstimator):
@@ -77,44 +74,28 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         column = self._read_column(X)
         encoded = np.full((len(column.cells), self._n_features_out), np.nan, dtype=np.float32)
         first_rows: dict[Any, int] = {}
-        broken: dict[int, str] = {}
+        broken: dict[int, BrokenItemError] = {}
         name = type(self).__name__
         for row, cell in enumerate(tqdm(column.cells, desc=name, disable=not self.verbose)):
             if is_missing(cell):
                 continue
-            first = first_rows.setdefault(_identity(cell), row)
+            first = first_rows.setdefault(identify(cell), row)
             if first < row:
                 encoded[row] = encoded[first]
                 if first in broken:
                     broken[row] = broken[first]
                 continue
-            try:
-                encoded[row] = self._encode(cell)
-            except TypeError as e:
-                raise TypeError(f"{name}: {column.describe(row)}: {e} ({shorten(cell)}).") from e
-            except BrokenItemError as e:
-                if self.errors == "raise":
-                    raise ValueError(
-                        f"{name}: {column.describe(row)}: {e}. Mend or drop the row, or pass "
-                        'errors="missing" to treat broken items as missing.'
-                    ) from e
-                broken[row] = str(e)
+            vector = read_item(self._encode, column, row, estimator=name, errors=self.errors)
+            if isinstance(vector, BrokenItemError):
+                broken[row] = vector
+            else:
+                encoded[row] = vector
         if broken:
-            self._warn_of(broken, column)
+            warn_of_broken(broken, column, estimator=name)
         return encoded
 
     def _read_column(self, X) -> Column:
         return as_column(X, estimator=type(self).__name__)
-
-    def _warn_of(self, broken: dict[int, str], column: Column) -> None:
-        named = [f"{column.describe(row)}: {broken[row]}" for row in list(broken)[:N_NAMED]]
-        if len(broken) > N_NAMED:
-            named.append(f"and {len(broken) - N_NAMED} more")
-        warnings.warn(
-            f"{type(self).__name__}: {len(broken)} of {len(column.cells)} items are broken and "
-            f"count as missing: {'; '.join(named)}",
-            stacklevel=3,
-        )
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.
@@ -136,18 +117,6 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         return True  # nothing is learned
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
+        tags = set_column_tags(super().__sklearn_tags__())
         tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _identity(cell: Any) -> Any:
-    """What makes two cells the same item: equal paths or bytes, or one object."""
-    if isinstance(cell, str | bytes):
-        return cell
-    return os.fspath(cell) if isinstance(cell, os.PathLike) else id(cell)

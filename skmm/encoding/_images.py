@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,13 @@ def read_image(cell: Any, *, background: tuple[int, int, int], max_pixels: int) 
         f"an image must be a path, the bytes of an encoded image, a PIL image or {_ARRAY_FORMS}; "
         f"got {type(cell).__name__}"
     )
+
+
+def check_background(background) -> None:
+    """Refuse a background that is no RGB colour."""
+    colours = [c for c in background if isinstance(c, Integral) and 0 <= c <= 255]
+    if len(colours) != 3 or len(background) != 3:
+        raise ValueError(f"background must be three integers from 0 to 255, got {background!r}.")
 
 
 def check_not_one_image(X, *, estimator: str) -> None:

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._optional import import_optional
 from ..encoding._base import CellEncoder
 from ..encoding._cells import Column
-from ..encoding._images import check_not_one_image, read_image
+from ..encoding._images import check_background, check_not_one_image, read_image
 
 BLOCK = 2  # cells along the side of a block, in which gradients are normalised
 
@@ -107,11 +107,7 @@ class ImageDescriptor(CellEncoder):
 
     def _validate_params(self):
         super()._validate_params()
-        colours = [c for c in self.background if isinstance(c, Integral) and 0 <= c <= 255]
-        if len(colours) != 3 or len(self.background) != 3:
-            raise ValueError(
-                f"background must be three integers from 0 to 255, got {self.background!r}."
-            )
+        check_background(self.background)
         if self.image_size // self.pixels_per_cell < BLOCK:
             raise ValueError(
                 f"image_size={self.image_size} must be at least {BLOCK} times "

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from tqdm.auto import tqdm
 
-from ..encoding._cells import Column, as_column, is_missing, shorten
-from ..encoding._images import BrokenItemError, check_not_one_image, read_image
+from ..encoding._cells import Column, is_missing
+from ..encoding._columns import ColumnPreparer, identify, read_item, warn_of_broken
+from ..encoding._images import (
+    BrokenItemError,
+    check_background,
+    check_not_one_image,
+    read_image,
+)
 from ._pixels import (
     average_segments,
     enhance_contrast,
@@ -22,10 +25,8 @@ from ._pixels import (
     find_superpixels,
 )
 
-N_NAMED = 5
 
-
-class ImagePreprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ImagePreprocessor(ColumnPreparer, auto_wrap_output_keys=None):
     """Prepare images, one by one: mode, size, contrast and segmentation, in this order.
 
     Parameters
@@ -137,26 +138,6 @@ class ImagePreprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self.max_pixels = max_pixels
         self.verbose = verbose
 
-    def fit(self, X, y=None):
-        """Check the parameters and that ``X`` is a column; nothing is learned from its images.
-
-        Parameters
-        ----------
-        X : Series, frame of one column, list or array with samples first
-            The column.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        ImagePreprocessor
-            The estimator itself.
-        """
-        self._validate_params()
-        self._read_column(X)
-        self.n_features_in_ = 1
-        return self
-
     def transform(self, X):
         """Prepare each image.
 
@@ -183,61 +164,30 @@ class ImagePreprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         images = np.empty(len(column.cells), dtype=object)
         done: dict[Any, Any] = {}  # by item: an image, or the error that it is broken
         broken: dict[int, BrokenItemError] = {}
-        cells = tqdm(column.cells, desc="ImagePreprocessor", disable=not self.verbose)
+        name = type(self).__name__
+        cells = tqdm(column.cells, desc=name, disable=not self.verbose)
         for row, cell in enumerate(cells):
             if is_missing(cell):
                 images[row] = cell
                 continue
-            key = _identity(cell)
+            key = identify(cell)
             if key not in done:
-                done[key] = self._prepare_or_explain(cell, column, row)
+                done[key] = read_item(
+                    self._prepare, column, row, estimator=name, errors=self.errors
+                )
             if isinstance(done[key], BrokenItemError):
                 broken[row] = done[key]
             else:
                 images[row] = done[key]
         if broken:
-            _warn_of(broken, column)
+            warn_of_broken(broken, column, estimator=name)
         if not isinstance(X, pd.Series | pd.DataFrame):
             return images
         return pd.Series(images, index=X.index, name=column.name, dtype=object)
 
-    def set_output(self, *, transform=None):
-        """Do nothing: a column stays a column, and the steps after this one choose the container.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        ImagePreprocessor
-            The estimator itself.
-        """
-        return self
-
-    def get_feature_names_out(self, input_features=None):
-        """Name the column.
-
-        Parameters
-        ----------
-        input_features : array-like of one str, default=None
-            The name of the column.
-
-        Returns
-        -------
-        ndarray of one str
-            The given name, or else ``"x0"``.
-        """
-        return np.asarray(["x0"] if input_features is None else input_features, dtype=object)
-
     def _validate_params(self):
         super()._validate_params()
-        colours = [c for c in self.background if isinstance(c, Integral) and 0 <= c <= 255]
-        if len(colours) != 3 or len(self.background) != 3:
-            raise ValueError(
-                f"background must be three integers from 0 to 255, got {self.background!r}."
-            )
+        check_background(self.background)
         if isinstance(self.size, tuple | list):
             sides = [side for side in self.size if isinstance(side, Integral) and side >= 1]
             if len(sides) != 2 or len(self.size) != 2:
@@ -248,22 +198,7 @@ class ImagePreprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
 
     def _read_column(self, X) -> Column:
         check_not_one_image(X, estimator="ImagePreprocessor")
-        return as_column(X, estimator="ImagePreprocessor")
-
-    def _prepare_or_explain(self, cell: Any, column: Column, row: int):
-        """Give the prepared image, or why there is none if that is no reason to stop."""
-        name = "ImagePreprocessor"
-        try:
-            return self._prepare(cell)
-        except TypeError as e:
-            raise TypeError(f"{name}: {column.describe(row)}: {e} ({shorten(cell)}).") from e
-        except BrokenItemError as e:
-            if self.errors == "missing":
-                return e
-            raise ValueError(
-                f"{name}: {column.describe(row)}: {e}. Mend or drop the row, or pass "
-                'errors="missing" to treat broken items as missing.'
-            ) from e
+        return super()._read_column(X)
 
     def _prepare(self, cell: Any):
         from PIL import Image
@@ -309,34 +244,3 @@ class ImagePreprocessor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         corner = [(new - old) // 2 for new, old in zip(canvas.size, image.size, strict=True)]
         canvas.paste(image, tuple(corner))
         return canvas
-
-    def __sklearn_is_fitted__(self):
-        return True  # nothing is learned
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-
-def _identity(cell: Any) -> Any:
-    """What makes two cells the same item: equal paths or bytes, or one object."""
-    if isinstance(cell, str | bytes):
-        return cell
-    return os.fspath(cell) if isinstance(cell, os.PathLike) else id(cell)
-
-
-def _warn_of(broken: dict[int, BrokenItemError], column: Column) -> None:
-    named = [f"{column.describe(row)}: {broken[row]}" for row in list(broken)[:N_NAMED]]
-    if len(broken) > N_NAMED:
-        named.append(f"and {len(broken) - N_NAMED} more")
-    warnings.warn(
-        f"ImagePreprocessor: {len(broken)} of {len(column.cells)} items are broken and count as "
-        f"missing: {'; '.join(named)}",
-        stacklevel=3,
-    )

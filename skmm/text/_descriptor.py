@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..encoding._cells import as_column, is_missing, shorten
+from ..encoding._columns import set_column_tags
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
@@ -246,13 +247,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         return np.asarray(self.svd_.transform(counts))[:, : self.n_components_]
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+        return set_column_tags(super().__sklearn_tags__())
 
 
 def _sample(texts: list[str], random_state: np.random.RandomState) -> list[str]:

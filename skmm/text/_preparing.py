@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
 from .._optional import import_optional
-from ..encoding._cells import Column, as_column, is_missing, shorten
+from ..encoding._cells import Column, is_missing, shorten
+from ..encoding._columns import ColumnPreparer
 
 # Alternatives: of two that start at one place the first wins, and what one takes no other touches.
 # Possessive (++), so that no text takes time that is quadratic in its length.
@@ -37,32 +37,12 @@ _INLINE_TAGS = re.compile(
 _TAGS_WITHOUT_TEXT = frozenset({"script", "style", "template"})
 
 
-class TextPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
     """Turn each text of a column into another; a subclass says how in `_prepare`."""
 
     @abstractmethod
     def _prepare(self, texts: list[str]) -> list[str]:
         """Give a text for each of these, which differ from each other."""
-
-    def fit(self, X, y=None):
-        """Check the parameters and that ``X`` is a column; nothing is learned from its texts.
-
-        Parameters
-        ----------
-        X : Series, frame of one column, list or array of str
-            The column.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        TextPreparer
-            The estimator itself.
-        """
-        self._validate_params()
-        as_column(X, estimator=type(self).__name__)
-        self.n_features_in_ = 1
-        return self
 
     def transform(self, X):
         """Prepare each text.
@@ -86,7 +66,7 @@ class TextPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             If a text is nothing that `TextTokenizer` can split; the message names the row.
         """
         self._validate_params()
-        column = as_column(X, estimator=type(self).__name__)
+        column = self._read_column(X)
         rows = self._find_texts(column)
         # spaCy takes str itself, not what inherits from it, such as NumPy's.
         texts = list(dict.fromkeys(str.__str__(column.cells[row]) for row in rows))
@@ -120,49 +100,6 @@ class TextPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     def _find_fault(self, text: str) -> str | None:
         """Say why this text cannot be prepared, and what to do, if so."""
         return None
-
-    def set_output(self, *, transform=None):
-        """Do nothing: a column stays a column, and the steps after this one choose the container.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        TextPreparer
-            The estimator itself.
-        """
-        return self
-
-    def get_feature_names_out(self, input_features=None):
-        """Name the column.
-
-        Parameters
-        ----------
-        input_features : array-like of one str, default=None
-            The name of the column.
-
-        Returns
-        -------
-        ndarray of one str
-            The given name, or else ``"x0"``.
-        """
-        return np.asarray(["x0"] if input_features is None else input_features, dtype=object)
-
-    def __sklearn_is_fitted__(self):
-        return True  # nothing is learned
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 class TextCleaner(TextPreparer, auto_wrap_output_keys=None):

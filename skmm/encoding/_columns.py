@@ -1,0 +1,126 @@
+"""What estimators of one column share: their tags, broken items, and columns to columns."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from ._cells import Column, as_column, shorten
+from ._images import BrokenItemError
+
+N_NAMED = 5
+
+
+def set_column_tags(tags):
+    """Tell scikit-learn that an estimator takes one column, of texts or of any objects."""
+    tags.input_tags.two_d_array = False
+    tags.input_tags.one_d_array = True
+    tags.input_tags.string = True
+    tags.input_tags.allow_nan = True
+    tags.transformer_tags.preserves_dtype = []
+    return tags
+
+
+def identify(cell: Any) -> Any:
+    """What makes two cells the same item: equal paths or bytes, or one object."""
+    if isinstance(cell, str | bytes):
+        return cell
+    return os.fspath(cell) if isinstance(cell, os.PathLike) else id(cell)
+
+
+def read_item(read: Callable, column: Column, row: int, *, estimator: str, errors: str):
+    """Give what ``read`` makes of a cell, or why there is nothing if that is no reason to stop."""
+    cell = column.cells[row]
+    try:
+        return read(cell)
+    except TypeError as e:
+        raise TypeError(f"{estimator}: {column.describe(row)}: {e} ({shorten(cell)}).") from e
+    except BrokenItemError as e:
+        if errors == "missing":
+            return BrokenItemError(str(e))  # without the frames that e holds
+        raise ValueError(
+            f"{estimator}: {column.describe(row)}: {e}. Mend or drop the row, or pass "
+            'errors="missing" to treat broken items as missing.'
+        ) from e
+
+
+def warn_of_broken(broken: dict[int, BrokenItemError], column: Column, *, estimator: str) -> None:
+    """Warn of broken items, by row; to be called from a public method."""
+    named = [f"{column.describe(row)}: {broken[row]}" for row in list(broken)[:N_NAMED]]
+    if len(broken) > N_NAMED:
+        named.append(f"and {len(broken) - N_NAMED} more")
+    warnings.warn(
+        f"{estimator}: {len(broken)} of {len(column.cells)} items are broken and count as missing: "
+        f"{'; '.join(named)}",
+        stacklevel=3,
+    )
+
+
+class ColumnPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Turn a column of raw inputs into another, learning nothing."""
+
+    def fit(self, X, y=None):
+        """Check the parameters and that ``X`` is a column; nothing is learned from its items.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            The column.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ColumnPreparer
+            The estimator itself.
+        """
+        self._validate_params()
+        self._read_column(X)
+        self.n_features_in_ = 1
+        return self
+
+    def _read_column(self, X) -> Column:
+        return as_column(X, estimator=type(self).__name__)
+
+    def set_output(self, *, transform=None):
+        """Do nothing: a column stays a column, and the steps after this one choose the container.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            Ignored.
+
+        Returns
+        -------
+        ColumnPreparer
+            The estimator itself.
+        """
+        return self
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the column.
+
+        Parameters
+        ----------
+        input_features : array-like of one str, default=None
+            The name of the column.
+
+        Returns
+        -------
+        ndarray of one str
+            The given name, or else ``"x0"``.
+        """
+        return np.asarray(["x0"] if input_features is None else input_features, dtype=object)
+
+    def __sklearn_is_fitted__(self):
+        return True  # nothing is learned
+
+    def __sklearn_tags__(self):
+        tags = set_column_tags(super().__sklearn_tags__())
+        tags.requires_fit = False
+        return tags
