@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .._device import choose_device
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows
 from ._network import FusionNetwork
 from ._rows import TrainingRows
@@ -29,20 +30,6 @@ class Problem(NamedTuple):
     alpha: np.ndarray  # (m,)
     lambda_: np.ndarray  # (m,)
     gamma: np.ndarray  # (m, m)
-
-
-def choose_device(device: str) -> torch.device:
-    """Resolve "auto", and say so early where a device is not there."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        probe = torch.zeros(1, device=device)
-        probe.item()
-    except (RuntimeError, AssertionError, NotImplementedError) as e:
-        raise ValueError(
-            f'device={device!r} cannot be used with this torch ({e}). "cpu" always can.'
-        ) from e
-    return probe.device  # "cuda" has become "cuda:0"
 
 
 @contextmanager

@@ -1,0 +1,24 @@
+"""Where torch computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(device: str) -> torch.device:
+    """Resolve "auto", and say so early where a device is not there."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        probe = torch.zeros(1, device=device)
+        probe.item()
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        raise ValueError(
+            f'device={device!r} cannot be used with this torch ({e}). "cpu" always can.'
+        ) from e
+    return probe.device  # "cuda" has become "cuda:0"

@@ -1,0 +1,220 @@
+"""Pretrained models: loaded once in a process, without a network where they are on disk."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+REACH_TIMEOUT = 3  # seconds until a hub that does not answer counts as out of reach
+
+
+class Backbone(NamedTuple):
+    """A model as the encoders use it."""
+
+    model: Any
+    digest: str  # of its weights and of what stands between an item and the model
+    n_features: int
+    preprocess: Callable | None = None
+
+
+_loaded: dict[Hashable, Backbone] = {}
+_loading = threading.RLock()
+# Encoders share a model, and some of them set it up before each batch.
+running = threading.RLock()
+
+
+def _unlock_in_child() -> None:
+    global _loading, running
+    _loading, running = threading.RLock(), threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
+
+
+def load_once(key: Hashable, load: Callable[[], Backbone]) -> Backbone:
+    """Give what ``load`` made of ``key`` in this process, and call it only if nothing has."""
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = load()
+        return _loaded[key]
+
+
+def digest_model(model, *descriptions: str) -> str:
+    """Digest the weights of a torch module, and texts that say how items reach it."""
+    digest = hashlib.blake2b(digest_size=16)
+    for description in descriptions:
+        digest.update(description.encode() + b"\0")
+    for name, tensor in sorted(model.state_dict().items()):
+        if not hasattr(tensor, "detach"):  # the extra state of some modules
+            digest.update(f"{name} {tensor!r}".encode())
+            continue
+        import torch
+
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def digest_module(module, *descriptions: str) -> str:
+    """Digest a module that a user gave, again only if its weights have changed since."""
+    tensors = [*module.parameters(), *module.buffers()]
+    state = (*descriptions, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
+    known = _digests.get(module)
+    if known is None or known[0] != state:
+        known = _digests[module] = (state, digest_model(module, *descriptions))
+    return known[1]
+
+
+def describe_folder(path: str) -> tuple:
+    """Describe the files under a folder so that a model saved again is loaded again."""
+    found = []
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = os.path.join(folder, name)
+            stat = os.stat(file)
+            found.append((file, stat.st_size, stat.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+def describe_versions(*packages: str) -> str:
+    """Name the installed versions of packages."""
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:  # vendored, or in an editable checkout without metadata
+            found.append(f"{package} ?")
+    return ", ".join(found)
+
+
+# The hub
+
+
+def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
+    """Call ``load`` without the hub; if the model is not on disk, ask the hub for it.
+
+    Raises
+    ------
+    OSError
+        If the model is neither on disk nor to be had, within a few seconds.
+    """
+    mend_torchvision()
+    try:
+        with _offline():
+            return load()
+    except ImportError:
+        raise
+    except Exception as e:  # each library has its own way to say that a file is not there
+        not_on_disk = e
+    if _is_offline():
+        raise OSError(_explain(name, estimator, "HF_HUB_OFFLINE is set")) from not_on_disk
+    if not _can_reach(_endpoint()):
+        raise OSError(
+            _explain(name, estimator, f"{_endpoint()} cannot be reached")
+        ) from not_on_disk
+    try:
+        return load()
+    except ImportError:
+        raise
+    except Exception as e:
+        raise OSError(_explain(name, estimator, f"{_endpoint()} did not give it: {e}")) from e
+
+
+def _explain(name: str, estimator: str, cause: str) -> str:
+    return (
+        f"{estimator}: the model {name!r} is not on this machine, and {cause}. Check the name; "
+        "with a network, run this once and the model stays in the cache of Hugging Face "
+        "($HF_HOME); without one, copy the model's folder here and pass its path."
+    )
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep huggingface_hub, and what loads through it, from any request."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _can_reach(url: str) -> bool:
+    """Tell whether a server answers at all, proxies and slow name servers considered."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=REACH_TIMEOUT)
+        except urllib.error.HTTPError:
+            answered.set()  # whatever it says, it is there
+        except (OSError, ValueError):
+            return
+        answered.set()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(REACH_TIMEOUT + 0.5)  # looking up a name has no timeout of its own
+    return answered.is_set()
+
+
+# torchvision
+
+
+@functools.cache
+def mend_torchvision() -> None:
+    """Let a torchvision that was built for CUDA be imported beside a torch for CPUs.
+
+    Its compiled operators do not load there, and registering what torch should do with two of them
+    then fails. Nothing here calls these, so that it is enough to declare them.
+    """
+    if "torchvision" in sys.modules:
+        return
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
+        return
+    except RuntimeError as e:
+        if "torchvision::nms" not in str(e):
+            raise
+    else:
+        return
+    import torch
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define(
+        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    )
+    _kept.append(library)  # what it declares goes when it does
+
+
+_kept: list[Any] = []
