@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ._cells import Column, as_column, shorten
-from ._images import BrokenItemError
+from ._files import BrokenItemError
 
 N_NAMED = 5
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from ._cells import shorten
+from ._files import ENCODED_TYPES, BrokenItemError, open_encoded
 
-URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 _ARRAY_FORMS = "an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of floats in [0, 1]"
-
-
-class BrokenItemError(ValueError):
-    """An item of the right type that cannot be read; the message is the cause."""
 
 
 def read_image(cell: Any, *, background: tuple[int, int, int], max_pixels: int) -> np.ndarray:
@@ -35,12 +27,9 @@ def read_image(cell: Any, *, background: tuple[int, int, int], max_pixels: int) 
     """
     if isinstance(cell, np.ndarray):
         cell = _image_from_array(cell)
-    if isinstance(cell, str | os.PathLike):
-        return _read_path(os.fspath(cell), background, max_pixels)
-    if isinstance(cell, bytes | bytearray | memoryview):
-        if len(cell) == 0:
-            raise BrokenItemError("the bytes are empty")
-        return _decode(BytesIO(cell), background, max_pixels)
+    if isinstance(cell, ENCODED_TYPES):
+        with open_encoded(cell) as file:
+            return _decode(file, background, max_pixels)
 
     from PIL import Image
 
@@ -67,30 +56,6 @@ def check_not_one_image(X, *, estimator: str) -> None:
             f"{estimator} expects a column of images, samples first; an array of shape {X.shape} "
             "looks like one image. Pass [image]; grey images of this width go in a list."
         )
-
-
-def _read_path(path: str, background, max_pixels) -> np.ndarray:
-    name = shorten(path, 200)
-    if URL.match(path):
-        raise BrokenItemError(
-            f"{name} is a URL, and skmm fetches nothing: download the file and give its path"
-        )
-    if os.path.isdir(path):
-        raise BrokenItemError(f"{name} is a directory, not a file")
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise BrokenItemError("this is an empty file")
-            return _decode(file, background, max_pixels)
-    except FileNotFoundError as e:
-        where = "" if os.path.isabs(path) else f" (relative to {os.getcwd()!r})"
-        raise BrokenItemError(f"{name} does not exist{where}") from e
-    except OSError as e:
-        raise BrokenItemError(f"{name} cannot be read: {e.strerror or e}") from e
-    except BrokenItemError as e:
-        raise BrokenItemError(f"{name}: {e}") from e
-    except ValueError as e:  # a null character in the path
-        raise BrokenItemError(f"{name} cannot be read: {e}") from e
 
 
 def _decode(file, background, max_pixels) -> np.ndarray:

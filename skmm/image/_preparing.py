@@ -12,12 +12,8 @@ from tqdm.auto import tqdm
 
 from ..encoding._cells import Column, is_missing
 from ..encoding._columns import ColumnPreparer, identify, read_item, warn_of_broken
-from ..encoding._images import (
-    BrokenItemError,
-    check_background,
-    check_not_one_image,
-    read_image,
-)
+from ..encoding._files import BrokenItemError
+from ..encoding._images import check_background, check_not_one_image, read_image
 from ._pixels import (
     average_segments,
     enhance_contrast,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skmm.encoding._images import BrokenItemError, read_image
+from skmm.encoding._files import BrokenItemError
+from skmm.encoding._images import read_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
 

@@ -1,0 +1,70 @@
+"""open_encoded: paths here, paths in any fsspec filesystem, bytes, and what is none of them."""
+
+import os
+
+import fsspec
+import pytest
+
+from skmm.encoding._files import BrokenItemError, open_encoded
+
+
+def read(cell, filesystem=None):
+    with open_encoded(cell, filesystem) as file:
+        return file.read()
+
+
+@pytest.fixture
+def memory():
+    filesystem = fsspec.filesystem("memory", skip_instance_cache=True)
+    filesystem.store = {}  # that of the class is shared by the whole process
+    filesystem.pipe("/sounds/a.bin", b"in memory")
+    filesystem.pipe("/sounds/empty.bin", b"")
+    return filesystem
+
+
+def test_paths_and_bytes(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    for cell in (path, str(path), b"content", bytearray(b"content"), memoryview(b"content")):
+        assert read(cell) == b"content"
+
+
+def test_other_filesystems(memory, tmp_path):
+    assert read("/sounds/a.bin", memory) == b"in memory"
+    assert read("memory://sounds/a.bin", memory) == b"in memory"
+    assert read(b"content", memory) == b"content"
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    assert read(path, fsspec.filesystem("file")) == b"content"
+
+
+def test_broken_items(memory, tmp_path):
+    empty = tmp_path / "empty.bin"
+    empty.touch()
+    for cell, filesystem, cause in [
+        (b"", None, "the bytes are empty"),
+        (empty, None, r"empty\.bin': this is an empty file"),
+        (tmp_path, None, "is a directory, not a file"),
+        (tmp_path / "no.bin", None, r"no\.bin' does not exist$"),
+        ("no.bin", None, r"'no\.bin' does not exist \(relative to "),
+        ("a\0b", None, "cannot be read: .*null"),
+        ("a" * 5000, None, r"\.\.\. cannot be read: File name too long"),
+        ("s3://bucket/a.bin", None, "is a URL.* download .* or pass filesystem="),
+        ("/sounds/empty.bin", memory, "this is an empty file"),
+        ("/no.bin", memory, r"'/no\.bin' in MemoryFileSystem does not exist"),
+        (os.curdir, fsspec.filesystem("file"), "in LocalFileSystem cannot be read: .*directory"),
+    ]:
+        with pytest.raises(BrokenItemError, match=cause) as caught:
+            read(cell, filesystem)
+        assert len(str(caught.value)) < 500
+
+
+def test_what_goes_wrong_while_the_file_is_open(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    with pytest.raises(BrokenItemError, match=r"a\.bin': no sound"), open_encoded(path):
+        raise BrokenItemError("no sound")
+    with pytest.raises(BrokenItemError, match=r"a\.bin' cannot be read: disk"), open_encoded(path):
+        raise OSError("disk gone")
+    with pytest.raises(KeyError), open_encoded(path):
+        raise KeyError("a bug stays a bug")
