@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import os
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ._cells import Column, as_column, is_missing
-from ._columns import identify, read_item, set_column_tags, warn_of_broken
-from ._images import BrokenItemError
+from ._cache import EmbeddingCache, open_cache
+from ._cells import Column, as_column
+from ._columns import set_column_tags, warn_of_broken
+from ._digests import FileDigests, digest_file, digest_item
+from ._files import BrokenItemError
+from ._run import Run
 
 
 class CellEncoder(TransformerMixin, BaseEstimator):
-    """Encode each cell of a column on its own; a subclass says how in `_encode`.
+    """Encode each cell of a column on its own: distinct items, then the cache, then batches.
 
-    It has the parameters ``errors`` and ``verbose``.
+    A subclass has the parameters ``errors``, ``verbose`` and ``cache``, ``batch_size`` if the size
+    of a batch matters, ``filesystem`` if cells may be paths in one, and says in the hooks below
+    how an item is read and encoded.
     """
 
+    # The parameters that change no vector; all others are part of the key of a vector.
+    _neutral: ClassVar[frozenset] = frozenset(
+        {"batch_size", "cache", "errors", "filesystem", "verbose"}
+    )
+    # The parameters that a clone shares with its original: their state is what matters.
+    _by_reference: ClassVar[tuple[str, ...]] = ("cache", "filesystem")
+    _n_readers: ClassVar[int] = min(8, os.cpu_count() or 1)  # threads; 0 where reading is free
+    _has_files: ClassVar[bool] = True  # whether a cell that is a str is a path
+
+    def _check_cell(self, cell: Any) -> None:
+        """Raise TypeError or BrokenItemError if a glance shows that a cell cannot be read."""
+
     @abstractmethod
-    def _encode(self, cell: Any) -> np.ndarray:
-        """Turn a cell that is not missing into a vector, or raise BrokenItemError."""
+    def _read(self, cell: Any) -> Any:
+        """Read a cell that is not missing, or raise BrokenItemError; runs in several threads."""
+
+    def _reading(self) -> AbstractContextManager:
+        """Give what to enter around the threads in which `_read` runs."""
+        return nullcontext()
+
+    def _encode(self, items: list) -> np.ndarray:
+        """Turn what `_read` gave into vectors (n, n_features)."""
+        return np.stack(items)
+
+    def _cost(self, cell: Any) -> float:
+        """Tell how long a cell takes to encode, so that a batch holds items of one length."""
+        return 0.0
+
+    def _describe_method(self) -> str:
+        """Describe what changes the vectors, apart from the parameters: weights, versions."""
+        return ""
 
     @property
     @abstractmethod
@@ -51,7 +91,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Encode each item.
+        """Encode each distinct item once, unless its vector is in the cache.
 
         Parameters
         ----------
@@ -72,30 +112,129 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         column = self._read_column(X)
-        encoded = np.full((len(column.cells), self._n_features_out), np.nan, dtype=np.float32)
-        first_rows: dict[Any, int] = {}
-        broken: dict[int, BrokenItemError] = {}
-        name = type(self).__name__
-        for row, cell in enumerate(tqdm(column.cells, desc=name, disable=not self.verbose)):
-            if is_missing(cell):
-                continue
-            first = first_rows.setdefault(identify(cell), row)
-            if first < row:
-                encoded[row] = encoded[first]
-                if first in broken:
-                    broken[row] = broken[first]
-                continue
-            vector = read_item(self._encode, column, row, estimator=name, errors=self.errors)
-            if isinstance(vector, BrokenItemError):
-                broken[row] = vector
-            else:
-                encoded[row] = vector
-        if broken:
-            warn_of_broken(broken, column, estimator=name)
-        return encoded
+        run = Run(column, type(self).__name__, self.errors)
+        encoder = self._get_ready()
+        with self._reading():
+            encoder._encode_run(run)
+        if run.broken:
+            warn_of_broken(run.collect_broken(), column, estimator=run.name)
+        return run.collect_vectors(encoder._n_features_out)
+
+    def _get_ready(self) -> CellEncoder:
+        """Give what encodes one column: the encoder, or a copy of it that holds a model."""
+        return self
+
+    def _encode_run(self, run: Run) -> None:
+        cache = open_cache(self.cache)
+        rows = run.find_distinct()
+        keys: dict[int, bytes] = {}
+        if cache is not None:
+            # What is in memory is checked before it is digested, for that may decode it.
+            self._check_rows(run, [row for row in rows if not self._is_path(run.cells[row])])
+            keys = self._find_keys(run, rows, cache)
+            rows = run.merge_equal(keys)
+            run.look_up(cache, keys)
+        rows = [row for row in rows if row not in run.found]
+        self._check_rows(run, rows)
+        rows = [row for row in rows if row not in run.broken]
+        # Longest first: what does not fit into memory shows at once.
+        rows.sort(key=lambda row: (-self._cost(run.cells[row]), row))
+        with tqdm(total=len(rows), desc=run.name, disable=not (self.verbose and rows)) as bar:
+            for batch, vectors in self._encode_batches(run, rows):
+                run.put(batch, vectors)
+                kept = [i for i, row in enumerate(batch) if row in keys]
+                if kept:
+                    cache.put_many([keys[batch[i]] for i in kept], vectors[kept])
+                bar.update(len(batch))
 
     def _read_column(self, X) -> Column:
         return as_column(X, estimator=type(self).__name__)
+
+    def _is_path(self, cell: Any) -> bool:
+        return self._has_files and isinstance(cell, str | os.PathLike)
+
+    def _check_rows(self, run: Run, rows: list[int]) -> None:
+        for row in rows:
+            if row not in run.broken:
+                run.read(self._check_cell, row)
+
+    def _find_keys(self, run: Run, rows: list[int], cache: EmbeddingCache) -> dict[int, bytes]:
+        """Give the key of each item that can be read; the others are left for `_read` to refuse."""
+        fingerprint = self._fingerprint()
+        filesystem = getattr(self, "filesystem", None)
+        rows = [row for row in rows if row not in run.broken]
+        paths = [] if filesystem is not None else [
+            os.fspath(run.cells[row]) for row in rows if self._is_path(run.cells[row])
+        ]
+        keys = {}
+        bar = partial(tqdm, desc=f"{run.name}: files", disable=not (self.verbose and paths))
+        with FileDigests(cache).load(paths) as files:
+            for row in bar(rows, leave=False):
+                cell = run.cells[row]
+                try:
+                    if not self._is_path(cell):
+                        digest = digest_item(cell)
+                    elif filesystem is None:
+                        digest = digest_file(os.fspath(cell), files)
+                    else:  # no need to read what has an identity: where it is, its size, its tag
+                        digest = filesystem.ukey(os.fspath(cell)).encode()
+                except (OSError, ValueError, TypeError):
+                    continue
+                keys[row] = hashlib.blake2b(fingerprint + digest, digest_size=16).digest()
+        return keys
+
+    def _fingerprint(self) -> bytes:
+        """Digest all that changes a vector, apart from the item."""
+        parameters = self.get_params(deep=False).items()
+        described = (
+            type(self).__module__,
+            type(self).__qualname__,
+            self._describe_method(),
+            sorted((name, repr(value)) for name, value in parameters if name not in self._neutral),
+        )
+        return hashlib.blake2b(repr(described).encode(), digest_size=16).digest()
+
+    def _encode_batches(
+        self, run: Run, rows: list[int]
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Yield the rows of each batch that could be encoded, and their vectors."""
+        size = getattr(self, "batch_size", 64)
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        with closing(self._read_batches(run, batches)) as read:
+            for batch, items in read:
+                if not batch:
+                    continue
+                try:
+                    vectors = np.asarray(self._encode(items), dtype=np.float32)
+                except RuntimeError as e:
+                    if "out of memory" in str(e):
+                        e.add_note(f"{run.name}: batch_size={size}; a smaller one needs less.")
+                    raise
+                finite = np.isfinite(vectors).all(axis=1)
+                for row in np.asarray(batch)[~finite].tolist():
+                    run.read(_refuse_vector, row)  # NaN means missing, and this is not
+                yield [row for row, good in zip(batch, finite, strict=True) if good], vectors[finite]
+
+    def _read_batches(
+        self, run: Run, batches: list[list[int]]
+    ) -> Iterator[tuple[list[int], list]]:
+        """Yield the rows and items of each batch, and read the next one in the meantime."""
+        if not self._n_readers:
+            for batch in batches:
+                yield run.read_all({row: partial(self._read, run.cells[row]) for row in batch})
+            return
+        with ThreadPoolExecutor(self._n_readers) as pool:
+
+            def submit(batch):
+                return {row: pool.submit(self._read, run.cells[row]).result for row in batch}
+
+            try:
+                following = submit(batches[0]) if batches else {}
+                for after in [*batches[1:], []] if batches else []:
+                    current, following = following, submit(after)
+                    yield run.read_all(current)
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.
@@ -113,6 +252,13 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return np.arange(self._n_features_out).astype(str).astype(object)
 
+    def __sklearn_clone__(self):
+        shared = {name: getattr(self, name) for name in self._by_reference if hasattr(self, name)}
+        bare = copy.copy(self)
+        for name in shared:
+            setattr(bare, name, None)
+        return super(CellEncoder, bare).__sklearn_clone__().set_params(**shared)
+
     def __sklearn_is_fitted__(self):
         return True  # nothing is learned
 
@@ -120,3 +266,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         tags = set_column_tags(super().__sklearn_tags__())
         tags.requires_fit = False
         return tags
+
+
+def _refuse_vector(cell: Any) -> None:
+    raise BrokenItemError("the model gives values that are not finite for it")

@@ -33,6 +33,12 @@ def identify(cell: Any) -> Any:
     return os.fspath(cell) if isinstance(cell, os.PathLike) else id(cell)
 
 
+def check_text(cell: Any) -> None:
+    """Refuse what is not a text."""
+    if not isinstance(cell, str):
+        raise TypeError(f"a text must be a str, got {type(cell).__name__}")
+
+
 def read_item(read: Callable, column: Column, row: int, *, estimator: str, errors: str):
     """Give what ``read`` makes of a cell, or why there is nothing if that is no reason to stop."""
     cell = column.cells[row]

@@ -15,8 +15,12 @@ from ._files import ENCODED_TYPES, BrokenItemError, open_encoded
 _ARRAY_FORMS = "an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of floats in [0, 1]"
 
 
-def read_image(cell: Any, *, background: tuple[int, int, int], max_pixels: int) -> np.ndarray:
+def read_image(
+    cell: Any, *, background: tuple[int, int, int], max_pixels: int, filesystem=None
+) -> np.ndarray:
     """Read a path, bytes, PIL image or array into an array (H, W, 3) of uint8.
+
+    Pillow warns of images that are larger than its own limit; `quiet_pillow` keeps it from that.
 
     Raises
     ------
@@ -28,15 +32,48 @@ def read_image(cell: Any, *, background: tuple[int, int, int], max_pixels: int) 
     if isinstance(cell, np.ndarray):
         cell = _image_from_array(cell)
     if isinstance(cell, ENCODED_TYPES):
-        with open_encoded(cell) as file:
-            return _decode(file, background, max_pixels)
+        with _open_image(cell, filesystem) as image:
+            _check_size(image, max_pixels)
+            return _to_rgb(image, background)
+    if not _is_image(cell):
+        raise _unexpected(cell)
+    _check_size(cell, max_pixels)
+    with _decoding():  # what was opened lazily is decoded only now
+        return _to_rgb(cell, background)
 
+
+def check_image(cell: Any, *, max_pixels: int, filesystem=None) -> None:
+    """Raise what `read_image` would, as far as this shows before anything is decoded."""
+    if isinstance(cell, ENCODED_TYPES):
+        with _open_image(cell, filesystem) as image:
+            _check_size(image, max_pixels)
+    elif _is_image(cell):
+        _check_size(cell, max_pixels)
+    elif not isinstance(cell, np.ndarray):
+        raise _unexpected(cell)
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's warning of large images: our own limit is checked before anything is decoded.
+
+    To be entered around, not in, the threads that read: filters of warnings are of the process.
+    """
     from PIL import Image
 
-    if isinstance(cell, Image.Image):
-        with _decoding():  # what was opened lazily is decoded only now
-            return _to_rgb(cell, background, max_pixels)
-    raise TypeError(
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _is_image(cell: Any) -> bool:
+    from PIL import Image
+
+    return isinstance(cell, Image.Image)
+
+
+def _unexpected(cell: Any) -> TypeError:
+    return TypeError(
         f"an image must be a path, the bytes of an encoded image, a PIL image or {_ARRAY_FORMS}; "
         f"got {type(cell).__name__}"
     )
@@ -58,11 +95,12 @@ def check_not_one_image(X, *, estimator: str) -> None:
         )
 
 
-def _decode(file, background, max_pixels) -> np.ndarray:
+@contextmanager
+def _open_image(cell: Any, filesystem) -> Iterator[Any]:
     from PIL import Image
 
-    with _decoding(), Image.open(file) as image:
-        return _to_rgb(image, background, max_pixels)
+    with open_encoded(cell, filesystem) as file, _decoding(), Image.open(file) as image:
+        yield image
 
 
 @contextmanager
@@ -71,10 +109,7 @@ def _decoding() -> Iterator[None]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            # Our own limit is checked before anything is decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
+        yield
     except (BrokenItemError, MemoryError):
         raise
     except UnidentifiedImageError as e:
@@ -87,10 +122,7 @@ def _decoding() -> Iterator[None]:
         raise BrokenItemError(f"the image does not decode: {e}") from e
 
 
-def _to_rgb(image, background, max_pixels) -> np.ndarray:
-    """First frame, upright, 8 bits a channel, transparency over the background."""
-    from PIL import Image, ImageOps
-
+def _check_size(image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise BrokenItemError(
@@ -99,6 +131,12 @@ def _to_rgb(image, background, max_pixels) -> np.ndarray:
         )
     if width * height == 0:
         raise BrokenItemError(f"the image has no pixels ({width} x {height})")
+
+
+def _to_rgb(image, background) -> np.ndarray:
+    """First frame, upright, 8 bits a channel, transparency over the background."""
+    from PIL import Image, ImageOps
+
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)

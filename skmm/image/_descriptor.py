@@ -6,17 +6,16 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from .._optional import import_optional
-from ..encoding._base import CellEncoder
-from ..encoding._cells import Column
-from ..encoding._images import check_background, check_not_one_image, read_image
+from ..encoding._models import describe_versions
+from ._reading import ImageCellEncoder
 
 BLOCK = 2  # cells along the side of a block, in which gradients are normalised
 
 
-class ImageDescriptor(CellEncoder):
+class ImageDescriptor(ImageCellEncoder):
     """Describe images by their edges and colours, without a pretrained model.
 
     A histogram of oriented gradients (HOG) [1]_ and the square root of a joint colour histogram,
@@ -35,6 +34,10 @@ class ImageDescriptor(CellEncoder):
         Bins of each of red, green and blue: the colour histogram has ``n_bins ** 3`` values.
     background : tuple of 3 int, default=(255, 255, 255)
         The RGB colour, from 0 to 255, behind what is transparent.
+    cache : "memory", path, EmbeddingCache or None, default="memory"
+        Where vectors are kept: in this process, or in a file that processes and runs share.
+    filesystem : fsspec filesystem, default=None
+        Where paths lead, such as ``s3fs.S3FileSystem()``. None: this machine.
     errors : {"raise", "missing"}, default="raise"
         What to do with an item that cannot be read: raise, or treat it as missing, with one
         warning. A cell that is no image at all, such as a number, is an error in any case.
@@ -78,10 +81,7 @@ class ImageDescriptor(CellEncoder):
         "orientations": [Interval(Integral, 1, None, closed="left")],
         "pixels_per_cell": [Interval(Integral, 2, None, closed="left")],
         "n_bins": [Interval(Integral, 1, 64, closed="both")],
-        "background": [tuple, list],
-        "errors": [StrOptions({"raise", "missing"})],
-        "max_pixels": [Interval(Integral, 1, None, closed="left")],
-        "verbose": ["verbose"],
+        **ImageCellEncoder._shared_constraints,
     }
 
     def __init__(
@@ -92,6 +92,8 @@ class ImageDescriptor(CellEncoder):
         pixels_per_cell=16,
         n_bins=4,
         background=(255, 255, 255),
+        cache="memory",
+        filesystem=None,
         errors="raise",
         max_pixels=50_000_000,
         verbose=False,
@@ -101,34 +103,31 @@ class ImageDescriptor(CellEncoder):
         self.pixels_per_cell = pixels_per_cell
         self.n_bins = n_bins
         self.background = background
+        self.cache = cache
+        self.filesystem = filesystem
         self.errors = errors
         self.max_pixels = max_pixels
         self.verbose = verbose
 
     def _validate_params(self):
         super()._validate_params()
-        check_background(self.background)
         if self.image_size // self.pixels_per_cell < BLOCK:
             raise ValueError(
                 f"image_size={self.image_size} must be at least {BLOCK} times "
                 f"pixels_per_cell={self.pixels_per_cell}."
             )
 
-    def _read_column(self, X) -> Column:
-        check_not_one_image(X, estimator="ImageDescriptor")
-        return super()._read_column(X)
+    def _describe_method(self) -> str:
+        return describe_versions("scikit-image")
 
     @property
     def _n_features_out(self) -> int:
         n_blocks = (self.image_size // self.pixels_per_cell - BLOCK + 1) ** 2
         return n_blocks * BLOCK**2 * self.orientations + self.n_bins**3
 
-    def _encode(self, cell: Any) -> np.ndarray:
-        from PIL import Image
-
+    def _read(self, cell: Any) -> np.ndarray:
         feature = import_optional("skimage.feature", extra="image", purpose="ImageDescriptor")
-        rgb = read_image(cell, background=tuple(self.background), max_pixels=self.max_pixels)
-        square = Image.fromarray(rgb).resize((self.image_size, self.image_size))
+        square = self._read_picture(cell).resize((self.image_size, self.image_size))
         values = np.asarray(square, dtype=np.float32) / 255  # (size, size, 3)
         gradients = feature.hog(
             values,

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from ..encoding._cells import Column, is_missing
 from ..encoding._columns import ColumnPreparer, identify, read_item, warn_of_broken
 from ..encoding._files import BrokenItemError
-from ..encoding._images import check_background, check_not_one_image, read_image
+from ..encoding._images import check_background, check_not_one_image, quiet_pillow, read_image
 from ._pixels import (
     average_segments,
     enhance_contrast,
@@ -162,19 +162,20 @@ class ImagePreprocessor(ColumnPreparer, auto_wrap_output_keys=None):
         broken: dict[int, BrokenItemError] = {}
         name = type(self).__name__
         cells = tqdm(column.cells, desc=name, disable=not self.verbose)
-        for row, cell in enumerate(cells):
-            if is_missing(cell):
-                images[row] = cell
-                continue
-            key = identify(cell)
-            if key not in done:
-                done[key] = read_item(
-                    self._prepare, column, row, estimator=name, errors=self.errors
-                )
-            if isinstance(done[key], BrokenItemError):
-                broken[row] = done[key]
-            else:
-                images[row] = done[key]
+        with quiet_pillow():
+            for row, cell in enumerate(cells):
+                if is_missing(cell):
+                    images[row] = cell
+                    continue
+                key = identify(cell)
+                if key not in done:
+                    done[key] = read_item(
+                        self._prepare, column, row, estimator=name, errors=self.errors
+                    )
+                if isinstance(done[key], BrokenItemError):
+                    broken[row] = done[key]
+                else:
+                    images[row] = done[key]
         if broken:
             warn_of_broken(broken, column, estimator=name)
         if not isinstance(X, pd.Series | pd.DataFrame):

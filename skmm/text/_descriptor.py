@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..encoding._cells import as_column, is_missing, shorten
-from ..encoding._columns import set_column_tags
+from ..encoding._columns import check_text, read_item, set_column_tags
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
@@ -206,15 +206,11 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
 
     def _read(self, X) -> tuple[list[str], np.ndarray]:
         column = as_column(X, estimator="TextDescriptor")
-        cells = column.cells
-        present = np.array([not is_missing(cell) for cell in cells])
-        for row in np.flatnonzero(present):
-            if not isinstance(cells[row], str):
-                raise TypeError(
-                    f"TextDescriptor: {column.describe(row)}: a text must be a str, got "
-                    f"{type(cells[row]).__name__} ({shorten(cells[row])})."
-                )
-        return [cells[row] for row in np.flatnonzero(present)], present
+        present = np.array([not is_missing(cell) for cell in column.cells])
+        rows = np.flatnonzero(present).tolist()
+        for row in rows:
+            read_item(check_text, column, row, estimator="TextDescriptor", errors="raise")
+        return [column.cells[row] for row in rows], present
 
     def _n_components(self, texts: list[str]) -> int:
         if self.n_components != "auto":

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from .._optional import import_optional
 from ..encoding._cells import Column, is_missing, shorten
-from ..encoding._columns import ColumnPreparer
+from ..encoding._columns import ColumnPreparer, check_text, read_item
 
 # Alternatives: of two that start at one place the first wins, and what one takes no other touches.
 # Possessive (++), so that no text takes time that is quadratic in its length.
@@ -87,11 +87,7 @@ class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
         name = type(self).__name__
         for row in rows:
             cell = column.cells[row]
-            if not isinstance(cell, str):
-                raise TypeError(
-                    f"{name}: {column.describe(row)}: a text must be a str, got "
-                    f"{type(cell).__name__} ({shorten(cell)})."
-                )
+            read_item(check_text, column, row, estimator=name, errors="raise")
             fault = self._find_fault(cell)
             if fault is not None:
                 raise ValueError(f"{name}: {column.describe(row)}: {fault} ({shorten(cell)}).")

@@ -1,0 +1,93 @@
+"""The base of the encoders that run a torch model."""
+
+from __future__ import annotations
+
+import copy
+import os
+from abc import abstractmethod
+from collections.abc import Hashable
+from numbers import Integral
+from typing import ClassVar
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._device import choose_device
+from ._base import CellEncoder
+from ._cache import EmbeddingCache
+from ._models import Backbone, describe_folder, load_once
+
+
+class ModelEncoder(CellEncoder):
+    """Encode cells with a model that is loaded once in a process, whatever clones there are.
+
+    It is never an attribute of an encoder, whose pickles stay small. A subclass has the parameters
+    of `_shared_constraints`, and says in `_load` what a name or a folder stands for.
+    """
+
+    # What the model is, is in its digest.
+    _neutral = CellEncoder._neutral | {"device", "model", "pretrained"}
+    _by_reference = (*CellEncoder._by_reference, "model")
+    _shared_constraints: ClassVar[dict] = {
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "cache": [str, os.PathLike, EmbeddingCache, None],
+        "errors": [StrOptions({"raise", "missing"})],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _load(self, device: str) -> Backbone:
+        """Load the model that the parameters name."""
+
+    def _name_model(self) -> tuple[Hashable, ...]:
+        """Give the parameters that say which model is loaded, and how."""
+        return (self.model,)
+
+    def _find_backbone(self) -> Backbone:
+        device = str(choose_device(self.device))
+        names = self._name_model()
+        folders = tuple(
+            describe_folder(name) for name in names if isinstance(name, str) and os.path.isdir(name)
+        )
+        key = (type(self).__qualname__, device, *names, *folders)
+        return load_once(key, lambda: self._load(device))
+
+    def fit(self, X, y=None):
+        """Load the model, and check the parameters and that ``X`` is a column.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            The column; nothing is learned from it.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ModelEncoder
+            The estimator itself.
+        """
+        super().fit(X)
+        self.model_digest_ = self._find_backbone().digest
+        return self
+
+    def _get_ready(self) -> ModelEncoder:
+        """Give a copy that holds the model, which must be the one that it was fitted with."""
+        ready = copy.copy(self)
+        ready._backbone = self._find_backbone()
+        if getattr(self, "model_digest_", ready._backbone.digest) != ready._backbone.digest:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with another version of {self.model!r}: its "
+                "weights or its preprocessing differ from what is loaded now, and so would the "
+                "vectors from those that the next steps learned from. Fit again, or bring back "
+                "the version that it was fitted with."
+            )
+        return ready
+
+    def _describe_method(self) -> str:
+        return self._backbone.digest
+
+    @property
+    def _n_features_out(self) -> int:
+        backbone = getattr(self, "_backbone", None) or self._find_backbone()
+        return backbone.n_features
