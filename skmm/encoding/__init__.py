@@ -1,3 +1,8 @@
-"""What the encoders of every modality share: columns of cells, readers of raw inputs, a base."""
+"""What the encoders of every modality share: columns of cells, readers of raw inputs, a base.
 
-__all__: list[str] = []
+`EmbeddingCache` keeps what they encoded.
+"""
+
+from ._cache import EmbeddingCache
+
+__all__ = ["EmbeddingCache"]
