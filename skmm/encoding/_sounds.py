@@ -172,7 +172,7 @@ def _check_rate(rate: Any) -> float:
         raise TypeError(f"a sampling rate must be a number, in Hz, got {type(rate).__name__}")
     if not 0 < rate < np.inf:
         raise BrokenItemError(f"the sampling rate must be above 0 Hz, got {rate}")
-    return rate
+    return int(rate) if rate == int(rate) else float(rate)
 
 
 def _as_columns(samples: Any) -> np.ndarray:

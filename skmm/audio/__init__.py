@@ -1,0 +1,5 @@
+"""Sounds as features, and what prepares them."""
+
+from ._preparing import AudioPreprocessor
+
+__all__ = ["AudioPreprocessor"]
