@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
 from skmm import FusionClassifier, ModalityTransformer
-from skmm.audio import AudioPreprocessor
+from skmm.audio import AudioDescriptor, AudioPreprocessor
 from skmm.image import ImageDescriptor, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextTokenizer
 
@@ -31,15 +31,17 @@ ESTIMATORS = [
 ]
 
 # scikit-learn has no data for an estimator of one column of objects, and makes one check of it.
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SOUNDS = [(np.random.default_rng(i).uniform(-1, 1, 900 + 100 * i), 4000) for i in range(6)]
 ENCODERS = [
-    (ImageDescriptor(), np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)),
+    (AudioDescriptor(), SOUNDS),
+    (ImageDescriptor(), IMAGES),
     (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
 ]
 # From a column of raw inputs to another, before an encoder.
 PREPARERS = [
     (AudioPreprocessor(low_cut=20, window_seconds=0.1), SOUNDS),
-    (ImagePreprocessor(size=8), ENCODERS[0][1]),
+    (ImagePreprocessor(size=8), IMAGES),
     (TextCleaner(lowercase=True), ["A b", "", "É", " c\n"]),
     (TextTokenizer(), ["a b.", "", "Don't", "c"]),
 ]

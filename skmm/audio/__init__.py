@@ -1,5 +1,6 @@
 """Sounds as features, and what prepares them."""
 
+from ._descriptor import AudioDescriptor
 from ._preparing import AudioPreprocessor
 
-__all__ = ["AudioPreprocessor"]
+__all__ = ["AudioDescriptor", "AudioPreprocessor"]
