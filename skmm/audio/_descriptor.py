@@ -8,12 +8,12 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from .._optional import import_optional
-from ..encoding._base import CellEncoder
-from ..encoding._cells import Column
-from ..encoding._sounds import check_not_one_sound, read_sound
+from ..encoding._models import describe_versions
+from ..encoding._sounds import read_sound
+from ._reading import AudioCellEncoder
 
 FRAME, HOP = 0.032, 0.01  # seconds
 DELTA_WIDTH = 9  # frames over which a change in time is measured
@@ -23,7 +23,7 @@ N_SPECTRAL = 4  # centroid, bandwidth, roll-off and flatness
 N_OVERALL = 3  # level and two durations
 
 
-class AudioDescriptor(CellEncoder):
+class AudioDescriptor(AudioCellEncoder):
     """Describe sounds by their spectrum and how it changes, without a pretrained model.
 
     Of frames of 32 milliseconds, every 10, it takes the energy in mel bands, in decibels below the
@@ -48,8 +48,10 @@ class AudioDescriptor(CellEncoder):
     sampling_rate : float or None, default=None
         The sampling rate, in Hz, of items that are bare arrays. None refuses them, since a wrong
         rate spoils the features, silently.
-    filesystem : fsspec filesystem or None, default=None
-        Where paths lead; None is this computer.
+    cache : "memory", path, EmbeddingCache or None, default="memory"
+        Where vectors are kept: in this process, or in a file that processes and runs share.
+    filesystem : fsspec filesystem, default=None
+        Where paths lead, such as ``s3fs.S3FileSystem()``. None: this machine.
     errors : {"raise", "missing"}, default="raise"
         What to do with an item that cannot be read: raise, or treat it as missing, with one
         warning. A cell that is no sound at all, such as a number, is an error in any case.
@@ -92,17 +94,15 @@ class AudioDescriptor(CellEncoder):
     (2, 384)
     """
 
+    _neutral = AudioCellEncoder._neutral | {"max_seconds"}
     _parameter_constraints: ClassVar[dict] = {
         "target_sampling_rate": [Interval(Integral, 1000, None, closed="left")],
         "n_segments": [Interval(Integral, 1, None, closed="left")],
         "n_mels": [Interval(Integral, 1, None, closed="left")],
         "n_mfcc": [Interval(Integral, 1, None, closed="left")],
         "trim_db": [Interval(Real, 0, None, closed="neither"), None],
-        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "filesystem": [HasMethods("open"), None],
-        "errors": [StrOptions({"raise", "missing"})],
         "max_seconds": [Interval(Real, 0, None, closed="neither")],
-        "verbose": ["verbose"],
+        **AudioCellEncoder._shared_constraints,
     }
 
     def __init__(
@@ -114,6 +114,7 @@ class AudioDescriptor(CellEncoder):
         n_mfcc=13,
         trim_db=30,
         sampling_rate=None,
+        cache="memory",
         filesystem=None,
         errors="raise",
         max_seconds=600,
@@ -125,6 +126,7 @@ class AudioDescriptor(CellEncoder):
         self.n_mfcc = n_mfcc
         self.trim_db = trim_db
         self.sampling_rate = sampling_rate
+        self.cache = cache
         self.filesystem = filesystem
         self.errors = errors
         self.max_seconds = max_seconds
@@ -138,17 +140,13 @@ class AudioDescriptor(CellEncoder):
                 "more coefficients."
             )
 
-    def _read_column(self, X) -> Column:
-        check_not_one_sound(X, estimator="AudioDescriptor")
-        return super()._read_column(X)
+    def _describe_method(self) -> str:
+        return describe_versions("librosa", "soxr")
 
     @property
     def _n_features_out(self) -> int:
         n_followed = 3 * self.n_mfcc + N_SPECTRAL
         return (self.n_segments + 2) * n_followed + 2 * self.n_mels + N_OVERALL
-
-    def _encode(self, cell: Any) -> np.ndarray:
-        return self._read(cell)
 
     def _read(self, cell: Any) -> np.ndarray:
         feature = import_optional("librosa.feature", extra="audio", purpose="AudioDescriptor")

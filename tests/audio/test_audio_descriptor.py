@@ -29,7 +29,7 @@ def encoded(samples, rate=RATE, format="WAV"):
 def describe(*cells, **parameters):
     column = np.empty(len(cells), dtype=object)
     column[:] = cells
-    return AudioDescriptor(**parameters).fit_transform(column)
+    return AudioDescriptor(**{"cache": None, **parameters}).fit_transform(column)
 
 
 def tone(frequency, seconds=1.0, rate=RATE):
