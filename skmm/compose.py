@@ -11,6 +11,7 @@ from sklearn.base import TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
+from .audio import AudioDescriptor
 from .encoding._cells import shorten
 from .encoding._frames import as_pandas
 from .encoding._inference import describe_columns
@@ -20,7 +21,12 @@ from .text import TextDescriptor
 
 __all__ = ["ModalityTransformer", "infer_modalities"]
 
-_DEFAULT_ENCODERS = {"text": TextDescriptor, "image": ImageDescriptor, "tabular": TabularEncoder}
+_DEFAULT_ENCODERS = {
+    "text": TextDescriptor,
+    "image": ImageDescriptor,
+    "audio": AudioDescriptor,
+    "tabular": TabularEncoder,
+}
 
 
 def infer_modalities(X):
@@ -85,10 +91,10 @@ class ModalityTransformer(ColumnTransformer):
     transformers : "auto" or list of tuple, default="auto"
         Tuples of (modality, encoder, columns), as in `ColumnTransformer`. "auto" infers the
         modality of each column with `infer_modalities` and takes encoders that need no download:
-        `TextDescriptor`, `ImageDescriptor`, and for tabular columns imputation by the median,
-        scaling and one-hot encoding. All tabular columns are one modality, "tabular"; one column of
-        text or images is the modality "text" or "image"; of several, each is a modality, named
-        "text_COLUMN" or "image_COLUMN".
+        `TextDescriptor`, `ImageDescriptor`, `AudioDescriptor`, and for tabular columns imputation
+        by the median, scaling and one-hot encoding. All tabular columns are one modality,
+        "tabular"; one column of text, images or sounds is the modality "text", "image" or "audio";
+        of several, each is a modality, named "text_COLUMN" and so on.
     n_jobs : int, default=None
         Number of encoders that work at the same time.
     verbose : bool, default=False

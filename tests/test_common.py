@@ -1,9 +1,11 @@
 """scikit-learn's own checks on every public estimator, and the proof that none is left out."""
 
+import atexit
 import importlib
 import pickle
 import pkgutil
 import re
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
 from skmm import FusionClassifier, ModalityTransformer
+from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
+from skmm.encoding._models import mend_torchvision
 from skmm.image import ImageDescriptor, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextTokenizer
 
@@ -29,14 +33,44 @@ ESTIMATORS = [
     ModalityTransformer([("trans1", StandardScaler(), [0, 1])]),
 ]
 
+
+def save_audio_model():
+    """Give the folder of a tiny model with random weights, which goes when the process does."""
+    mend_torchvision()
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    config = Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=[8, 8],
+        conv_kernel=[10, 8],
+        conv_stride=[5, 8],
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+        vocab_size=8,
+    )
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    Wav2Vec2Model(config).save_pretrained(folder.name)
+    Wav2Vec2FeatureExtractor().save_pretrained(folder.name)
+    return folder.name
+
+
 # scikit-learn has no data for an estimator of one column of objects, and makes one check of it.
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+SOUNDS = [(np.random.default_rng(i).uniform(-1, 1, 900 + 100 * i), 4000) for i in range(6)]
 ENCODERS = [
-    (ImageDescriptor(), np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)),
+    (AudioDescriptor(), SOUNDS),
+    (AudioEncoder(save_audio_model()), SOUNDS),
+    (ImageDescriptor(), IMAGES),
     (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
 ]
 # From a column of raw inputs to another, before an encoder.
 PREPARERS = [
-    (ImagePreprocessor(size=8), ENCODERS[0][1]),
+    (AudioPreprocessor(low_cut=20, window_seconds=0.1), SOUNDS),
+    (ImagePreprocessor(size=8), IMAGES),
     (TextCleaner(lowercase=True), ["A b", "", "É", " c\n"]),
     (TextTokenizer(), ["a b.", "", "Don't", "c"]),
 ]
@@ -87,7 +121,11 @@ def encoder_and_column(request):
 
 
 @pytest.mark.parametrize("check", CHECKS_WITHOUT_DATA)
-@pytest.mark.parametrize("encoder", [encoder for encoder, _ in ENCODERS + PREPARERS], ids=str)
+@pytest.mark.parametrize(
+    "encoder",
+    [encoder for encoder, _ in ENCODERS + PREPARERS],
+    ids=lambda encoder: type(encoder).__name__,  # not its folder, which each process has its own of
+)
 def test_scikit_learn_checks_without_data(encoder, check):
     getattr(estimator_checks, check)(type(encoder).__name__, clone(encoder))
 

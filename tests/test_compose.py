@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmm import ModalityTransformer, infer_modalities
+from skmm.audio import AudioDescriptor
 from skmm.image import ImageDescriptor
 from skmm.text import TextDescriptor
 
@@ -71,6 +72,7 @@ COLUMNS = {
     "image bytes": ([PNG] * N, "image"),
     "audio bytes": ([WAV] * N, "audio"),
     "sound and rate": ([(np.zeros(10), 8000)] * N, "audio"),
+    "sound and float rate": ([(np.zeros(10), 44100.0)] * N, "audio"),
     "sound dicts": ([{"array": np.zeros(10), "sampling_rate": 8000}] * N, "audio"),
     "video arrays": ([np.zeros((2, 4, 4, 3), dtype=np.uint8)] * N, "video"),
 }
@@ -275,9 +277,21 @@ def test_global_settings_of_scikit_learn(raw):
     pd.testing.assert_frame_equal(encoder.fit_transform(raw), expected)
 
 
-def test_sound_has_no_default_encoder(raw):
-    raw["sound"] = [f"{i}.wav" for i in range(N)]
-    with pytest.raises(ValueError, match=r"'sound' holds audio.*no encoder is built in yet"):
+def test_sounds_are_described(raw):
+    tones = [np.sin(np.arange(500) * 0.1 * (1 + i)) for i in range(N)]
+    raw["voice"] = [(tone, 8000.0) for tone in tones]
+    encoder = ModalityTransformer().fit(raw)
+    assert isinstance(encoder.named_transformers_["audio"], AudioDescriptor)
+    expected = AudioDescriptor().fit_transform(raw["voice"])
+    found = encoder.transform(raw).filter(regex="^audio__").to_numpy()
+    np.testing.assert_array_equal(found, expected)
+    raw["noise"] = [{"array": tone, "sampling_rate": 8000} for tone in tones]
+    assert {"audio_voice", "audio_noise"} <= set(ModalityTransformer().fit(raw).named_transformers_)
+
+
+def test_video_has_no_default_encoder(raw):
+    raw["clip"] = [f"{i}.mp4" for i in range(N)]
+    with pytest.raises(ValueError, match=r"'clip' holds video.*no encoder is built in yet"):
         ModalityTransformer().fit(raw)
 
 

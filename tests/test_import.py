@@ -4,6 +4,7 @@ import sys
 import pytest
 
 LOADED_WHERE_USED = ["torch", "PIL", "matplotlib", "skimage", "sentence_transformers"]
+LOADED_WHERE_USED += ["transformers", "librosa", "soundfile", "soxr", "numba"]
 
 
 @pytest.mark.parametrize("module", ["skmm", "skmm.datasets"])

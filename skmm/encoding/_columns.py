@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from tqdm.auto import tqdm
 
-from ._cells import Column, as_column, shorten
+from ._cells import Column, as_column, is_missing, shorten
 from ._files import BrokenItemError
 
 N_NAMED = 5
@@ -130,3 +133,60 @@ class ColumnPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         tags = set_column_tags(super().__sklearn_tags__())
         tags.requires_fit = False
         return tags
+
+
+class CellPreparer(ColumnPreparer, auto_wrap_output_keys=None):
+    """Prepare each cell of a column on its own; a subclass says how in `_prepare`.
+
+    It has the parameters ``errors`` and ``verbose``.
+    """
+
+    @abstractmethod
+    def _prepare(self, cell: Any) -> Any:
+        """Turn a cell that is not missing into another, or raise BrokenItemError."""
+
+    def transform(self, X):
+        """Prepare each item.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            The column.
+
+        Returns
+        -------
+        Series or ndarray of shape (n_samples,) of object
+            The prepared items; a Series, with the index and the name of the column, if ``X`` is of
+            pandas. Missing cells are as they were.
+
+        Raises
+        ------
+        TypeError
+            If a cell is of no accepted type.
+        ValueError
+            If an item is broken and ``errors="raise"``; the message names row, path and cause.
+        """
+        self._validate_params()
+        column = self._read_column(X)
+        prepared = np.empty(len(column.cells), dtype=object)
+        done: dict[Any, Any] = {}  # by item: what became of it, or the error that it is broken
+        broken: dict[int, BrokenItemError] = {}
+        name = type(self).__name__
+        for row, cell in enumerate(tqdm(column.cells, desc=name, disable=not self.verbose)):
+            if is_missing(cell):
+                prepared[row] = cell
+                continue
+            key = identify(cell)
+            if key not in done:
+                done[key] = read_item(
+                    self._prepare, column, row, estimator=name, errors=self.errors
+                )
+            if isinstance(done[key], BrokenItemError):
+                broken[row] = done[key]
+            else:
+                prepared[row] = done[key]
+        if broken:
+            warn_of_broken(broken, column, estimator=name)
+        if not isinstance(X, pd.Series | pd.DataFrame):
+            return prepared
+        return pd.Series(prepared, index=X.index, name=column.name, dtype=object)

@@ -140,7 +140,7 @@ def _infer_cell(cell: Any) -> Finding:
 
 
 def _is_clip(samples: Any, sampling_rate: Any) -> bool:
-    return isinstance(samples, list | np.ndarray) and isinstance(sampling_rate, int | np.integer)
+    return isinstance(samples, list | np.ndarray) and isinstance(sampling_rate, Real)
 
 
 def _infer_array(array: np.ndarray) -> str | None:

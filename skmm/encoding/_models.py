@@ -117,6 +117,10 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
         raise
     except Exception as e:  # each library has its own way to say that a file is not there
         not_on_disk = e
+    if os.path.isdir(name):
+        raise OSError(
+            f"{estimator}: the folder {name!r} does not hold a whole model: {not_on_disk}"
+        ) from not_on_disk
     if _is_offline():
         raise OSError(_explain(name, estimator, "HF_HUB_OFFLINE is set")) from not_on_disk
     if not _can_reach(_endpoint()):

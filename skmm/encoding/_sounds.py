@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -128,23 +129,50 @@ def check_not_one_sound(X, *, estimator: str) -> None:
     )
 
 
+def unwrap(cell: Any) -> Any:
+    """Take the path or the bytes out of a dict that holds nothing else of a sound."""
+    if isinstance(cell, dict) and "array" not in cell and not {"bytes", "path"}.isdisjoint(cell):
+        encoded = cell.get("bytes")
+        return cell.get("path") if encoded is None else encoded
+    return cell
+
+
+def check_sound(cell: Any, *, sampling_rate: float | None = None) -> None:
+    """Refuse, as `read_sound` would, what can be seen to be no sound without opening a file."""
+    _sort(cell, sampling_rate)
+
+
+def estimate_samples(cell: Any) -> float:
+    """Guess how many samples a sound has, from the size of its file where it is one."""
+    cell = unwrap(cell)
+    if isinstance(cell, str | os.PathLike):
+        try:
+            return os.stat(cell).st_size / 2
+        except (OSError, ValueError):
+            return 0.0
+    if isinstance(cell, ENCODED_TYPES):
+        return len(cell) / 2
+    if isinstance(cell, dict | tuple):
+        cell = cell["array"] if isinstance(cell, dict) else cell[0]
+    return float(np.size(cell))
+
+
 # From a cell to blocks
 
 
-@contextmanager
-def _open_source(cell: Any, sampling_rate: float | None, filesystem) -> Iterator[_Source]:
+class _Samples(NamedTuple):
+    array: np.ndarray  # (n_samples, n_channels), of any type that has a scale
+    sampling_rate: float
+
+
+def _sort(cell: Any, sampling_rate: float | None) -> Any:
+    """Tell apart cells of ENCODED_TYPES, given back as they are, and samples in memory."""
+    cell = unwrap(cell)
+    if isinstance(cell, ENCODED_TYPES):
+        return cell
     if isinstance(cell, dict) and "array" in cell:
         cell = (cell["array"], cell.get("sampling_rate"))
-    elif isinstance(cell, dict) and not {"bytes", "path"}.isdisjoint(cell):
-        encoded = cell.get("bytes")
-        cell = cell.get("path") if encoded is None else encoded
-    if isinstance(cell, ENCODED_TYPES):
-        with open_encoded(cell, filesystem) as file, _open_sound(file) as sound:
-            n_samples = sound.frames if sound.frames < UNKNOWN_SAMPLES else None
-            with closing(_decode(sound, n_samples)) as blocks:
-                yield _Source(blocks, sound.samplerate, n_samples)
-        return
-    if _is_array(cell):
+    elif _is_array(cell):
         if sampling_rate is None:
             raise TypeError(
                 "an array of samples says nothing of its sampling rate: pass (array, "
@@ -157,8 +185,19 @@ def _open_source(cell: Any, sampling_rate: float | None, filesystem) -> Iterator
             form = f"({', '.join(type(part).__name__ for part in cell)})"
         raise TypeError(f"a sound must be {_FORMS}; got {form}")
     rate = _check_rate(cell[1])
-    samples = _as_columns(cell[0])
-    yield _Source(_slice(samples), rate, len(samples))
+    return _Samples(_as_columns(cell[0]), rate)
+
+
+@contextmanager
+def _open_source(cell: Any, sampling_rate: float | None, filesystem) -> Iterator[_Source]:
+    cell = _sort(cell, sampling_rate)
+    if isinstance(cell, _Samples):
+        yield _Source(_slice(cell.array), cell.sampling_rate, len(cell.array))
+        return
+    with open_encoded(cell, filesystem) as file, _open_sound(file) as sound:
+        n_samples = sound.frames if sound.frames < UNKNOWN_SAMPLES else None
+        with closing(_decode(sound, n_samples)) as blocks:
+            yield _Source(blocks, sound.samplerate, n_samples)
 
 
 def _is_array(value: Any) -> bool:
@@ -172,7 +211,7 @@ def _check_rate(rate: Any) -> float:
         raise TypeError(f"a sampling rate must be a number, in Hz, got {type(rate).__name__}")
     if not 0 < rate < np.inf:
         raise BrokenItemError(f"the sampling rate must be above 0 Hz, got {rate}")
-    return rate
+    return int(rate) if rate == int(rate) else float(rate)
 
 
 def _as_columns(samples: Any) -> np.ndarray:

@@ -6,13 +6,10 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions
-from tqdm.auto import tqdm
 
-from ..encoding._cells import Column, is_missing
-from ..encoding._columns import ColumnPreparer, identify, read_item, warn_of_broken
-from ..encoding._files import BrokenItemError
+from ..encoding._cells import Column
+from ..encoding._columns import CellPreparer
 from ..encoding._images import check_background, check_not_one_image, quiet_pillow, read_image
 from ._pixels import (
     average_segments,
@@ -22,7 +19,7 @@ from ._pixels import (
 )
 
 
-class ImagePreprocessor(ColumnPreparer, auto_wrap_output_keys=None):
+class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):
     """Prepare images, one by one: mode, size, contrast and segmentation, in this order.
 
     Parameters
@@ -74,8 +71,8 @@ class ImagePreprocessor(ColumnPreparer, auto_wrap_output_keys=None):
     are. EXIF orientation is applied, and of an animation the first frame is taken. URLs are not
     fetched.
 
-    The prepared images of a column are all in memory at once: with `size` None that may be much. An
-    item that comes twice, as the same path, bytes or object, is one image object in the output.
+    What comes out are PIL images, all in memory at once: with `size` None that may be much. An item
+    that comes twice, as the same path, bytes or object, is one image object in the output.
 
     References
     ----------
@@ -134,54 +131,6 @@ class ImagePreprocessor(ColumnPreparer, auto_wrap_output_keys=None):
         self.max_pixels = max_pixels
         self.verbose = verbose
 
-    def transform(self, X):
-        """Prepare each image.
-
-        Parameters
-        ----------
-        X : Series, frame of one column, list or array with samples first
-            The column.
-
-        Returns
-        -------
-        Series or ndarray of shape (n_samples,) of object
-            PIL images; a Series, with the index and the name of the column, if ``X`` is of pandas.
-            Missing cells are as they were.
-
-        Raises
-        ------
-        TypeError
-            If a cell is of no accepted type.
-        ValueError
-            If an item is broken and ``errors="raise"``; the message names row, path and cause.
-        """
-        self._validate_params()
-        column = self._read_column(X)
-        images = np.empty(len(column.cells), dtype=object)
-        done: dict[Any, Any] = {}  # by item: an image, or the error that it is broken
-        broken: dict[int, BrokenItemError] = {}
-        name = type(self).__name__
-        cells = tqdm(column.cells, desc=name, disable=not self.verbose)
-        with quiet_pillow():
-            for row, cell in enumerate(cells):
-                if is_missing(cell):
-                    images[row] = cell
-                    continue
-                key = identify(cell)
-                if key not in done:
-                    done[key] = read_item(
-                        self._prepare, column, row, estimator=name, errors=self.errors
-                    )
-                if isinstance(done[key], BrokenItemError):
-                    broken[row] = done[key]
-                else:
-                    images[row] = done[key]
-        if broken:
-            warn_of_broken(broken, column, estimator=name)
-        if not isinstance(X, pd.Series | pd.DataFrame):
-            return images
-        return pd.Series(images, index=X.index, name=column.name, dtype=object)
-
     def _validate_params(self):
         super()._validate_params()
         check_background(self.background)
@@ -200,10 +149,11 @@ class ImagePreprocessor(ColumnPreparer, auto_wrap_output_keys=None):
     def _prepare(self, cell: Any):
         from PIL import Image
 
-        rgb = read_image(cell, background=tuple(self.background), max_pixels=self.max_pixels)
+        background = tuple(self.background)
+        with quiet_pillow():
+            rgb = read_image(cell, background=background, max_pixels=self.max_pixels)
         image = self._scale(Image.fromarray(rgb).convert(self.mode))
-        background = Image.new("RGB", (1, 1), tuple(self.background)).convert(self.mode)
-        background = background.getpixel((0, 0))
+        background = Image.new("RGB", (1, 1), background).convert(self.mode).getpixel((0, 0))
         if self.contrast is not None:
             image = Image.fromarray(enhance_contrast(np.asarray(image), self.contrast))
         if self.segmentation == "foreground":

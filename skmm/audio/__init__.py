@@ -1,0 +1,7 @@
+"""Sounds as features, and what prepares them."""
+
+from ._descriptor import AudioDescriptor
+from ._encoder import AudioEncoder
+from ._preparing import AudioPreprocessor
+
+__all__ = ["AudioDescriptor", "AudioEncoder", "AudioPreprocessor"]

@@ -1,0 +1,38 @@
+"""What the encoders of sounds share: which cells they read, and how."""
+
+from __future__ import annotations
+
+import os
+from numbers import Real
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from ..encoding._base import CellEncoder
+from ..encoding._cache import EmbeddingCache
+from ..encoding._cells import Column
+from ..encoding._sounds import check_not_one_sound, check_sound, estimate_samples, unwrap
+
+
+class AudioCellEncoder(CellEncoder):
+    """An encoder of sounds; it has the parameters of `_shared_constraints`."""
+
+    _shared_constraints: ClassVar[dict] = {
+        "cache": [str, os.PathLike, EmbeddingCache, None],
+        "errors": [StrOptions({"raise", "missing"})],
+        "filesystem": [HasMethods(["open", "ukey"]), None],
+        "sampling_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "verbose": ["verbose"],
+    }
+
+    def _read_column(self, X) -> Column:
+        check_not_one_sound(X, estimator=type(self).__name__)
+        column = super()._read_column(X)
+        # A path is looked up in the cache by its file; in a dict it would be by its name.
+        return column._replace(cells=[unwrap(cell) for cell in column.cells])
+
+    def _check_cell(self, cell: Any) -> None:
+        check_sound(cell, sampling_rate=self.sampling_rate)
+
+    def _cost(self, cell: Any) -> float:
+        return estimate_samples(cell)
