@@ -170,7 +170,7 @@ def _check_loss(loss: float, settings: Settings) -> None:
     if not math.isfinite(loss):
         raise ValueError(
             f"The loss became {loss}: training diverged. Lower learning_rate_init "
-            f"(it is {settings.learning_rate_init})."
+            f"(it is {settings.learning_rate_init}) or weight_decay ({settings.weight_decay})."
         )
 
 
@@ -243,8 +243,8 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
 
 
 def _precise(values: Tensor) -> Tensor:
-    """Values in float64, where the device has it."""
-    return values if values.device.type == "mps" else values.double()
+    """Values in float64, where the device is sure to have it: "mps" has none, nor some "xpu"."""
+    return values.double() if values.device.type in ("cpu", "cuda") else values
 
 
 @torch.no_grad()
