@@ -25,7 +25,7 @@ from ._weights import Unseen, learn_weights
 CROSS_FIT_SHARE = 0.5  # of the epochs
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
-EVALUATION_ROWS = 8192
+EVALUATION_ROWS = 2048
 WEIGHING_ROWS = 5000  # of each fold, at most
 
 
@@ -258,8 +258,8 @@ def log_loss(network: FusionNetwork, rows: Rows) -> float:
     """L of rows that are not trained on."""
     network.eval()
     total = 0.0
-    for start in range(0, len(rows.x), EVALUATION_ROWS):
-        chunk = rows.take(slice(start, start + EVALUATION_ROWS))
+    for index in torch.arange(len(rows.x), device=rows.x.device).split(EVALUATION_ROWS):
+        chunk = rows.take(index)
         parts, weights = evaluate(network, chunk.x, chunk.present)
         total += float(log_losses(network.head(fuse(weights, parts)), chunk).sum())
     return total / float(rows.weight.sum())
