@@ -15,9 +15,13 @@ from ._cells import describe_row
 from ._inference import are_dates
 
 MAX_CATEGORIES = 50
-NUMERIC_OBJECTS = {  # in the words of pandas' infer_dtype
-    "integer", "floating", "mixed-integer-float", "decimal", "boolean", "date", "datetime",
-}  # fmt: skip
+SECOND = np.timedelta64(1, "s")
+OBJECTS = {  # in the words of pandas' infer_dtype
+    **dict.fromkeys(
+        ["integer", "floating", "mixed-integer-float", "decimal", "boolean"], "numbers"
+    ),
+    **dict.fromkeys(["date", "datetime"], "dates"),
+}
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
@@ -30,8 +34,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         X = _as_frame(X)
-        self.numeric_ = [column for column in X if _is_numeric(X[column])]
-        categories = [column for column in X if column not in self.numeric_]
+        self.kinds_ = {column: _kind(X[column]) for column in X}
+        categories = [column for column, kind in self.kinds_.items() if kind == "categories"]
+        numeric = [column for column in X if column not in categories]
         numbers = make_pipeline(
             SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
         )
@@ -41,7 +46,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             sparse_output=False,
         )
         self.columns_ = ColumnTransformer(
-            [("numbers", numbers, self.numeric_), ("categories", one_hot, categories)]
+            [("numbers", numbers, numeric), ("categories", one_hot, categories)]
         )
         self.columns_.set_output(transform="default").fit(self._prepare(X))
         return self
@@ -68,10 +73,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         prepared = {}
         for column in X:
             values = X[column]
-            if column in self.numeric_:
-                prepared[column] = _as_float(values)
-            else:
+            kind = self.kinds_[column]
+            if kind == "categories":
                 prepared[column] = values.astype(object).map(str).where(values.notna(), None)
+            else:
+                prepared[column] = _as_float(values, kind)
         return pd.DataFrame(prepared, index=X.index)
 
 
@@ -80,18 +86,19 @@ def _as_frame(X) -> pd.DataFrame:
     return frame.rename(columns=str)
 
 
-def _is_numeric(values: pd.Series) -> bool:
-    """Tell numbers, booleans, dates and durations from categories, in objects and strings too."""
+def _kind(values: pd.Series) -> str:
+    """Tell "numbers" (booleans too), "dates" and "durations" from "categories", as text too."""
     kinds = pd.api.types
     if _are_strings(values):
-        return are_dates(values.dropna())
+        return "dates" if are_dates(values.dropna()) else "categories"
     if values.dtype == object:
-        return kinds.infer_dtype(values, skipna=True) in NUMERIC_OBJECTS
-    return (
-        kinds.is_numeric_dtype(values.dtype)
-        or kinds.is_datetime64_any_dtype(values.dtype)
-        or kinds.is_timedelta64_dtype(values.dtype)
-    )
+        return OBJECTS.get(kinds.infer_dtype(values, skipna=True), "categories")
+    if kinds.is_datetime64_any_dtype(values.dtype):
+        return "dates"
+    if kinds.is_timedelta64_dtype(values.dtype):
+        return "durations"
+    arrow_booleans = isinstance(values.dtype, pd.ArrowDtype) and values.dtype.kind == "b"
+    return "numbers" if kinds.is_numeric_dtype(values.dtype) or arrow_booleans else "categories"
 
 
 def _are_strings(values: pd.Series) -> bool:
@@ -99,33 +106,40 @@ def _are_strings(values: pd.Series) -> bool:
     return strings and pd.api.types.infer_dtype(values, skipna=True) == "string"
 
 
-def _as_float(values: pd.Series) -> np.ndarray:
+def _as_float(values: pd.Series, kind: str) -> np.ndarray:
     """Numbers as they are, dates as seconds since 1970, durations as seconds; NaN if missing."""
-    seconds = np.timedelta64(1, "s")
-    kinds = pd.api.types
-    if kinds.is_timedelta64_dtype(values.dtype):
-        return values.to_numpy(dtype="timedelta64[us]") / seconds
-    if _are_strings(values):
-        others = [text for text in values.dropna() if not are_dates([text])]
-        if 0 < len(others) < values.notna().sum():
-            raise ValueError(f"Column {values.name!r} holds dates, and {others[0]!r} is none.")
-        if not others:
-            values = pd.to_datetime(values, format="ISO8601", utc=True)
-    if kinds.is_datetime64_any_dtype(values.dtype) or (
-        values.dtype == object and kinds.infer_dtype(values, skipna=True) in ("date", "datetime")
-    ):
-        stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
-        return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / seconds
     floats = np.full(len(values), np.nan)
-    present = values.notna().to_numpy()
+    present = values[values.notna().to_numpy()]
+    if len(present) == 0:
+        return floats
+    found = _kind(present)
+    if kind != found != "categories":  # what looks like a category may still be a number as text
+        raise ValueError(f"Column {values.name!r} held {kind} in fit, and now {found}.")
     try:
-        floats[present] = values[present].to_numpy(dtype=np.float64)
+        floats[values.notna()] = _CONVERTERS[kind](present)
     except (TypeError, ValueError) as e:
         raise ValueError(
-            f"Column {values.name!r} held numbers or dates in fit, and now something else: {e}."
+            f"Column {values.name!r} held {kind} in fit, and now something else: {e}."
         ) from e
     _check_finite(floats, values)
     return floats
+
+
+def _seconds_of_dates(values: pd.Series) -> np.ndarray:
+    if _are_strings(values):
+        others = [text for text in values if not are_dates([text])]
+        if others:
+            raise ValueError(f"{others[0]!r} is no date like 2026-11-23")
+        values = pd.to_datetime(values, format="ISO8601", utc=True)
+    stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
+    return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / SECOND
+
+
+_CONVERTERS = {
+    "numbers": lambda values: values.to_numpy(dtype=np.float64),
+    "dates": _seconds_of_dates,
+    "durations": lambda values: values.to_numpy(dtype="timedelta64[us]") / SECOND,
+}
 
 
 def _check_finite(floats: np.ndarray, values: pd.Series) -> None:

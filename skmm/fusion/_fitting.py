@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from ._losses import ALIGNMENT_LOSSES, Objective, Rows
 from ._network import FusionNetwork
 from ._rows import TrainingRows
 from ._training import History, Settings, Split, train
+
+_generators_in_use = threading.Lock()
 
 
 class Problem(NamedTuple):
@@ -34,20 +37,24 @@ class Problem(NamedTuple):
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed the generators of the CPU and of ``device`` alone, and put them back at the end."""
+    """Seed the generators of the CPU and of ``device`` alone, and put them back at the end.
+
+    Threads share these generators, so one fits at a time: each gets its own sequence.
+    """
     generators = [torch.default_generator]
     if device.type == "cuda":
         generators.append(torch.cuda.default_generators[device.index])
     elif device.type == "mps":
         generators.append(torch.mps._get_default_mps_generator())
-    states = [generator.get_state() for generator in generators]
-    try:
-        for generator in generators:
-            generator.manual_seed(seed)
-        yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
+    with _generators_in_use:
+        states = [generator.get_state() for generator in generators]
+        try:
+            for generator in generators:
+                generator.manual_seed(seed)
+            yield
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
 
 
 def fit_network(

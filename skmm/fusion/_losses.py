@@ -30,7 +30,7 @@ class Rows(NamedTuple):
     weight: Tensor  # (n,) with mean 1
 
     def take(self, index: Tensor) -> Rows:
-        return Rows(*(tensor[index] for tensor in self))
+        return Rows(*(tensor.index_select(0, index) for tensor in self))
 
     def cpu(self) -> Rows:
         return Rows(*(tensor.cpu() for tensor in self))

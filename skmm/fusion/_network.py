@@ -138,21 +138,19 @@ class ModalityNormalizer(nn.Module):
 
     def forward(self, values: Tensor, weights: Tensor) -> Tensor:
         """Normalise ``values`` (n, m, q); ``weights`` (n, m) are 0 where a modality is missing."""
-        mean, rms = self.mean, self.rms
-        if self.training:
-            mean, rms = self._batch_statistics(values, weights)
-            self.mean.lerp_(mean.detach(), MOMENTUM)
-            self.rms.lerp_(rms.detach(), MOMENTUM)
-        return (values - mean) / rms[:, None]
-
-    def _batch_statistics(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.training:
+            return (values - self.mean) / self.rms[:, None]
         n_rows = (weights > 0).sum(0)  # (m,)
         share = n_rows / (n_rows + PRIOR_ROWS)
         weights = weights / weights.sum(0).clamp(min=1e-12) * share  # (n, m)
         mean = (weights[:, :, None] * values).sum(0) + (1 - share)[:, None] * self.mean  # (m, q)
+        centred = values - mean
+        square = torch.linalg.vecdot(centred, centred) / centred.shape[2]  # (n, m)
         earlier = self.rms**2 + ((self.mean - mean) ** 2).mean(1)
-        variance = (weights * ((values - mean) ** 2).mean(2)).sum(0) + (1 - share) * earlier
-        return mean, (variance + 1e-8).sqrt()
+        rms = ((weights * square).sum(0) + (1 - share) * earlier + 1e-8).sqrt()  # (m,)
+        self.mean.lerp_(mean.detach(), MOMENTUM)
+        self.rms.lerp_(rms.detach(), MOMENTUM)
+        return centred * (1 / rms)[:, None]
 
     def store(self, mean: Tensor, rms: Tensor) -> None:
         """Set the statistics that evaluation uses."""
@@ -178,8 +176,9 @@ class Dropout(nn.Module):
             return F.dropout(values, rate)
         n = values.numel()
         words = torch.empty(n // 8 + 1, dtype=torch.int64).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[:n].view(values.shape) >= self.n_dropped
-        return values * kept.to(values.dtype).mul_(1 / (1 - rate))
+        drawn = words.view(torch.uint8)[:n].view(values.shape)
+        kept = torch.ge(drawn, self.n_dropped, out=torch.empty_like(values))  # as 0.0 and 1.0
+        return values * kept.mul_(1 / (1 - rate))
 
 
 class TemperatureHead(nn.Module):

@@ -13,11 +13,12 @@ def resolve_modality_weights(modality_weights, names: Sequence[str]) -> np.ndarr
     if modality_weights is None or isinstance(modality_weights, str):  # learned, or "uniform"
         return np.full(len(names), 1 / len(names))
     alpha = _per_modality("modality_weights", modality_weights, names)
-    if alpha.sum() == 0:
+    if not alpha.any():
         raise ValueError(
             f"modality_weights={dict(modality_weights)} gives every modality a weight of 0; "
             "at least one must be above 0."
         )
+    alpha = alpha / alpha.max()  # so that no sum overflows
     return alpha / alpha.sum()
 
 
@@ -40,7 +41,10 @@ def resolve_alignment_weight(alignment_weight, names: Sequence[str]) -> np.ndarr
         return gamma
     if isinstance(alignment_weight, Mapping):
         return _from_pairs(alignment_weight, names)
-    gamma = np.asarray(alignment_weight, dtype=float)
+    try:
+        gamma = np.asarray(alignment_weight, dtype=float)
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"alignment_weight as a matrix must hold numbers: {e}.") from e
     if gamma.shape != (n, n):
         raise ValueError(
             f"alignment_weight as a matrix must have shape ({n}, {n}), a row and a column for each "
@@ -80,6 +84,8 @@ def _from_pairs(pairs: Mapping, names: Sequence[str]) -> np.ndarray:
                 f'("text", "image"); got {pair!r}.'
             )
         _check_names("alignment_weight", pair, names)
+        if not isinstance(pairs[pair], Real):
+            raise ValueError(f"alignment_weight[{pair!r}] must be a number, got {pairs[pair]!r}.")
     gamma = np.zeros((len(names), len(names)))
     where = {name: i for i, name in enumerate(names)}
     for (a, b), value in pairs.items():

@@ -25,7 +25,7 @@ from ._weights import Unseen, learn_weights
 CROSS_FIT_SHARE = 0.5  # of the epochs
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
-EVALUATION_ROWS = 8192
+EVALUATION_ROWS = 2048
 WEIGHING_ROWS = 5000  # of each fold, at most
 
 
@@ -170,7 +170,7 @@ def _check_loss(loss: float, settings: Settings) -> None:
     if not math.isfinite(loss):
         raise ValueError(
             f"The loss became {loss}: training diverged. Lower learning_rate_init "
-            f"(it is {settings.learning_rate_init})."
+            f"(it is {settings.learning_rate_init}) or weight_decay ({settings.weight_decay})."
         )
 
 
@@ -243,8 +243,8 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
 
 
 def _precise(values: Tensor) -> Tensor:
-    """Values in float64, where the device has it."""
-    return values if values.device.type == "mps" else values.double()
+    """Values in float64, where the device is sure to have it: "mps" has none, nor some "xpu"."""
+    return values.double() if values.device.type in ("cpu", "cuda") else values
 
 
 @torch.no_grad()
@@ -258,8 +258,8 @@ def log_loss(network: FusionNetwork, rows: Rows) -> float:
     """L of rows that are not trained on."""
     network.eval()
     total = 0.0
-    for start in range(0, len(rows.x), EVALUATION_ROWS):
-        chunk = rows.take(slice(start, start + EVALUATION_ROWS))
+    for index in torch.arange(len(rows.x), device=rows.x.device).split(EVALUATION_ROWS):
+        chunk = rows.take(index)
         parts, weights = evaluate(network, chunk.x, chunk.present)
         total += float(log_losses(network.head(fuse(weights, parts)), chunk).sum())
     return total / float(rows.weight.sum())

@@ -91,8 +91,46 @@ def test_names_that_a_number_and_a_category_share_are_told_apart():
 
 def test_words_where_dates_were():
     encoder = TabularEncoder().fit(pd.DataFrame({"day": ["2026-01-01", "2026-01-03"]}))
-    with pytest.raises(ValueError, match="'day' holds dates, and 'soon' is none"):
+    with pytest.raises(ValueError, match=r"'day' held dates .* something else: 'soon' is no date"):
         encoder.transform(pd.DataFrame({"day": ["2026-01-02", "soon"]}))
     encoded = encoder.transform(pd.DataFrame({"day": ["2026-01-02", None]}))
     assert encoded[0, 0] == 0
     assert np.isnan(encoded[1, 0])
+
+
+ONE_OF_EACH = {
+    "numbers": pd.Series([1.0, 2.0, 4.0]),
+    "dates": pd.Series(DAYS, dtype=object),
+    "durations": pd.Series(pd.to_timedelta([1, 2, 4], unit="h")),
+}
+
+
+@pytest.mark.parametrize("then", ONE_OF_EACH)
+@pytest.mark.parametrize("now", ONE_OF_EACH)
+def test_numbers_dates_and_durations_are_not_taken_for_each_other(then, now):
+    encoder = TabularEncoder().fit(ONE_OF_EACH[then].to_frame("column"))
+    if then == now:
+        assert encoder.transform(ONE_OF_EACH[now].to_frame("column")).shape == (3, 1)
+    else:
+        with pytest.raises(ValueError, match=f"'column' held {then} in fit, and now {now}"):
+            encoder.transform(ONE_OF_EACH[now].to_frame("column"))
+
+
+@pytest.mark.parametrize("dtype", [bool, "boolean", "bool[pyarrow]", object])
+def test_every_kind_of_boolean_is_a_number(dtype):
+    flags = pd.DataFrame({"flag": pd.Series([True, False, False, True], dtype=dtype)})
+    encoder = TabularEncoder().fit(flags)
+    np.testing.assert_array_equal(encoder.transform(flags)[:, 0], [1, -1, -1, 1])
+    assert encoder.get_feature_names_out().tolist() == ["flag"]
+
+
+def test_columns_whose_names_and_categories_join_to_the_same_words():
+    frame = pd.DataFrame({"a": ["b_c", "x"], "a_b": ["y", "c"]})
+    encoder = TabularEncoder().fit(frame)
+    encoded = pd.DataFrame(encoder.transform(frame), columns=encoder.get_feature_names_out())
+    assert encoded.to_dict("list") == {
+        "a_b_c": [1, 0],
+        "a_x": [0, 1],
+        "a_b_c_": [0, 1],
+        "a_b_y": [1, 0],
+    }

@@ -22,6 +22,12 @@ def test_weights_are_divided_by_their_sum_in_the_order_of_the_modalities():
     np.testing.assert_array_equal(alpha, [0.75, 0.25, 0.0])
 
 
+@pytest.mark.parametrize("scale", [1e308, 1e-320])
+def test_weights_whose_sum_no_float_can_hold_are_equal_all_the_same(scale):
+    alpha = resolve_modality_weights(dict.fromkeys(NAMES, scale), NAMES)
+    np.testing.assert_allclose(alpha, [1 / 3] * 3)
+
+
 @pytest.mark.parametrize(
     ("given", "match"),
     [

@@ -5,13 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._losses import Objective, Rows, cosine
-from skmm.fusion._network import FusionNetwork
+from skmm.fusion._losses import Objective, Rows, cosine, log_losses
+from skmm.fusion._network import FusionNetwork, fuse
 from skmm.fusion._training import (
     Settings,
     Split,
+    _step,
     drop_modalities,
     evaluate,
     log_loss,
@@ -282,6 +286,44 @@ def test_devices(data, small):
             small(device="cuda").fit(X, y)
         auto, cpu = small().fit(X, y), small(device="cpu").fit(X, y)
         np.testing.assert_array_equal(auto.predict_proba(X), cpu.predict_proba(X))
+
+
+def test_threads_do_not_share_random_numbers(data, small):
+    X, y = data
+
+    def predict(seed):
+        return small(random_state=seed).fit(X, y).predict_proba(X)
+
+    together = Parallel(n_jobs=3, backend="threading")(delayed(predict)(i) for i in range(4))
+    for seed, proba in enumerate(together):
+        np.testing.assert_array_equal(proba, predict(seed))
+
+
+class NoFloat64(TorchDispatchMode):
+    """Fails when a tensor in float64 is made on a device other than the CPU."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, torch.Tensor) and value.device.type != "cpu":
+                assert value.dtype != torch.float64, function
+        return result
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_no_float64_on_a_device_that_may_have_none(fusion):
+    network, rows, split, _, settings = problem(fusion)
+    network = network.to("meta")  # tensors without values, which every machine has
+    rows = Rows(*(tensor.to("meta") for tensor in rows))
+    objective = Objective({0: 0.3}, {(0, 1): 0.5}, cosine)
+    coefficients = torch.tensor(objective.coefficients, device="meta")
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    with NoFloat64():
+        _step(network.train(), optimizer, rows, objective, coefficients, settings)
+        store_statistics(network, rows, split.fitting.to("meta"))
+        parts, weights = evaluate(network, rows.x, rows.present)
+        losses = log_losses(network.head(fuse(weights, parts)), rows)
+    assert losses.shape == (400,)
 
 
 # Parts
