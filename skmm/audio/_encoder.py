@@ -220,10 +220,10 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
                     yield waiting.pop(group)
         yield from waiting.values()
 
-    def _refuse(self, item: _Clip) -> None:
+    def _refuse(self, item: _Clip, cell: Any) -> None:
         if item.error is not None:
             raise item.error
-        super()._refuse(item)
+        super()._refuse(item, cell)
 
 
 class _Window(NamedTuple):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from hashlib import blake2b
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from ._cache import EmbeddingCache, open_cache
 from ._cells import Column, as_column
@@ -112,13 +110,21 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         column = self._read_column(X)
-        run = Run(column, type(self).__name__, self.errors)
-        encoder = self._get_ready()
-        with self._reading():
+        with self._reading(), self._start_run(column) as run:
+            encoder = self._get_ready()
             encoder._encode_run(run)
         if run.broken:
             warn_of_broken(run.collect_broken(), column, estimator=run.name)
         return run.collect_vectors(encoder._n_features_out)
+
+    def _start_run(self, column: Column) -> Run:
+        return Run(
+            column,
+            type(self).__name__,
+            errors=self.errors,
+            verbose=bool(self.verbose),
+            n_readers=self._n_readers,
+        )
 
     def _get_ready(self) -> CellEncoder:
         """Give what encodes one column: the encoder, or a copy of it that holds a model."""
@@ -130,16 +136,16 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         keys: dict[int, bytes] = {}
         if cache is not None:
             # What is in memory is checked before it is digested, for that may decode it.
-            self._check_rows(run, [row for row in rows if not self._is_path(run.cells[row])])
+            run.check(self._check_cell, [row for row in rows if not self._is_path(run.cells[row])])
             keys = self._find_keys(run, rows, cache)
             rows = run.merge_equal(keys)
             run.look_up(cache, keys)
         rows = [row for row in rows if row not in run.found]
-        self._check_rows(run, rows)
+        run.check(self._check_cell, rows)  # all, before a model has spent hours on the first ones
         rows = [row for row in rows if row not in run.broken]
         # Longest first: what does not fit into memory shows at once.
         rows.sort(key=lambda row: (-self._cost(run.cells[row]), row))
-        with tqdm(total=len(rows), desc=run.name, disable=not (self.verbose and rows)) as bar:
+        with run.show(len(rows)) as bar:
             for batch, vectors in self._encode_batches(run, rows):
                 run.put(batch, vectors)
                 kept = [i for i, row in enumerate(batch) if row in keys]
@@ -153,35 +159,35 @@ class CellEncoder(TransformerMixin, BaseEstimator):
     def _is_path(self, cell: Any) -> bool:
         return self._has_files and isinstance(cell, str | os.PathLike)
 
-    def _check_rows(self, run: Run, rows: list[int]) -> None:
-        for row in rows:
-            if row not in run.broken:
-                run.read(self._check_cell, row)
-
     def _find_keys(self, run: Run, rows: list[int], cache: EmbeddingCache) -> dict[int, bytes]:
         """Give the key of each item that can be read; the others are left for `_read` to refuse."""
         fingerprint = self._fingerprint()
-        filesystem = getattr(self, "filesystem", None)
         rows = [row for row in rows if row not in run.broken]
-        paths = [] if filesystem is not None else [
-            os.fspath(run.cells[row]) for row in rows if self._is_path(run.cells[row])
-        ]
+        paths = [run.cells[row] for row in rows if self._is_path(run.cells[row])]
+        if getattr(self, "filesystem", None) is not None:
+            known = FileDigests(None)
+        else:
+            known = FileDigests(cache).load(paths)
         keys = {}
-        bar = partial(tqdm, desc=f"{run.name}: files", disable=not (self.verbose and paths))
-        with FileDigests(cache).load(paths) as files:
-            for row in bar(rows, leave=False):
-                cell = run.cells[row]
-                try:
-                    if not self._is_path(cell):
-                        digest = digest_item(cell)
-                    elif filesystem is None:
-                        digest = digest_file(os.fspath(cell), files)
-                    else:  # no need to read what has an identity: where it is, its size, its tag
-                        digest = filesystem.ukey(os.fspath(cell)).encode()
-                except (OSError, ValueError, TypeError):
-                    continue
-                keys[row] = hashlib.blake2b(fingerprint + digest, digest_size=16).digest()
+        with known as files, run.show(len(rows), "files") as bar:
+            for some in run.split(rows):
+                for row, digest in run.start(partial(self._digest, files=files), some).items():
+                    if (content := digest()) is not None:
+                        keys[row] = blake2b(fingerprint + content, digest_size=16).digest()
+                bar.update(len(some))
         return keys
+
+    def _digest(self, cell: Any, files: FileDigests) -> bytes | None:
+        filesystem = getattr(self, "filesystem", None)
+        try:
+            if not self._is_path(cell):
+                return digest_item(cell)
+            if filesystem is None:
+                return digest_file(cell, files)
+            # It has an identity by where it is, its size and its tag or time; no need to read it.
+            return f"{type(filesystem).__name__} {filesystem.ukey(os.fspath(cell))}".encode()
+        except Exception:  # decoders and filesystems raise what they like; `_read` says more
+            return None
 
     def _fingerprint(self) -> bytes:
         """Digest all that changes a vector, apart from the item."""
@@ -192,49 +198,29 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             self._describe_method(),
             sorted((name, repr(value)) for name, value in parameters if name not in self._neutral),
         )
-        return hashlib.blake2b(repr(described).encode(), digest_size=16).digest()
+        return blake2b(repr(described).encode(), digest_size=16).digest()
 
-    def _encode_batches(
-        self, run: Run, rows: list[int]
-    ) -> Iterator[tuple[list[int], np.ndarray]]:
+    def _encode_batches(self, run: Run, rows: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield the rows of each batch that could be encoded, and their vectors."""
-        size = getattr(self, "batch_size", 64)
-        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
-        with closing(self._read_batches(run, batches)) as read:
-            for batch, items in read:
-                if not batch:
-                    continue
-                try:
-                    vectors = np.asarray(self._encode(items), dtype=np.float32)
-                except RuntimeError as e:
-                    if "out of memory" in str(e):
-                        e.add_note(f"{run.name}: batch_size={size}; a smaller one needs less.")
-                    raise
-                finite = np.isfinite(vectors).all(axis=1)
-                for row in np.asarray(batch)[~finite].tolist():
-                    run.read(_refuse_vector, row)  # NaN means missing, and this is not
-                yield [row for row, good in zip(batch, finite, strict=True) if good], vectors[finite]
-
-    def _read_batches(
-        self, run: Run, batches: list[list[int]]
-    ) -> Iterator[tuple[list[int], list]]:
-        """Yield the rows and items of each batch, and read the next one in the meantime."""
-        if not self._n_readers:
-            for batch in batches:
-                yield run.read_all({row: partial(self._read, run.cells[row]) for row in batch})
-            return
-        with ThreadPoolExecutor(self._n_readers) as pool:
-
-            def submit(batch):
-                return {row: pool.submit(self._read, run.cells[row]).result for row in batch}
-
+        for batch, items in run.read_batches(self._read, rows, getattr(self, "batch_size", 64)):
             try:
-                following = submit(batches[0]) if batches else {}
-                for after in [*batches[1:], []] if batches else []:
-                    current, following = following, submit(after)
-                    yield run.read_all(current)
-            finally:
-                pool.shutdown(cancel_futures=True)
+                vectors = np.asarray(self._encode(items), dtype=np.float32)
+            except RuntimeError as e:
+                if "out of memory" in str(e):
+                    e.add_note(
+                        f"{run.name} had {len(batch)} items at once; a smaller batch_size "
+                        "needs less memory."
+                    )
+                raise
+            for row, item, vector in zip(batch, items, vectors, strict=True):
+                if not np.isfinite(vector).all():  # NaN means missing, and this is not
+                    run.read(partial(self._refuse, item), row)
+            good = [i for i, row in enumerate(batch) if row not in run.broken]
+            yield [batch[i] for i in good], vectors[good]
+
+    def _refuse(self, item: Any, cell: Any) -> None:
+        """Raise BrokenItemError for an item whose vector is not finite."""
+        raise BrokenItemError("the model gives values that are not finite for it")
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.
@@ -266,7 +252,3 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         tags = set_column_tags(super().__sklearn_tags__())
         tags.requires_fit = False
         return tags
-
-
-def _refuse_vector(cell: Any) -> None:
-    raise BrokenItemError("the model gives values that are not finite for it")

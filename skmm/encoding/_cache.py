@@ -183,7 +183,7 @@ class EmbeddingCache:
         return _share_cache, (self.path, self.max_size)
 
 
-def open_cache(spec: None | str | os.PathLike | EmbeddingCache) -> EmbeddingCache | None:
+def open_cache(spec: str | os.PathLike | EmbeddingCache | None) -> EmbeddingCache | None:
     """Give the cache that an encoder's parameter ``cache`` stands for.
 
     "memory" and each path stand for one cache in a process, however often they are asked for.

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 from hashlib import blake2b, file_digest
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,7 @@ class FileDigests:
         self._cache = cache
         self._known: dict[str | bytes, bytes] = {}
         self._new: dict[bytes, bytes] = {}
+        self._lock = Lock()  # files are digested in several threads
 
     def load(self, paths: Iterable[str | os.PathLike]) -> FileDigests:
         """Find out, all at once, which files are known; those that are not there are not."""
@@ -163,9 +165,10 @@ class FileDigests:
             now, status = time.time_ns(), os.fstat(file.fileno())
             hashed = file_digest(file, lambda: blake2b(digest_size=N_BYTES, person=b"bytes"))
         if self._cache is not None and _is_settled(status, now):
-            self._new[_file_key(path, status)] = hashed.digest()
-            if len(self._new) >= N_NEW:
-                self._save()
+            with self._lock:
+                self._new[_file_key(path, status)] = hashed.digest()
+                if len(self._new) >= N_NEW:
+                    self._save()
         return hashed.digest()
 
     def _save(self) -> None:

@@ -55,7 +55,7 @@ def check_image(cell: Any, *, max_pixels: int, filesystem=None) -> None:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warning of large images: our own limit is checked before anything is decoded.
+    """Silence Pillow's warning of large images, whose size is checked before they are decoded.
 
     To be entered around, not in, the threads that read: filters of warnings are of the process.
     """

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 REACH_TIMEOUT = 3  # seconds until a hub that does not answer counts as out of reach
 
@@ -64,6 +65,9 @@ def digest_model(model, *descriptions: str) -> str:
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+_digests: WeakKeyDictionary[Any, tuple[tuple, str]] = WeakKeyDictionary()
 
 
 def digest_module(module, *descriptions: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from ._cache import EmbeddingCache
 from ._cells import Column, is_missing
@@ -16,17 +19,39 @@ LOOKED_UP = 10_000  # keys in one look into the cache
 
 
 class Run:
-    """One column on its way to vectors: which rows are equal, found, or broken."""
+    """One column on its way to vectors: which rows are equal, found, or broken.
 
-    def __init__(self, column: Column, name: str, errors: str):
+    Between entering and leaving it, cells are read in threads, unless ``n_readers`` is 0.
+    """
+
+    def __init__(self, column: Column, name: str, *, errors: str, verbose: bool, n_readers: int):
         self.column = column
         self.cells = column.cells
         self.name = name
-        self.errors = errors
         self.broken: dict[int, BrokenItemError] = {}
         self.found: set[int] = set()
+        self._errors = errors
+        self._verbose = verbose
+        self._pool = ThreadPoolExecutor(n_readers) if n_readers else None
         self._first_of = np.full(len(column.cells), -1)  # the first row with this item; -1: missing
         self._vectors: np.ndarray | None = None  # (n_samples, n_features)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def show(self, n_items: int, doing: str = "") -> tqdm:
+        """Give a progress bar; that of what comes before encoding goes, and only comes if late."""
+        return tqdm(
+            total=n_items,
+            desc=f"{self.name}: {doing}" if doing else self.name,
+            disable=not (self._verbose and n_items),
+            leave=not doing,
+            delay=1 if doing else 0,
+        )
 
     def find_distinct(self) -> list[int]:
         """Give the first row of each item, as far as a glance shows that they are the same."""
@@ -56,19 +81,45 @@ class Run:
             if hits:
                 self.put([some[i] for i in hits], np.stack([vectors[i] for i in hits]))
 
-    def read(self, read, row: int) -> Any:
+    def split(self, rows: list[int], size: int = 1_000) -> Iterator[list[int]]:
+        """Yield rows, some at a time."""
+        return (rows[start : start + size] for start in range(0, len(rows), size))
+
+    def start(self, read: Callable[[Any], Any], rows: list[int]) -> dict[int, Callable[[], Any]]:
+        """Let the threads read some rows; give what to call for each result."""
+        if self._pool is None:
+            return {row: partial(read, self.cells[row]) for row in rows}
+        return {row: self._pool.submit(read, self.cells[row]).result for row in rows}
+
+    def read(self, read: Callable[[Any], Any], row: int) -> Any:
         """Give what ``read`` makes of a cell; note it where it is broken and that is no error."""
-        result = read_item(read, self.column, row, estimator=self.name, errors=self.errors)
+        result = read_item(read, self.column, row, estimator=self.name, errors=self._errors)
         if isinstance(result, BrokenItemError):
             self.broken[row] = result
         return result
 
-    def read_all(self, readers: dict[int, Any]) -> tuple[list[int], list]:
-        """Give the rows that can be read, and their items."""
-        items = {row: self.read(lambda _, reader=reader: reader(), row)
-                 for row, reader in readers.items()}
-        good = [row for row in items if row not in self.broken]
-        return good, [items[row] for row in good]
+    def check(self, check: Callable[[Any], None], rows: list[int]) -> None:
+        """Find out which rows are broken."""
+        with self.show(len(rows), "checks") as bar:
+            for some in self.split(rows):
+                self._wait(self.start(check, [row for row in some if row not in self.broken]))
+                bar.update(len(some))
+
+    def read_batches(
+        self, read: Callable[[Any], Any], rows: list[int], size: int
+    ) -> Iterator[tuple[list[int], list]]:
+        """Yield the rows and items of each batch, and read the next one in the meantime."""
+        following: dict[int, Callable[[], Any]] = {}
+        for some in [*self.split(rows, size), []]:
+            current, following = following, self.start(read, some)
+            items = self._wait(current)
+            if items:
+                yield list(items), list(items.values())
+
+    def _wait(self, started: dict[int, Callable[[], Any]]) -> dict[int, Any]:
+        """Give the items of the rows that can be read."""
+        items = {row: self.read(lambda _, get=get: get(), row) for row, get in started.items()}
+        return {row: item for row, item in items.items() if row not in self.broken}
 
     def put(self, rows: list[int], vectors: np.ndarray) -> None:
         """Keep the vectors of some rows."""

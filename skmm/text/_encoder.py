@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._optional import import_optional
-from ..encoding._files import BrokenItemError
 from ..encoding._model_encoder import ModelEncoder
-from ..encoding._models import Backbone, digest_module, load_from_hub, running
+from ..encoding._models import Backbone
 
 
 class TextEncoder(ModelEncoder):
@@ -133,5 +130,4 @@ class TextEncoder(ModelEncoder):
         self.errors = errors
         self.verbose = verbose
 
-    def _load(self, device: str) -> Backbone:
-        ...
+    def _load(self, device: str) -> Backbone: ...
