@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..encoding._files import BrokenItemError
 from ..encoding._model_encoder import ModelEncoder
-from ..encoding._models import Backbone, digest_model
+from ..encoding._models import Backbone, digest_model, resolve_name
 from ..encoding._sounds import read_windows
 from ._models import load_model
 from ._reading import AudioCellEncoder
@@ -148,10 +148,11 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
         self.verbose = verbose
 
     def _name_model(self) -> tuple[Hashable, ...]:
-        return (str(self.model), self.precision)
+        return (resolve_name(self.model, estimator="AudioEncoder"), self.precision)
 
     def _load(self, device: str) -> Backbone:
-        model, description = load_model(str(self.model), precision=self.precision, device=device)
+        name, precision = self._name_model()
+        model, description = load_model(name, precision=precision, device=device)
         return Backbone(model, digest_model(model.model, description), 0)
 
     def _find_backbone(self) -> Backbone:

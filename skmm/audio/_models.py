@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._optional import import_optional
-from ..encoding._models import load_from_hub
+from ..encoding._models import load_from_hub, quiet_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -189,7 +189,7 @@ def load_model(name: str, *, precision: str, device: str) -> tuple[AudioModel, s
     auto = transformers.AutoModel
     if family is ClapModel:
         auto = transformers.ClapAudioModelWithProjection
-    with _quiet():
+    with quiet_transformers():
         model, report = from_hub(lambda: auto.from_pretrained(name, output_loading_info=True))
     lacking = {key for key in report["missing_keys"] if key.split(".")[-1] not in _OF_TRAINING}
     if lacking:
@@ -218,19 +218,3 @@ def _find_family(config, name: str) -> type[AudioModel]:
         f"AudioEncoder knows wav2vec 2.0, HuBERT, WavLM and their kin, AST and CLAP; {name!r} is "
         f"of the type {config.model_type!r}. TorchEncoder takes any torch module."
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting what `load_model` checks by itself."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

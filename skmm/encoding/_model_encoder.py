@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._device import choose_device
 from ._base import CellEncoder
 from ._cache import EmbeddingCache
-from ._models import Backbone, describe_folder, load_once
+from ._models import Backbone, describe_files, load_once
 
 
 class ModelEncoder(CellEncoder):
@@ -40,16 +40,16 @@ class ModelEncoder(CellEncoder):
         """Load the model that the parameters name."""
 
     def _name_model(self) -> tuple[Hashable, ...]:
-        """Give the parameters that say which model is loaded, and how."""
+        """Say which model is loaded, and how; what is a path is looked at for changes."""
         return (self.model,)
 
     def _find_backbone(self) -> Backbone:
         device = str(choose_device(self.device))
         names = self._name_model()
-        folders = tuple(
-            describe_folder(name) for name in names if isinstance(name, str) and os.path.isdir(name)
+        files = tuple(
+            describe_files(name) for name in names if isinstance(name, str) and os.path.exists(name)
         )
-        key = (type(self).__qualname__, device, *names, *folders)
+        key = (type(self).__qualname__, device, *names, *files)
         return load_once(key, lambda: self._load(device))
 
     def fit(self, X, y=None):

@@ -80,15 +80,13 @@ def digest_module(module, *descriptions: str) -> str:
     return known[1]
 
 
-def describe_folder(path: str) -> tuple:
-    """Describe the files under a folder so that a model saved again is loaded again."""
-    found = []
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = os.path.join(folder, name)
-            stat = os.stat(file)
-            found.append((file, stat.st_size, stat.st_mtime_ns))
-    return tuple(sorted(found))
+def describe_files(path: str) -> tuple:
+    """Describe a file or those in a folder, so that a model saved again is loaded again."""
+    found = [path]
+    if os.path.isdir(path):
+        found = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    status = [(file, os.stat(file)) for file in sorted(found)]
+    return tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in status)
 
 
 def describe_versions(*packages: str) -> str:
@@ -100,6 +98,40 @@ def describe_versions(*packages: str) -> str:
         except PackageNotFoundError:  # vendored, or in an editable checkout without metadata
             found.append(f"{package} ?")
     return ", ".join(found)
+
+
+def resolve_name(model: str | os.PathLike, *, estimator: str) -> str:
+    """Give a name on the hub as it is, and a folder with its user's home spelt out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it can only be a folder, and there is none.
+    """
+    name = os.path.expanduser(os.fspath(model))
+    only_path = isinstance(model, os.PathLike) or os.path.isabs(name) or name.startswith(".")
+    if only_path and not os.path.isdir(name):
+        where = "" if os.path.isabs(name) else f" (relative to {os.getcwd()!r})"
+        raise FileNotFoundError(
+            f"{estimator}: there is no folder {name!r}{where} to load a model from."
+        )
+    return name
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers from reporting how it loads weights."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 # The hub
@@ -121,9 +153,9 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
         raise
     except Exception as e:  # each library has its own way to say that a file is not there
         not_on_disk = e
-    if os.path.isdir(name):
+    if os.path.exists(name):
         raise OSError(
-            f"{estimator}: the folder {name!r} does not hold a whole model: {not_on_disk}"
+            f"{estimator}: the model in {name!r} does not load: {not_on_disk}"
         ) from not_on_disk
     if _is_offline():
         raise OSError(_explain(name, estimator, "HF_HUB_OFFLINE is set")) from not_on_disk

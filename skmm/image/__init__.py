@@ -1,6 +1,7 @@
 """Images as features, and what prepares them."""
 
 from ._descriptor import ImageDescriptor
+from ._encoder import ImageEncoder
 from ._preparing import ImagePreprocessor
 
-__all__ = ["ImageDescriptor", "ImagePreprocessor"]
+__all__ = ["ImageDescriptor", "ImageEncoder", "ImagePreprocessor"]

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sklearn.utils._param_validation import Interval, StrOptions
+import numpy as np
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from .._device import choose_device
+from .._optional import import_optional
+from ..encoding._columns import check_text
+from ..encoding._files import BrokenItemError
 from ..encoding._model_encoder import ModelEncoder
-from ..encoding._models import Backbone
+from ..encoding._models import (
+    Backbone,
+    describe_files,
+    digest_model,
+    digest_module,
+    load_from_hub,
+    mend_torchvision,
+    quiet_transformers,
+    resolve_name,
+    running,
+)
 
 
 class TextEncoder(ModelEncoder):
@@ -38,14 +58,13 @@ class TextEncoder(ModelEncoder):
     batch_size : int, default=32
         The number of texts encoded at once. It changes no vector by more than rounding.
     precision : {"float32", "bfloat16"}, default="float32"
-        What the model computes in; vectors are float32 in any case. Fitting a model that was given
-        loaded casts that model.
+        What the model computes in; vectors are float32 in any case.
     backend : {"torch", "onnx", "openvino"}, default="torch"
         What runs the model; the last two need ``pip install 'sentence-transformers[onnx]'`` or
         ``[openvino]``.
     device : str, default="auto"
-        Where the model runs, such as ``"cpu"`` or ``"cuda:1"``; "auto" is a CUDA device if there is
-        one.
+        Where the model runs, such as ``"cpu"`` or ``"cuda:1"``. "auto" is a CUDA device if there is
+        one, and for a loaded model the one that it is on.
     cache : "memory", path, EmbeddingCache or None, default="memory"
         Where vectors are kept: in this process, or in a file that processes and runs share.
     errors : {"raise", "missing"}, default="raise"
@@ -90,6 +109,7 @@ class TextEncoder(ModelEncoder):
     _neutral = ModelEncoder._neutral | {"max_characters"}
     _parameter_constraints: ClassVar[dict] = {
         **ModelEncoder._shared_constraints,
+        "model": [str, os.PathLike, HasMethods(["encode", "tokenize"])],
         "prompt": [str, None],
         "normalize": ["boolean"],
         "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
@@ -130,4 +150,136 @@ class TextEncoder(ModelEncoder):
         self.errors = errors
         self.verbose = verbose
 
-    def _load(self, device: str) -> Backbone: ...
+    def _validate_params(self):
+        super()._validate_params()
+        given = not isinstance(self.model, str | os.PathLike)
+        if given and (self.precision != "float32" or self.backend != "torch"):
+            raise ValueError(
+                "precision and backend are for models that are loaded here, and model is a "
+                f"{type(self.model).__name__}: make it what it should be, and leave precision="
+                f"{self.precision!r} and backend={self.backend!r} at their defaults."
+            )
+
+    def _name_model(self) -> tuple[Hashable, ...]:
+        return (resolve_name(self.model, estimator="TextEncoder"), self.precision, self.backend)
+
+    def _load(self, device: str) -> Backbone:
+        mend_torchvision()
+        library = import_optional("sentence_transformers", extra="text", purpose="TextEncoder")
+        import torch
+
+        name, precision, backend = self._name_model()
+        if backend != "torch" and find_spec("optimum") is None:
+            raise ImportError(
+                f"TextEncoder with backend={backend!r} needs optimum: "
+                f"pip install 'sentence-transformers[{backend}]'"
+            )
+        with quiet_transformers():
+            model = load_from_hub(
+                lambda: library.SentenceTransformer(name, device=device, backend=backend),
+                name=name,
+                estimator="TextEncoder",
+            )
+        if precision == "bfloat16":
+            model.to(torch.bfloat16)
+        # The weights of other backends cannot be seen; the files of a folder can.
+        files = []
+        if backend != "torch":
+            files = [name, *map(str, describe_files(name) if os.path.isdir(name) else ())]
+        digest = digest_model(model, *_describe(model), *files)
+        return Backbone(model.eval(), digest, _count_features(model))
+
+    def _find_backbone(self) -> Backbone:
+        if isinstance(self.model, str | os.PathLike):
+            backbone = super()._find_backbone()
+        else:
+            choose_device(self.device)
+            with running:  # while its max_seq_length is its own
+                digest = digest_module(self.model, *_describe(self.model))
+            backbone = Backbone(self.model, digest, _count_features(self.model))
+        if (self.truncate_dim or 0) > backbone.n_features:
+            raise ValueError(
+                f"truncate_dim={self.truncate_dim} is more than the {backbone.n_features} features "
+                f"of {self.model!r}."
+            )
+        limit = _find_limit(backbone.model)
+        if (self.max_seq_length or 0) > limit:
+            raise ValueError(
+                f"max_seq_length={self.max_seq_length} is more than the {limit} tokens that "
+                f"{self.model!r} has positions for."
+            )
+        return backbone._replace(n_features=self.truncate_dim or backbone.n_features)
+
+    def _check_cell(self, cell: Any) -> None:
+        check_text(cell)
+        if len(cell) > self.max_characters:
+            raise BrokenItemError(
+                f"a text of {len(cell)} characters is more than max_characters="
+                f"{self.max_characters}; raise it if the text is what it should be"
+            )
+
+    def _read(self, cell: str) -> str:
+        return cell
+
+    def _cost(self, cell: str) -> float:
+        return len(cell)
+
+    def _encode(self, items: list[str]) -> np.ndarray:
+        model = self._backbone.model
+        texts: list[Any] = items
+        if len(getattr(model, "modalities", ["text"])) > 1:
+            # Else it would fetch what looks like the address of a picture.
+            texts = [{"text": text} for text in items]
+        device = None if self.device == "auto" else self.device
+        with running, _limit_length(model, self.max_seq_length):
+            return model.encode(
+                texts,
+                prompt=self.prompt,
+                batch_size=len(texts),
+                device=device,
+                normalize_embeddings=self.normalize,
+                truncate_dim=self.truncate_dim,
+                show_progress_bar=False,
+            )
+
+
+def _describe(model) -> list[str]:
+    """Describe what stands between a text and the weights."""
+    tokenizer = model.tokenizer
+    if hasattr(tokenizer, "backend_tokenizer"):
+        settings = json.loads(tokenizer.backend_tokenizer.to_str())
+        # These two change with use.
+        tokens = json.dumps({**settings, "truncation": None, "padding": None}, sort_keys=True)
+    else:
+        vocabulary = getattr(tokenizer, "get_vocab", dict)()
+        tokens = f"{type(tokenizer).__name__} {sorted(vocabulary.items())}"
+    prompts = f"{sorted(model.prompts.items())} {model.default_prompt_name}"
+    return [repr(model), tokens, prompts, str(model.max_seq_length), str(model.truncate_dim)]
+
+
+def _count_features(model) -> int:
+    count = getattr(model, "get_embedding_dimension", None)  # before version 5.3 it had another name
+    n_features = (count or model.get_sentence_embedding_dimension)()
+    if n_features is not None:
+        return n_features
+    with running:  # a module of the user's own may not say
+        return model.encode(["a"], show_progress_bar=False).shape[1]
+
+
+def _find_limit(model) -> float:
+    """Give the number of positions that a model has, if it is limited by that."""
+    config = getattr(getattr(model[0], "auto_model", None), "config", None)
+    return getattr(config, "max_position_embeddings", None) or np.inf
+
+
+@contextmanager
+def _limit_length(model, max_seq_length: int | None) -> Iterator[None]:
+    if max_seq_length is None:
+        yield
+        return
+    before = model.max_seq_length
+    model.max_seq_length = max_seq_length
+    try:
+        yield
+    finally:
+        model.max_seq_length = before

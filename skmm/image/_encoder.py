@@ -1,0 +1,186 @@
+"""ImageEncoder: images by a pretrained model of open_clip or timm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+
+from ..encoding._model_encoder import ModelEncoder
+from ..encoding._models import Backbone, digest_model
+from ._models import describe_transform, load_model
+from ._reading import ImageCellEncoder
+
+
+class ImageEncoder(ImageCellEncoder, ModelEncoder):
+    """Encode images with a pretrained model of open_clip or timm.
+
+    Each distinct image is encoded once: what is in the cache is looked up there.
+
+    Parameters
+    ----------
+    model : str or PathLike, default="ViT-B-32"
+        One of:
+
+        - the name of a CLIP model that open_clip knows, with `pretrained`;
+        - ``"hf-hub:ORGANISATION/NAME"``, a CLIP model on the Hugging Face hub;
+        - a folder, also as ``"local-dir:FOLDER"``, as open_clip saves it, with an
+          ``open_clip_config.json``;
+        - ``"timm:NAME"``, any model of timm, such as ``"timm:resnet18.a1_in1k"`` or
+          ``"timm:hf-hub:ORGANISATION/NAME"``, of which the last features before its classes are
+          taken; or ``"timm:local-dir:FOLDER"``, or a folder with a ``config.json`` of timm.
+    pretrained : str or PathLike, default="laion2b_s34b_b79k"
+        For a name that open_clip knows: the tag of its weights (``open_clip.list_pretrained()``),
+        or a file of weights. With an ``open_clip_config.json`` beside this file, images are
+        prepared as it says. Other models have their own weights, and this is ignored.
+    normalize : bool, default=False
+        Whether to scale each vector to length 1 (Euclidean).
+    batch_size : int, default=32
+        The number of images encoded at once. It changes no vector by more than rounding.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the model computes in; vectors are float32 in any case.
+    background : tuple of 3 int, default=(255, 255, 255)
+        The RGB colour, from 0 to 255, behind what is transparent.
+    device : str, default="auto"
+        Where the model runs, such as ``"cpu"`` or ``"cuda:1"``; "auto" is a CUDA device if there is
+        one.
+    cache : "memory", path, EmbeddingCache or None, default="memory"
+        Where vectors are kept: in this process, or in a file that processes and runs share.
+    filesystem : fsspec filesystem, default=None
+        Where paths lead, such as ``s3fs.S3FileSystem()``. None: this machine.
+    errors : {"raise", "missing"}, default="raise"
+        What to do with an item that cannot be read: raise, or treat it as missing, with one
+        warning. A cell that is no image at all, such as a number, is an error in any case.
+    max_pixels : int, default=50_000_000
+        Refuse larger images before they are decoded (decompression bombs).
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    model_digest_ : str
+        Identifies the weights and the preprocessing that it was fitted with; with other ones,
+        `transform` refuses.
+    n_features_in_ : int
+        1, the column.
+
+    Raises
+    ------
+    OSError
+        If the model is neither on disk nor to be had; if it is on disk, no network is used.
+
+    See Also
+    --------
+    ImageDescriptor : Needs no model.
+    ImagePreprocessor : Prepare images first.
+
+    Notes
+    -----
+    An item is a path, the bytes of an encoded image, a PIL image or an array (H, W), (H, W, 3) or
+    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and give a row of
+    NaN. EXIF orientation is applied, and of an animation the first frame is taken. The same picture
+    in any lossless form has the same vector. URLs are not fetched. The model resizes and crops an
+    image as in its training.
+
+    Examples
+    --------
+    A tiny model with random weights, saved as a folder, in the place of a trained one:
+
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import open_clip, torch
+    >>> from skmm.image import ImageEncoder
+    >>> config = {
+    ...     "embed_dim": 16,
+    ...     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+    ...     "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
+    ... }
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), dtype=np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save(open_clip.CLIP(**config).state_dict(), Path(folder, "open_clip_pytorch_model.bin"))
+    ...     _ = Path(folder, "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    ...     ImageEncoder(folder).fit_transform(images).shape
+    (4, 16)
+    """
+
+    _neutral = ImageCellEncoder._neutral | ModelEncoder._neutral
+    _parameter_constraints: ClassVar[dict] = {
+        **ImageCellEncoder._shared_constraints,
+        **ModelEncoder._shared_constraints,
+        "model": [str, os.PathLike],
+        "pretrained": [str, os.PathLike, None],
+        "normalize": ["boolean"],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+    }
+
+    def __init__(
+        self,
+        model="ViT-B-32",
+        *,
+        pretrained="laion2b_s34b_b79k",
+        normalize=False,
+        batch_size=32,
+        precision="float32",
+        background=(255, 255, 255),
+        device="auto",
+        cache="memory",
+        filesystem=None,
+        errors="raise",
+        max_pixels=50_000_000,
+        verbose=False,
+    ):
+        self.model = model
+        self.pretrained = pretrained
+        self.normalize = normalize
+        self.batch_size = batch_size
+        self.precision = precision
+        self.background = background
+        self.device = device
+        self.cache = cache
+        self.filesystem = filesystem
+        self.errors = errors
+        self.max_pixels = max_pixels
+        self.verbose = verbose
+
+    def _name_model(self) -> tuple[Hashable, ...]:
+        pretrained = None if self.pretrained is None else os.fspath(self.pretrained)
+        name = os.path.expanduser(os.fspath(self.model))
+        return (name, pretrained, self.precision, name.rpartition("local-dir:")[2])
+
+    def _load(self, device: str) -> Backbone:
+        from PIL import Image
+
+        name, pretrained, precision, _ = self._name_model()
+        model, preprocess = load_model(name, pretrained, precision=precision, device=device)
+        backbone = Backbone(
+            model.eval().requires_grad_(False),
+            digest_model(model, repr(model), describe_transform(preprocess)),
+            n_features=0,
+            preprocess=preprocess,
+        )
+        vector = _run(backbone, [preprocess(Image.new("RGB", (8, 8)))])
+        return backbone._replace(n_features=vector.shape[1])
+
+    def _read(self, cell: Any):
+        return self._backbone.preprocess(self._read_picture(cell))
+
+    def _encode(self, items: list) -> np.ndarray:
+        vectors = _run(self._backbone, items)
+        if self.normalize:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
+
+
+def _run(backbone: Backbone, images: list) -> np.ndarray:
+    """Encode tensors (3, H, W)."""
+    import torch
+
+    weight = next(backbone.model.parameters())
+    encode = getattr(backbone.model, "encode_image", backbone.model)
+    with torch.inference_mode():
+        vectors = encode(torch.stack(images).to(weight.device, weight.dtype))
+    return vectors.float().cpu().numpy()

@@ -1,0 +1,144 @@
+"""Models of images, by name or from a folder, with the preprocessing that belongs to them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .._optional import import_optional
+from ..encoding._models import load_from_hub, mend_torchvision, resolve_name
+
+# Of open_clip_config.json; the size is that of the model.
+_PREPROCESSING = {
+    "mean": "image_mean",
+    "std": "image_std",
+    "interpolation": "image_interpolation",
+    "resize_mode": "image_resize_mode",
+}
+
+
+def load_model(
+    name: str, pretrained: str | None, *, precision: str, device: str
+) -> tuple[Any, Callable]:
+    """Load a model, and what turns a PIL image into what it takes."""
+    mend_torchvision()
+    source, _, rest = name.partition(":")
+    if source == "timm":
+        return _load_timm(rest, precision, device)
+    if source == "hf-hub":
+        return _load_open_clip(name, None, precision, device)
+    folder = _resolve_folder(name)
+    if not os.path.isdir(folder):
+        return _load_open_clip(name, pretrained, precision, device)
+    if os.path.isfile(os.path.join(folder, "open_clip_config.json")):
+        return _load_open_clip(f"local-dir:{folder}", None, precision, device)
+    if os.path.isfile(os.path.join(folder, "config.json")):
+        return _load_timm(f"local-dir:{folder}", precision, device)
+    raise FileNotFoundError(
+        f"ImageEncoder: the folder {folder!r} holds neither the open_clip_config.json of a model "
+        "that open_clip saved nor the config.json of one that timm saved."
+    )
+
+
+def _resolve_folder(name: str) -> str:
+    """Give the folder that a name, with or without ``local-dir:``, is the path of."""
+    _, prefix, path = name.rpartition("local-dir:")
+    return resolve_name(Path(path) if prefix else path, estimator="ImageEncoder")
+
+
+def describe_transform(transform: Callable) -> str:
+    """Describe a transform of torchvision, in any process alike."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(transform))
+
+
+def _load_open_clip(
+    name: str,
+    pretrained: str | None,
+    precision: str,
+    device: str,
+) -> tuple[Any, Callable]:
+    open_clip = import_optional("open_clip", extra="image", purpose="ImageEncoder")
+    options, source = {}, name.removeprefix("local-dir:")
+    if ":" not in name:
+        pretrained = _check_pretrained(open_clip, name, pretrained)
+        if os.path.isfile(pretrained):
+            options, source = _find_preprocessing(pretrained), pretrained
+    load = partial(
+        open_clip.create_model_from_pretrained,
+        name,
+        pretrained=pretrained,
+        precision={"float32": "fp32", "bfloat16": "bf16"}[precision],
+        device=device,
+        **options,
+    )
+    with _quiet_open_clip():
+        return load_from_hub(load, name=source, estimator="ImageEncoder")
+
+
+def _check_pretrained(open_clip, name: str, pretrained: str | None) -> str:
+    """Refuse models and weights that open_clip does not know; without weights it gives noise."""
+    models = open_clip.list_models()
+    if name.replace("/", "-") not in models:
+        near = get_close_matches(name, models, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
+        raise ValueError(
+            f"ImageEncoder: open_clip knows no model {name!r}, nor is it a folder{hint} Models on "
+            'the Hugging Face hub are "hf-hub:ORGANISATION/NAME", those of timm "timm:NAME".'
+        )
+    tags = open_clip.list_pretrained_tags_by_model(name.replace("/", "-"))
+    if pretrained is not None and (pretrained in tags or os.path.isfile(pretrained)):
+        return pretrained
+    raise ValueError(
+        f"ImageEncoder: pretrained={pretrained!r} is neither a file nor one of the tags of "
+        f"{name!r}: {', '.join(tags) or 'it has none'}."
+    )
+
+
+def _find_preprocessing(pretrained: str) -> dict[str, Any]:
+    """Read how images are prepared from what stands beside a file of weights."""
+    config = os.path.join(os.path.dirname(os.path.abspath(pretrained)), "open_clip_config.json")
+    if not os.path.isfile(config):
+        return {}
+    with open(config, encoding="utf-8") as file:
+        found = json.load(file).get("preprocess_cfg", {})
+    return {ours: found[theirs] for theirs, ours in _PREPROCESSING.items() if theirs in found}
+
+
+def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
+    timm = import_optional("timm", extra="image", purpose="ImageEncoder")
+    import torch
+
+    source = _resolve_folder(name) if name.startswith("local-dir:") else name
+    model = load_from_hub(
+        partial(timm.create_model, name, pretrained=True, num_classes=0),
+        name=source,
+        estimator="ImageEncoder",
+    )
+    config = timm.data.resolve_model_data_config(model)
+    preprocess = timm.data.create_transform(**config, is_training=False)
+    return model.to(device, getattr(torch, precision)), preprocess
+
+
+@contextmanager
+def _quiet_open_clip() -> Iterator[None]:
+    """Keep what open_clip logs on the root logger, which sets logging up if nobody has."""
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addFilter(is_of_others)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.removeFilter(is_of_others)
