@@ -32,7 +32,7 @@ class AudioCellEncoder(CellEncoder):
         return column._replace(cells=[unwrap(cell) for cell in column.cells])
 
     def _check_cell(self, cell: Any) -> None:
-        check_sound(cell, sampling_rate=self.sampling_rate)
+        check_sound(cell, sampling_rate=self.sampling_rate, filesystem=self.filesystem)
 
     def _cost(self, cell: Any) -> float:
         return estimate_samples(cell)

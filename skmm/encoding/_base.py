@@ -112,7 +112,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         column = self._read_column(X)
         with self._reading(), self._start_run(column) as run:
             encoder = self._get_ready()
-            encoder._encode_run(run)
+            encoder._encode_rows(run, run.find_distinct())
         if run.broken:
             warn_of_broken(run.collect_broken(), column, estimator=run.name)
         return run.collect_vectors(encoder._n_features_out)
@@ -130,15 +130,14 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """Give what encodes one column: the encoder, or a copy of it that holds a model."""
         return self
 
-    def _encode_run(self, run: Run) -> None:
+    def _encode_rows(self, run: Run, rows: list[int]) -> None:
         cache = open_cache(self.cache)
-        rows = run.find_distinct()
         keys: dict[int, bytes] = {}
         if cache is not None:
             # What is in memory is checked before it is digested, for that may decode it.
             run.check(self._check_cell, [row for row in rows if not self._is_path(run.cells[row])])
             keys = self._find_keys(run, rows, cache)
-            rows = run.merge_equal(keys)
+            rows = run.merge_equal(rows, keys)
             run.look_up(cache, keys)
         rows = [row for row in rows if row not in run.found]
         run.check(self._check_cell, rows)  # all, before a model has spent hours on the first ones

@@ -61,15 +61,15 @@ class Run:
                 self._first_of[row] = firsts.setdefault(identify(cell), row)
         return list(firsts.values())
 
-    def merge_equal(self, keys: dict[int, bytes]) -> list[int]:
-        """Give the first row of each item, now that keys tell which are the same."""
+    def merge_equal(self, rows: list[int], keys: dict[int, bytes]) -> list[int]:
+        """Give the first row of each item of ``rows``, now that keys tell which are the same."""
         firsts: dict[bytes, int] = {}
         merged = np.arange(len(self.cells))
         for row in [row for row in keys if row != firsts.setdefault(keys[row], row)]:
             merged[row] = firsts[keys.pop(row)]
         present = self._first_of >= 0
         self._first_of[present] = merged[self._first_of[present]]
-        return np.unique(self._first_of[present]).tolist()
+        return np.unique(merged[rows]).tolist()
 
     def look_up(self, cache: EmbeddingCache, keys: dict[int, bytes]) -> None:
         """Put what the cache holds."""

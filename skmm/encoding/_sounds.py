@@ -137,9 +137,10 @@ def unwrap(cell: Any) -> Any:
     return cell
 
 
-def check_sound(cell: Any, *, sampling_rate: float | None = None) -> None:
-    """Refuse, as `read_sound` would, what can be seen to be no sound without opening a file."""
-    _sort(cell, sampling_rate)
+def check_sound(cell: Any, *, sampling_rate: float | None = None, filesystem=None) -> None:
+    """Refuse, as `read_sound` would, what can be seen to be no sound before any is decoded."""
+    with _open_source(cell, sampling_rate, filesystem):
+        pass
 
 
 def estimate_samples(cell: Any) -> float:
