@@ -28,6 +28,7 @@ from ._models import digest_module
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), np.dtype, np.generic)
 _BUILTIN = (BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, np.ufunc)
+_MEMBERS = (FunctionType, staticmethod, classmethod, property, *_PLAIN)
 
 
 def describe_callable(function: Callable) -> str:
@@ -99,7 +100,7 @@ class _Describer:
         members = {
             name: value
             for name, value in sorted(vars(cls).items())
-            if isinstance(value, FunctionType | staticmethod | classmethod | property | _PLAIN)
+            if isinstance(value, _MEMBERS)
             and name not in ("__doc__", "__module__", "__firstlineno__")
         }
         return ("class", *name, self.describe(members), self.describe(cls.__bases__))

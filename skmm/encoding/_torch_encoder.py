@@ -47,8 +47,8 @@ class TorchEncoder(ModelEncoder):
         also in lists and dicts, are moved to the module's device. None stacks tensors and arrays
         (`torch.utils.data.default_collate`).
     modality : {"text", "image", "audio"}, default=None
-        What the items are, and what `preprocess` gets: a str; a PIL image in RGB, read from any form
-        that `ImageEncoder` takes; or samples, an array (n_samples,) of float32 at
+        What the items are, and what `preprocess` gets: a str; a PIL image in RGB, read from any
+        form that `ImageEncoder` takes; or samples, an array (n_samples,) of float32 at
         `target_sampling_rate`, read from any form that `AudioEncoder` takes. None: the cell as it
         is, which must not be a str (it might be a text or a path), but may be a `pathlib.Path`.
     target_sampling_rate : float, default=None
@@ -63,8 +63,8 @@ class TorchEncoder(ModelEncoder):
     cache : "memory", path, EmbeddingCache or None, default="memory"
         Where vectors are kept: in this process, or in a file that processes and runs share.
     filesystem : fsspec filesystem, default=None
-        Where paths lead, such as ``s3fs.S3FileSystem()``. None: this machine. With ``modality=None``
-        it only tells the cache whether a file has changed.
+        Where paths lead, such as ``s3fs.S3FileSystem()``. None: this machine. With
+        ``modality=None`` it only tells the cache whether a file has changed.
     errors : {"raise", "missing"}, default="raise"
         What to do with a broken item: raise, or treat it as missing, with one warning.
     verbose : bool, default=False

@@ -1,0 +1,148 @@
+import functools
+import operator
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from skmm.encoding._callables import describe_callable
+
+OFFSET = 1
+
+
+def add(x):
+    return x + OFFSET
+
+
+def make_adder(step):
+    return lambda x: x + step
+
+
+class Scale:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return x * self.factor
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+        self.linear = torch.nn.Linear(2, 2)
+        torch.nn.init.ones_(self.linear.weight)
+        torch.nn.init.ones_(self.linear.bias)
+
+    def forward(self, x):
+        return self.linear(x) * self.factor
+
+
+def same(first, second):
+    return describe_callable(first) == describe_callable(second)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: add,
+        lambda: make_adder(2),
+        lambda: Scale(3),
+        lambda: Scale(np.arange(3)),
+        lambda: Scale(torch.arange(3)),
+        lambda: Scale({"a": [1, (2.0, None)], "b": {1, 2}}),
+        lambda: Scale(2).__call__,
+        lambda: Layer(2),
+        lambda: torch.nn.Sequential(Layer(2), torch.nn.ReLU()),
+        lambda: functools.partial(operator.add, 3),
+        lambda: np.mean,
+        lambda: np.exp,
+        lambda: len,
+        lambda: [add, None, Scale(1)],
+    ],
+)
+def test_equal_callables_are_described_alike(make):
+    assert same(make(), make())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda x: x + 1, lambda x: x + 2),
+        (lambda x: x + 1, lambda x: x - 1),
+        (lambda x, y=1: x + y, lambda x, y=2: x + y),
+        (lambda x, *, y=1: x + y, lambda x, *, y=2: x + y),
+        (lambda x: x.lower(), lambda x: x.upper()),
+        (lambda x: [y + 1 for y in x], lambda x: [y + 2 for y in x]),
+        (make_adder(1), make_adder(2)),
+        (Scale(1), Scale(2)),
+        (Scale(1), Scale(1.0)),
+        (Scale(np.zeros(2)), Scale(np.zeros((2, 1)))),
+        (Scale(1).__call__, Scale(2).__call__),
+        (Layer(1), Layer(2)),
+        (Layer(1), torch.nn.Sequential(Layer(1))),
+        (functools.partial(operator.add, 1), functools.partial(operator.add, 2)),
+        (functools.partial(operator.add, 1), functools.partial(operator.sub, 1)),
+        (np.exp, np.log),
+        (np.mean, np.median),
+        (len, max),
+        ([add, None], [None, add]),
+    ],
+)
+def test_other_callables_are_described_otherwise(first, second):
+    assert not same(first, second)
+
+
+def test_globals_are_part_of_a_function(monkeypatch):
+    before = describe_callable(add)
+    monkeypatch.setitem(globals(), "OFFSET", 2)
+    assert describe_callable(add) != before
+
+
+def test_code_of_a_users_class_is_part_of_its_objects():
+    def define(step):
+        namespace = {"__name__": "notebook"}
+        exec(f"class Add:\n    def __call__(self, x):\n        return x + {step}", namespace)
+        return namespace["Add"]()
+
+    assert same(define(1), define(1))
+    assert not same(define(1), define(2))
+
+
+def test_weights_are_part_of_a_module():
+    module = Layer(1)
+    before = describe_callable(module)
+    with torch.no_grad():
+        module.linear.weight[0, 0] = 5
+    assert describe_callable(module) != before
+
+
+def test_cycles_end():
+    first, second = Scale(None), Scale(None)
+    for scale in (first, second):
+        scale.factor = [scale]
+    assert same(first, second)
+
+
+def test_what_cannot_be_described_is_an_error():
+    with pytest.raises(TypeError, match="cannot be told from another"):
+        describe_callable(Scale(threading.Lock()))
+
+
+def test_other_processes_describe_alike():
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_callables import *\n"
+        "print(describe_callable([add, make_adder(2), Scale({'a', 'b', 'c'}), Layer(2)]))"
+    )
+    folder = __file__.rpartition("/")[0]
+    described = {
+        subprocess.run(
+            [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(described) == 1
