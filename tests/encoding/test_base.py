@@ -3,7 +3,6 @@
 import copy
 import os
 import pickle
-import signal
 import sqlite3
 import subprocess
 import sys
