@@ -183,7 +183,7 @@ class EmbeddingCache:
         return _share_cache, (self.path, self.max_size)
 
 
-def open_cache(spec: None | str | os.PathLike | EmbeddingCache) -> EmbeddingCache | None:
+def open_cache(spec: str | os.PathLike | EmbeddingCache | None) -> EmbeddingCache | None:
     """Give the cache that an encoder's parameter ``cache`` stands for.
 
     "memory" and each path stand for one cache in a process, however often they are asked for.
@@ -216,7 +216,7 @@ def _check_size(max_size: int) -> int:
 
 
 def _find_file(path: str | os.PathLike) -> str:
-    path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    path = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
     if os.path.isdir(path) or not (os.path.splitext(path)[1] or os.path.isfile(path)):
         path = os.path.join(path, FILE_IN_FOLDER)
     return path

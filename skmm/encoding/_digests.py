@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 from hashlib import blake2b, file_digest
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -118,9 +119,9 @@ def digest_file(path: str | os.PathLike, files: FileDigests | None = None) -> by
 class FileDigests:
     """Digests of files that have not changed since a cache was told of them.
 
-    A file is known by its absolute path, size and time of modification. If one of them changes it
-    is read again; its vector is still found by its content. One modified within the last two
-    seconds is always read, as it may change again without a sign.
+    A file is known by its absolute path, size and times of change. If one of them changes it is
+    read again; its vector is still found by its content. One modified within the last two seconds
+    is always read, as it may change again without a sign.
 
     Parameters
     ----------
@@ -132,6 +133,7 @@ class FileDigests:
         self._cache = cache
         self._known: dict[str | bytes, bytes] = {}
         self._new: dict[bytes, bytes] = {}
+        self._lock = Lock()  # files are digested in several threads
 
     def load(self, paths: Iterable[str | os.PathLike]) -> FileDigests:
         """Find out, all at once, which files are known; those that are not there are not."""
@@ -163,9 +165,10 @@ class FileDigests:
             now, status = time.time_ns(), os.fstat(file.fileno())
             hashed = file_digest(file, lambda: blake2b(digest_size=N_BYTES, person=b"bytes"))
         if self._cache is not None and _is_settled(status, now):
-            self._new[_file_key(path, status)] = hashed.digest()
-            if len(self._new) >= N_NEW:
-                self._save()
+            with self._lock:
+                self._new[_file_key(path, status)] = hashed.digest()
+                if len(self._new) >= N_NEW:
+                    self._save()
         return hashed.digest()
 
     def _save(self) -> None:
@@ -189,5 +192,6 @@ def _is_settled(status: os.stat_result, now: int) -> bool:
 
 
 def _file_key(path: str | bytes, status: os.stat_result) -> bytes:
-    known_by = f"{status.st_size} {status.st_mtime_ns} ".encode()
+    # ctime tells of what takes a file's place and brings its own mtime along: cp -p, rsync, tar
+    known_by = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} ".encode()
     return _hash(b"file", known_by, os.fsencode(os.path.abspath(path)))
