@@ -252,7 +252,8 @@ def test_what_is_known_is_kept_when_something_goes_wrong(tmp_path, reads):
             digest_file(path, files)
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, be_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        be_interrupted()
     with FileDigests(cache).load([path]) as files:
         digest_file(path, files)
     assert len(reads) == 1
