@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -439,15 +440,26 @@ def test_file_that_is_locked_for_short(tmp_path):
     assert_holds(cache, 2 * N)
 
 
-def test_interrupted_write_leaves_nothing_behind(tmp_path):
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer")
+def test_interrupted_writes_are_written_whole_or_not_at_all(tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def write_on():
+        while True:
+            keys = make_keys(N, len(cache))
+            cache.put_many(keys, make_vectors(N, len(cache)))
+
     cache = fill(tmp_path / "cache.sqlite")
-
-    class Interrupted:
-        def __array__(self, dtype=None, copy=None):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        cache.put_many(make_keys(2, N), [make_vectors(1)[0], Interrupted()])
-    assert len(cache) == N
-    cache.put_many(make_keys(2, N), make_vectors(2, N))
-    assert_holds(cache, N + 2)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for milliseconds in range(3, 60, 3):
+            signal.setitimer(signal.ITIMER_REAL, milliseconds / 1000)
+            with pytest.raises(KeyboardInterrupt):
+                write_on()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(cache) % N == 0
+    assert len(cache) > N
+    assert_holds(cache, len(cache))
+    check_integrity(cache.path)
