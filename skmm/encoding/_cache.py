@@ -216,7 +216,7 @@ def _check_size(max_size: int) -> int:
 
 
 def _find_file(path: str | os.PathLike) -> str:
-    path = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    path = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
     if os.path.isdir(path) or not (os.path.splitext(path)[1] or os.path.isfile(path)):
         path = os.path.join(path, FILE_IN_FOLDER)
     return path

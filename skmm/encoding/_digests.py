@@ -119,9 +119,9 @@ def digest_file(path: str | os.PathLike, files: FileDigests | None = None) -> by
 class FileDigests:
     """Digests of files that have not changed since a cache was told of them.
 
-    A file is known by its absolute path, size and time of modification. If one of them changes it
-    is read again; its vector is still found by its content. One modified within the last two
-    seconds is always read, as it may change again without a sign.
+    A file is known by its absolute path, size and times of change. If one of them changes it is
+    read again; its vector is still found by its content. One modified within the last two seconds
+    is always read, as it may change again without a sign.
 
     Parameters
     ----------
@@ -192,5 +192,6 @@ def _is_settled(status: os.stat_result, now: int) -> bool:
 
 
 def _file_key(path: str | bytes, status: os.stat_result) -> bytes:
-    known_by = f"{status.st_size} {status.st_mtime_ns} ".encode()
+    # ctime tells of what takes a file's place and brings its own mtime along: cp -p, rsync, tar
+    known_by = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} ".encode()
     return _hash(b"file", known_by, os.fsencode(os.path.abspath(path)))

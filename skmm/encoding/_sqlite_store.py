@@ -122,7 +122,9 @@ class SQLiteStore(Store):
         with self._connected() as connection:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute("DELETE FROM entries")
+                for table in ("entries", "vectors", "totals"):  # faster than row by row
+                    connection.execute(f"DROP TABLE {table}")
+                _create_tables(connection)
             self._uses.clear()
             _shrink(connection)
 
@@ -278,8 +280,12 @@ def _create(connection: sqlite3.Connection) -> None:
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for statement in _SCHEMA:
-                connection.execute(statement)
+            _create_tables(connection)
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    for statement in _SCHEMA:
+        connection.execute(statement)
 
 
 def _use_log(connection: sqlite3.Connection) -> None:
