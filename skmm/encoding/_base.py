@@ -202,6 +202,8 @@ class CellEncoder(TransformerMixin, BaseEstimator):
     def _encode_batches(self, run: Run, rows: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield the rows of each batch that could be encoded, and their vectors."""
         for batch, items in run.read_batches(self._read, rows, getattr(self, "batch_size", 64)):
+            if not batch:
+                continue
             try:
                 vectors = np.asarray(self._encode(items), dtype=np.float32)
             except RuntimeError as e:
@@ -214,6 +216,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             for row, item, vector in zip(batch, items, vectors, strict=True):
                 if not np.isfinite(vector).all():  # NaN means missing, and this is not
                     run.read(partial(self._refuse, item), row)
+            del items  # not to be held while the next ones are read
             good = [i for i, row in enumerate(batch) if row not in run.broken]
             yield [batch[i] for i in good], vectors[good]
 

@@ -112,14 +112,14 @@ class Run:
         following: dict[int, Callable[[], Any]] = {}
         for some in [*self.split(rows, size), []]:
             current, following = following, self.start(read, some)
-            items = self._wait(current)
-            if items:
-                yield list(items), list(items.values())
+            yield self._wait(current)
 
-    def _wait(self, started: dict[int, Callable[[], Any]]) -> dict[int, Any]:
-        """Give the items of the rows that can be read."""
+    def _wait(self, started: dict[int, Callable[[], Any]]) -> tuple[list[int], list]:
+        """Give the rows that can be read and their items, and keep none of these."""
         items = {row: self.read(lambda _, get=get: get(), row) for row, get in started.items()}
-        return {row: item for row, item in items.items() if row not in self.broken}
+        started.clear()
+        good = [row for row in items if row not in self.broken]
+        return good, [items[row] for row in good]
 
     def put(self, rows: list[int], vectors: np.ndarray) -> None:
         """Keep the vectors of some rows."""

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-ENTRY_BYTES = 250  # of key, array object and dictionary, measured with tracemalloc
+ENTRY_BYTES = 270  # of key, place and dictionary, measured with tracemalloc
+BLOCK_BYTES = 33 * 2**20  # malloc asks the system for these; only what is written takes memory
 
 
 class Store(ABC):
@@ -103,32 +104,39 @@ class MemoryStore(Store):
 
     def __init__(self, max_size: int):
         super().__init__(max_size)
-        self._vectors: OrderedDict[bytes, np.ndarray] = OrderedDict()  # least recently used first
+        # least recently used first; where it is among the rows of its length
+        self._places: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._rows: dict[int, _Rows] = {}
         self._uncounted: set[bytes] = set()
         self._size = 0
 
     def get_many(self, keys):
         with self._lock:
-            found = [self._vectors.get(key) for key in keys]
-            for key, vector in zip(keys, found, strict=True):
-                if vector is not None:
-                    self._vectors.move_to_end(key)
-        return found
+            return [self._get(key) for key in keys]
+
+    def _get(self, key: bytes) -> np.ndarray | None:
+        place = self._places.get(key)
+        if place is None:
+            return None
+        self._places.move_to_end(key)
+        length, row = place
+        vector = self._rows[length][row].copy()  # another may take its place
+        vector.flags.writeable = False
+        return vector
 
     def put_many(self, keys, vectors, *, counted=True):
         with self._lock:
             for key, vector in zip(keys, vectors, strict=True):
                 self._drop(key)
-                vector = vector.copy()  # a row of a batch would keep the whole batch alive
-                vector.flags.writeable = False
-                self._vectors[key] = vector
-                self._size += vector.nbytes + ENTRY_BYTES
+                rows = self._rows.setdefault(len(vector), _Rows(len(vector)))
+                self._places[key] = (len(vector), rows.add(vector))
+                self._size += _count_bytes(len(vector))
                 if not counted:
                     self._uncounted.add(key)
             self._evict(self.max_size)
 
     def __len__(self):
-        return len(self._vectors) - len(self._uncounted)
+        return len(self._places) - len(self._uncounted)
 
     @property
     def size(self):
@@ -137,19 +145,60 @@ class MemoryStore(Store):
     def prune(self, max_size):
         with self._lock:
             self._evict(max_size)
+            scattered, self._rows = self._rows, {}
+            for key, (length, row) in self._places.items():
+                rows = self._rows.setdefault(length, _Rows(length))
+                self._places[key] = (length, rows.add(scattered[length][row]))
 
     def clear(self):
         with self._lock:
-            self._vectors.clear()
+            self._places.clear()
+            self._rows.clear()
             self._uncounted.clear()
             self._size = 0
 
     def _evict(self, max_size: int) -> None:
         while self._size > max_size:
-            self._drop(next(iter(self._vectors)))
+            self._drop(next(iter(self._places)))
 
     def _drop(self, key: bytes) -> None:
-        vector = self._vectors.pop(key, None)
-        if vector is not None:
+        place = self._places.pop(key, None)
+        if place is not None:
+            length, row = place
+            self._rows[length].drop(row)
             self._uncounted.discard(key)
-            self._size -= vector.nbytes + ENTRY_BYTES
+            self._size -= _count_bytes(length)
+
+
+class _Rows:
+    """Vectors of one length, in blocks of memory that hold nothing else.
+
+    As arrays of their own they would stand among the large ones that a model makes for each batch,
+    and keep malloc from using the space of these again: memory grew by a batch with each batch.
+    """
+
+    def __init__(self, length: int):
+        self._length = length
+        self._per_block = max(1, BLOCK_BYTES // (4 * max(1, length)))
+        self._blocks: list[np.ndarray] = []
+        self._free: list[int] = []
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        block, place = divmod(row, self._per_block)
+        return self._blocks[block][place]
+
+    def add(self, vector: np.ndarray) -> int:
+        if not self._free:
+            first = len(self._blocks) * self._per_block
+            self._free.extend(range(first + self._per_block - 1, first - 1, -1))
+            self._blocks.append(np.empty((self._per_block, self._length), dtype=np.float32))
+        row = self._free.pop()
+        self[row][:] = vector
+        return row
+
+    def drop(self, row: int) -> None:
+        self._free.append(row)
+
+
+def _count_bytes(length: int) -> int:
+    return 4 * length + ENTRY_BYTES
