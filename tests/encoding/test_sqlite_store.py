@@ -329,6 +329,7 @@ def test_read_only_cache_serves_what_it_holds(tmp_path, what):
         assert cache.size > 0
         with pytest.raises(OSError, match=r"cache\?\.sqlite"):
             cache.clear()
+        assert_holds(cache)
     with closing(sqlite3.connect(path)) as connection:  # others write again, and it is seen
         connection.execute("DELETE FROM entries")
         connection.commit()
