@@ -147,7 +147,11 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         with run.show(len(rows)) as bar:
             for batch, vectors in self._encode_batches(run, rows):
                 run.put(batch, vectors)
-                kept = [i for i, row in enumerate(batch) if row in keys]
+                kept = [
+                    i
+                    for i, row in enumerate(batch)
+                    if row in keys and self._is_as_digested(run, row)
+                ]
                 if kept:
                     cache.put_many([keys[batch[i]] for i in kept], vectors[kept])
                 bar.update(len(batch))
@@ -187,6 +191,16 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             return f"{type(filesystem).__name__} {filesystem.ukey(os.fspath(cell))}".encode()
         except Exception:  # decoders and filesystems raise what they like; `_read` says more
             return None
+
+    def _is_as_digested(self, run: Run, row: int) -> bool:
+        """Tell whether an item has not changed since the run began, as a file might."""
+        cell = run.cells[row]
+        if not self._is_path(cell) or getattr(self, "filesystem", None) is not None:
+            return True
+        try:
+            return os.stat(cell).st_ctime_ns < run.started
+        except OSError:
+            return False
 
     def _fingerprint(self) -> bytes:
         """Digest all that changes a vector, apart from the item."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +29,7 @@ class Run:
         self.column = column
         self.cells = column.cells
         self.name = name
+        self.started = time.time_ns()
         self.broken: dict[int, BrokenItemError] = {}
         self.found: set[int] = set()
         self._errors = errors

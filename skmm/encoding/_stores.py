@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,18 +111,20 @@ class MemoryStore(Store):
         self._size = 0
 
     def get_many(self, keys):
+        found: list[np.ndarray | None] = [None] * len(keys)
+        wanted: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         with self._lock:
-            return [self._get(key) for key in keys]
-
-    def _get(self, key: bytes) -> np.ndarray | None:
-        place = self._places.get(key)
-        if place is None:
-            return None
-        self._places.move_to_end(key)
-        length, row = place
-        vector = self._rows[length][row].copy()  # another may take its place
-        vector.flags.writeable = False
-        return vector
+            for i, key in enumerate(keys):
+                place = self._places.get(key)
+                if place is not None:
+                    self._places.move_to_end(key)
+                    length, row = place
+                    wanted[length].append((i, row))
+            for length, places in wanted.items():
+                indices, rows = zip(*places, strict=True)
+                for i, vector in zip(indices, self._rows[length].take(rows), strict=True):
+                    found[i] = vector
+        return found
 
     def put_many(self, keys, vectors, *, counted=True):
         with self._lock:
@@ -148,7 +150,7 @@ class MemoryStore(Store):
             scattered, self._rows = self._rows, {}
             for key, (length, row) in self._places.items():
                 rows = self._rows.setdefault(length, _Rows(length))
-                self._places[key] = (length, rows.add(scattered[length][row]))
+                self._places[key] = (length, rows.add(scattered[length].take([row])[0]))
 
     def clear(self):
         with self._lock:
@@ -183,9 +185,15 @@ class _Rows:
         self._blocks: list[np.ndarray] = []
         self._free: list[int] = []
 
-    def __getitem__(self, row: int) -> np.ndarray:
-        block, place = divmod(row, self._per_block)
-        return self._blocks[block][place]
+    def take(self, rows: Sequence[int]) -> np.ndarray:
+        """Give copies, since others may take the place of what is dropped."""
+        vectors = np.empty((len(rows), self._length), dtype=np.float32)
+        blocks, places = np.divmod(rows, self._per_block)
+        for block in np.unique(blocks):
+            here = blocks == block
+            vectors[here] = self._blocks[block][places[here]]
+        vectors.flags.writeable = False
+        return vectors
 
     def add(self, vector: np.ndarray) -> int:
         if not self._free:
@@ -193,7 +201,8 @@ class _Rows:
             self._free.extend(range(first + self._per_block - 1, first - 1, -1))
             self._blocks.append(np.empty((self._per_block, self._length), dtype=np.float32))
         row = self._free.pop()
-        self[row][:] = vector
+        block, place = divmod(row, self._per_block)
+        self._blocks[block][place] = vector
         return row
 
     def drop(self, row: int) -> None:

@@ -371,3 +371,19 @@ def test_containers(container):
         warnings.simplefilter("error")
         vectors = encoder_of_texts(Letters()).fit_transform(container(texts))
     np.testing.assert_allclose(vectors, expected(texts), rtol=1e-6)
+
+
+def test_file_that_changes_meanwhile_is_not_kept(counted, tmp_path):
+    module, _ = counted
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), (90, 0, 0)).save(path)
+
+    def change(module, arguments):
+        Image.new("RGB", (8, 8), (30, 0, 0)).save(path)
+
+    encoder = encoder_of_texts(module, modality="image", preprocess=mean_pixel)
+    encoder.fit([Image.new("RGB", (8, 8))])
+    hook = module.register_forward_pre_hook(change)
+    encoder.transform([path])
+    hook.remove()
+    assert len(encoder.cache) == 1
