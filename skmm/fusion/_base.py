@@ -150,12 +150,13 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         import torch
 
         from ._fitting import choose_device
-        from ._training import evaluate
+        from ._training import evaluate, precise
 
         device = choose_device(self.device)
-        network = self.network_
-        if network.modality_weights.device != device:
-            network = copy.deepcopy(network).to(device)  # not in place: threads may share it
+        # In float64, a row gets the same values alone and in any company. Not in place: threads
+        # may share the network.
+        network = copy.deepcopy(self.network_).to(device)
+        network.to(precise(network.modality_weights).dtype)
         present = find_present(X, self._groups, self._labels.tolist())
         values = []
         for start in range(0, len(X), PREDICTION_ROWS):
@@ -163,7 +164,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             x = torch.from_numpy(self._scaler.transform(X, index, self._columns)).to(device)
             there = torch.from_numpy(present[index][:, self._order]).to(device)
             with torch.inference_mode():
-                parts, weights = evaluate(network, x, there)
+                parts, weights = evaluate(network, precise(x), there)
                 values.append(read(network, parts, weights).cpu().numpy())
         return np.concatenate(values), present
 
@@ -199,7 +200,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         """
         from ._network import fuse
 
-        return self._evaluate(X, lambda network, parts, weights: fuse(weights, parts))[0]
+        fused, _ = self._evaluate(X, lambda network, parts, weights: fuse(weights, parts))
+        return fused.astype(np.float32)
 
     def __getstate__(self):
         """Pickle the network from the CPU, so that machines without a GPU can load it."""

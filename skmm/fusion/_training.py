@@ -232,8 +232,8 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
     mean, square = 0.0, 0.0
     for chunk in index.split(EVALUATION_ROWS):
         x, present, _, weight = rows.take(chunk)
-        share = _precise(present * weight[:, None] / total.clamp(min=1e-30))  # (chunk, m)
-        values = _precise(network.values(x)[2])  # (chunk, m, q)
+        share = precise(present * weight[:, None] / total.clamp(min=1e-30))  # (chunk, m)
+        values = precise(network.values(x)[2])  # (chunk, m, q)
         mean += (share[:, :, None] * values).sum(0)  # (m, q)
         square += (share * (values**2).mean(2)).sum(0)  # (m,)
     variance = square - (mean**2).mean(1)
@@ -242,7 +242,7 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
     network.normalizer.store(mean, torch.where(varies, variance + 1e-8, 1.0).sqrt())
 
 
-def _precise(values: Tensor) -> Tensor:
+def precise(values: Tensor) -> Tensor:
     """Values in float64, where the device is sure to have it: "mps" has none, nor some "xpu"."""
     return values.double() if values.device.type in ("cpu", "cuda") else values
 
