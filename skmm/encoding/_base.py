@@ -121,6 +121,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         return Run(
             column,
             type(self).__name__,
+            is_path=self._is_path,
             errors=self.errors,
             verbose=bool(self.verbose),
             n_readers=self._n_readers,
@@ -174,7 +175,8 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         keys = {}
         with known as files, run.show(len(rows), "files") as bar:
             for some in run.split(rows):
-                for row, digest in run.start(partial(self._digest, files=files), some).items():
+                started = run.start(partial(self._digest, files=files), some, only_paths=True)
+                for row, digest in started.items():
                     if (content := digest()) is not None:
                         keys[row] = blake2b(fingerprint + content, digest_size=16).digest()
                 bar.update(len(some))

@@ -25,10 +25,20 @@ class Run:
     Between entering and leaving it, cells are read in threads, unless ``n_readers`` is 0.
     """
 
-    def __init__(self, column: Column, name: str, *, errors: str, verbose: bool, n_readers: int):
+    def __init__(
+        self,
+        column: Column,
+        name: str,
+        *,
+        is_path: Callable[[Any], bool],
+        errors: str,
+        verbose: bool,
+        n_readers: int,
+    ):
         self.column = column
         self.cells = column.cells
         self.name = name
+        self.is_path = is_path
         self.started = time.time_ns()
         self.broken: dict[int, BrokenItemError] = {}
         self.found: set[int] = set()
@@ -87,11 +97,18 @@ class Run:
         """Yield rows, some at a time."""
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
-    def start(self, read: Callable[[Any], Any], rows: list[int]) -> dict[int, Callable[[], Any]]:
+    def start(
+        self, read: Callable[[Any], Any], rows: list[int], *, only_paths: bool = False
+    ) -> dict[int, Callable[[], Any]]:
         """Let the threads read some rows; give what to call for each result."""
-        if self._pool is None:
-            return {row: partial(read, self.cells[row]) for row in rows}
-        return {row: self._pool.submit(read, self.cells[row]).result for row in rows}
+        started = {}
+        for row in rows:
+            cell = self.cells[row]
+            if self._pool is None or (only_paths and not self.is_path(cell)):
+                started[row] = partial(read, cell)
+            else:
+                started[row] = self._pool.submit(read, cell).result
+        return started
 
     def read(self, read: Callable[[Any], Any], row: int) -> Any:
         """Give what ``read`` makes of a cell; note it where it is broken and that is no error."""
@@ -104,7 +121,8 @@ class Run:
         """Find out which rows are broken."""
         with self.show(len(rows), "checks") as bar:
             for some in self.split(rows):
-                self._wait(self.start(check, [row for row in some if row not in self.broken]))
+                some = [row for row in some if row not in self.broken]
+                self._wait(self.start(check, some, only_paths=True))
                 bar.update(len(some))
 
     def read_batches(
