@@ -26,12 +26,15 @@ def test_example_runs(example, tmp_path, monkeypatch, capsys):
         assert (tmp_path / "quickstart.png").stat().st_size > 10_000
 
 
-def test_readme_example_runs(tmp_path, monkeypatch):
+def test_readme_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 1
-    assert len(blocks[0].splitlines()) <= 20
+    assert len(blocks) == 2
     namespace = {}
-    exec(compile(blocks[0], "README.md", "exec"), namespace)
+    for block in blocks:
+        assert len(block.splitlines()) <= 20
+        exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["accuracy"] > 0.75
     assert set(namespace["weights"]) == {"text", "image"}
+    assert namespace["search_accuracy"] > 0.82
+    assert (tmp_path / "embeddings.sqlite").exists()
