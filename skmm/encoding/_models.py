@@ -7,8 +7,6 @@ import hashlib
 import os
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -153,7 +151,7 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
         raise
     except Exception as e:  # each library has its own way to say that a file is not there
         not_on_disk = e
-    if os.path.exists(name):
+    if os.path.exists(name) and not _wants_hub(not_on_disk):
         raise OSError(
             f"{estimator}: the model in {name!r} does not load: {not_on_disk}"
         ) from not_on_disk
@@ -172,11 +170,28 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
 
 
 def _explain(name: str, estimator: str, cause: str) -> str:
+    if os.path.exists(name):
+        return (
+            f"{estimator}: the model in {name!r} needs files of another model that are not on this "
+            f"machine, and {cause}. With a network, run this once and they stay in the cache of "
+            "Hugging Face ($HF_HOME)."
+        )
     return (
         f"{estimator}: the model {name!r} is not on this machine, and {cause}. Check the name; "
         "with a network, run this once and the model stays in the cache of Hugging Face "
         "($HF_HOME); without one, copy the model's folder here and pass its path."
     )
+
+
+def _wants_hub(error: BaseException | None) -> bool:
+    """Tell whether an error came of a file on the hub, which a folder may name."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    while error is not None:
+        if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _endpoint() -> str:
@@ -205,18 +220,17 @@ def _offline() -> Iterator[None]:
 
 
 def _can_reach(url: str) -> bool:
-    """Tell whether a server answers at all, proxies and slow name servers considered."""
+    """Tell whether a server answers at all, asked as huggingface_hub does: proxies, certificates."""
+    from huggingface_hub.utils import get_session
+
     answered = threading.Event()
 
     def ask() -> None:
         try:
-            request = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(request, timeout=REACH_TIMEOUT)
-        except urllib.error.HTTPError:
-            answered.set()  # whatever it says, it is there
-        except (OSError, ValueError):
+            get_session().head(url, timeout=REACH_TIMEOUT)
+        except Exception:  # of whichever library it asks with
             return
-        answered.set()
+        answered.set()  # whatever it says, it is there
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from ..encoding._model_encoder import ModelEncoder
 from ..encoding._models import Backbone, digest_model
-from ._models import describe_transform, load_model
+from ._models import describe_transform, find_config, load_model
 from ._reading import ImageCellEncoder
 
 
@@ -146,14 +146,18 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         self.verbose = verbose
 
     def _name_model(self) -> tuple[Hashable, ...]:
-        pretrained = None if self.pretrained is None else os.fspath(self.pretrained)
         name = os.path.expanduser(os.fspath(self.model))
-        return (name, pretrained, self.precision, name.rpartition("local-dir:")[2])
+        folder = os.path.expanduser(name.rpartition("local-dir:")[2])
+        pretrained = self.pretrained
+        if pretrained is not None:
+            pretrained = os.path.expanduser(os.fspath(pretrained))
+        # The last two are there to be looked at for changes.
+        return (name, pretrained, self.precision, folder, find_config(pretrained))
 
     def _load(self, device: str) -> Backbone:
         from PIL import Image
 
-        name, pretrained, precision, _ = self._name_model()
+        name, pretrained, precision, *_ = self._name_model()
         model, preprocess = load_model(name, pretrained, precision=precision, device=device)
         backbone = Backbone(
             model.eval().requires_grad_(False),

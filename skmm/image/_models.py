@@ -70,7 +70,9 @@ def _load_open_clip(
     if ":" not in name:
         pretrained = _check_pretrained(open_clip, name, pretrained)
         if os.path.isfile(pretrained):
-            options, source = _find_preprocessing(pretrained), pretrained
+            source = pretrained
+        if config := find_config(pretrained):
+            options = _read_preprocessing(config)
     load = partial(
         open_clip.create_model_from_pretrained,
         name,
@@ -87,11 +89,10 @@ def _check_pretrained(open_clip, name: str, pretrained: str | None) -> str:
     """Refuse models and weights that open_clip does not know; without weights it gives noise."""
     models = open_clip.list_models()
     if name.replace("/", "-") not in models:
-        near = get_close_matches(name, models, n=3, cutoff=0.5)
-        hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
         raise ValueError(
-            f"ImageEncoder: open_clip knows no model {name!r}, nor is it a folder{hint} Models on "
-            'the Hugging Face hub are "hf-hub:ORGANISATION/NAME", those of timm "timm:NAME".'
+            f"ImageEncoder: open_clip knows no model {name!r}, nor is it a folder"
+            f"{_suggest(name, models)} Models on the Hugging Face hub are "
+            '"hf-hub:ORGANISATION/NAME", those of timm "timm:NAME".'
         )
     tags = open_clip.list_pretrained_tags_by_model(name.replace("/", "-"))
     if pretrained is not None and (pretrained in tags or os.path.isfile(pretrained)):
@@ -102,11 +103,21 @@ def _check_pretrained(open_clip, name: str, pretrained: str | None) -> str:
     )
 
 
-def _find_preprocessing(pretrained: str) -> dict[str, Any]:
-    """Read how images are prepared from what stands beside a file of weights."""
-    config = os.path.join(os.path.dirname(os.path.abspath(pretrained)), "open_clip_config.json")
-    if not os.path.isfile(config):
-        return {}
+def _suggest(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"; did you mean {', '.join(map(repr, near))}?" if near else "."
+
+
+def find_config(pretrained: str | None) -> str | None:
+    """Give the path of the config of open_clip beside a file of weights, if there are both."""
+    if pretrained is None or not os.path.isfile(pretrained):
+        return None
+    config = os.path.join(os.path.dirname(pretrained), "open_clip_config.json")
+    return config if os.path.isfile(config) else None
+
+
+def _read_preprocessing(config: str) -> dict[str, Any]:
+    """Read how images are prepared, as options of open_clip."""
     with open(config, encoding="utf-8") as file:
         found = json.load(file).get("preprocess_cfg", {})
     return {ours: found[theirs] for theirs, ours in _PREPROCESSING.items() if theirs in found}
@@ -117,6 +128,13 @@ def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
     import torch
 
     source = _resolve_folder(name) if name.startswith("local-dir:") else name
+    if ":" not in name and not timm.models.is_model_pretrained(name):
+        names = timm.list_pretrained()
+        raise ValueError(
+            f"ImageEncoder: timm has no weights of a model {name!r}{_suggest(name, names)} They are "
+            "those of timm.list_pretrained(), and models of others are "
+            '"timm:hf-hub:ORGANISATION/NAME".'
+        )
     model = load_from_hub(
         partial(timm.create_model, name, pretrained=True, num_classes=0),
         name=source,

@@ -176,12 +176,12 @@ class TextEncoder(ModelEncoder):
             )
         with quiet_transformers():
             model = load_from_hub(
-                lambda: library.SentenceTransformer(name, device=device, backend=backend),
+                lambda: _load_whole(library, name, device=device, backend=backend),
                 name=name,
                 estimator="TextEncoder",
             )
-        if precision == "bfloat16":
-            model.to(torch.bfloat16)
+        if backend == "torch":  # else the weights stay in the precision that they were stored in
+            model.to(getattr(torch, precision))
         # The weights of other backends cannot be seen; the files of a folder can.
         files = []
         if backend != "torch":
@@ -241,6 +241,21 @@ class TextEncoder(ModelEncoder):
                 truncate_dim=self.truncate_dim,
                 show_progress_bar=False,
             )
+
+
+def _load_whole(library, name: str, **options):
+    """Load a model, unless it lacks what says how tokens are pooled: then pooling is guessed.
+
+    This is so where only what transformers needs of a model of sentence-transformers is on disk.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if constants.HF_HUB_OFFLINE and not os.path.exists(name):
+        folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+        names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
+        if all(try_to_load_from_cache(n, "modules.json", cache_dir=folder) is None for n in names):
+            raise FileNotFoundError(f"no modules.json of {name} in the cache of Hugging Face")
+    return library.SentenceTransformer(name, **options)
 
 
 def _describe(model) -> list[str]:
