@@ -52,7 +52,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         return nullcontext()
 
     def _encode(self, items: list) -> np.ndarray:
-        """Turn what `_read` gave into vectors (n, n_features)."""
+        """Turn what `_read` gave into vectors (n, n_features); may empty ``items``, to free them."""
         return np.stack(items)
 
     def _cost(self, cell: Any) -> float:
@@ -229,15 +229,15 @@ class CellEncoder(TransformerMixin, BaseEstimator):
                         "needs less memory."
                     )
                 raise
-            for row, item, vector in zip(batch, items, vectors, strict=True):
-                if not np.isfinite(vector).all():  # NaN means missing, and this is not
-                    run.read(partial(self._refuse, item), row)
+            for i in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
+                # NaN means missing, and this is not
+                run.read(partial(self._refuse, items[i] if items else None), batch[i])
             del items  # not to be held while the next ones are read
             good = [i for i, row in enumerate(batch) if row not in run.broken]
             yield [batch[i] for i in good], vectors[good]
 
     def _refuse(self, item: Any, cell: Any) -> None:
-        """Raise BrokenItemError for an item whose vector is not finite."""
+        """Raise BrokenItemError for an item, unless freed, whose vector is not finite."""
         raise BrokenItemError("the model gives values that are not finite for it")
 
     def get_feature_names_out(self, input_features=None):

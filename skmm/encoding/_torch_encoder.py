@@ -292,13 +292,14 @@ class TorchEncoder(ModelEncoder):
         module = self._backbone.model
         collate = self.collate or torch.utils.data.default_collate
         tensor = next(iter([*module.parameters(), *module.buffers()]), None)
-        batch = collate(items)
+        n_items, batch = len(items), collate(list(items))
+        items.clear()
         with torch.inference_mode():
             vectors = module(batch if tensor is None else _move(batch, tensor.device))
-        if not isinstance(vectors, torch.Tensor) or vectors.shape[:-1] != (len(items),):
+        if not isinstance(vectors, torch.Tensor) or vectors.shape[:-1] != (n_items,):
             form = getattr(vectors, "shape", type(vectors).__name__)
             raise ValueError(
-                f"TorchEncoder: module must give a tensor (n_items, n_features); for {len(items)} "
+                f"TorchEncoder: module must give a tensor (n_items, n_features); for {n_items} "
                 f"items it gave {tuple(form) if not isinstance(form, str) else form}. Wrap it in a "
                 "module that does."
             )

@@ -179,11 +179,13 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
 
 
 def _run(backbone: Backbone, images: list) -> np.ndarray:
-    """Encode tensors (3, H, W)."""
+    """Encode tensors (3, H, W), and empty the list of them."""
     import torch
 
+    batch = torch.stack(images)
+    images.clear()
     weight = next(backbone.model.parameters())
     encode = getattr(backbone.model, "encode_image", backbone.model)
     with torch.inference_mode():
-        vectors = encode(torch.stack(images).to(weight.device, weight.dtype))
+        vectors = encode(batch.to(weight.device, weight.dtype))
     return vectors.float().cpu().numpy()
