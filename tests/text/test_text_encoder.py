@@ -265,7 +265,6 @@ def test_texts_stay_texts_with_a_model_that_takes_images_too(clip, prompt, tmp_p
     texts = [*TEXTS, str(tmp_path / "cat.jpg")]
     expected = model.encode([{"text": (prompt or "") + text} for text in texts])
     np.testing.assert_allclose(encode(texts, clip, prompt=prompt), expected, atol=1e-5)
-    assert np.abs(expected[4] - model.encode("cat.jpg")).max() > 1e-2  # as a picture
     with pytest.raises(ValueError, match="max_seq_length=81 is more than the 80 tokens"):
         encode(texts, clip, max_seq_length=81)
 
