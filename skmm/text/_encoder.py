@@ -273,7 +273,9 @@ def _describe(model) -> list[str]:
 
 
 def _count_features(model) -> int:
-    count = getattr(model, "get_embedding_dimension", None)  # before version 5.3 it had another name
+    count = getattr(
+        model, "get_embedding_dimension", None
+    )  # before version 5.3 it had another name
     n_features = (count or model.get_sentence_embedding_dimension)()
     if n_features is not None:
         return n_features

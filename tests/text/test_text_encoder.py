@@ -309,9 +309,7 @@ def test_pickles_are_small():
     assert len(pickle.dumps(encoder)) < 2000
     data = pickle.dumps(encoder.fit(TEXTS))
     assert len(data) < 2000
-    np.testing.assert_array_equal(
-        pickle.loads(data).transform(TEXTS), encoder.transform(TEXTS)
-    )
+    np.testing.assert_array_equal(pickle.loads(data).transform(TEXTS), encoder.transform(TEXTS))
 
 
 def test_pickle_of_a_loaded_model(reference):
@@ -377,7 +375,9 @@ def test_backends_without_optimum(backend):
     try:
         import optimum  # noqa: F401
     except ImportError:
-        match = rf"backend='{backend}' needs optimum: pip install 'sentence-transformers\[{backend}\]'"
+        match = (
+            rf"backend='{backend}' needs optimum: pip install 'sentence-transformers\[{backend}\]'"
+        )
         with pytest.raises(ImportError, match=match):
             TextEncoder(MINILM, backend=backend).fit(TEXTS)
     else:
@@ -394,7 +394,9 @@ def test_folder_that_is_not_there(tmp_path):
 def test_folder_without_weights(tmp_path):
     folder = shutil.copytree(MINILM, tmp_path / "model")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(OSError, match=r"TextEncoder: the model in '.*/model' does not load: .*safe"):
+    with pytest.raises(
+        OSError, match=r"TextEncoder: the model in '.*/model' does not load: .*safe"
+    ):
         TextEncoder(str(folder)).fit(TEXTS)
 
 
