@@ -131,7 +131,7 @@ def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
     if ":" not in name and not timm.models.is_model_pretrained(name):
         names = timm.list_pretrained()
         if "." not in name:
-            names = list({name.partition(".")[0] for name in names})
+            names = sorted({name.partition(".")[0] for name in names})
         raise ValueError(
             f"ImageEncoder: timm has no weights of a model {name!r}{_suggest(name, names)} They are "
             "those of timm.list_pretrained(), and models of others are "
