@@ -1,5 +1,6 @@
-"""What every test relies on: one thread per process, no window, the shared data."""
+"""What every test relies on: one thread per process, no window, the shared data, tiny models."""
 
+import json
 import os
 from pathlib import Path
 
@@ -33,3 +34,49 @@ def shared_data():
         return path
 
     return locate
+
+
+CLIP_CONFIG = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def save_clip():
+    """Give a function that saves a tiny model as open_clip does, and gives folder and model."""
+    from skmm.encoding._models import mend_torchvision
+
+    mend_torchvision()
+    import open_clip
+
+    def save(folder, *, seed=0, **preprocessing):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = open_clip.CLIP(**CLIP_CONFIG).eval()
+        config = {"model_cfg": CLIP_CONFIG, "preprocess_cfg": preprocessing}
+        Path(folder).mkdir(exist_ok=True)
+        Path(folder, "open_clip_config.json").write_text(json.dumps(config))
+        torch.save(model.state_dict(), Path(folder, "open_clip_pytorch_model.bin"))
+        return str(folder), model
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def save_timm():
+    """Give a function that saves a tiny model as timm does, and gives folder and model."""
+    from skmm.encoding._models import mend_torchvision
+
+    mend_torchvision()
+    import timm
+
+    def save(folder):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = timm.create_model("test_vit.r160_in1k", pretrained=False).eval()
+        timm.models.save_for_hf(model, folder)
+        return str(folder), model
+
+    return save

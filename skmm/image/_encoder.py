@@ -165,27 +165,27 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
             n_features=0,
             preprocess=preprocess,
         )
-        vector = _run(backbone, [preprocess(Image.new("RGB", (8, 8)))])
+        vector = _run(backbone, [preprocess(Image.new("RGB", (8, 8)))], precision)
         return backbone._replace(n_features=vector.shape[1])
 
     def _read(self, cell: Any):
         return self._backbone.preprocess(self._read_picture(cell))
 
     def _encode(self, items: list) -> np.ndarray:
-        vectors = _run(self._backbone, items)
+        vectors = _run(self._backbone, items, self.precision)
         if self.normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
 
 
-def _run(backbone: Backbone, images: list) -> np.ndarray:
+def _run(backbone: Backbone, images: list, precision: str) -> np.ndarray:
     """Encode tensors (3, H, W), and empty the list of them."""
     import torch
 
     batch = torch.stack(images)
     images.clear()
-    weight = next(backbone.model.parameters())
+    device = next(backbone.model.parameters()).device
     encode = getattr(backbone.model, "encode_image", backbone.model)
     with torch.inference_mode():
-        vectors = encode(batch.to(weight.device, weight.dtype))
+        vectors = encode(batch.to(device, getattr(torch, precision)))
     return vectors.float().cpu().numpy()

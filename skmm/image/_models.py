@@ -130,6 +130,8 @@ def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
     source = _resolve_folder(name) if name.startswith("local-dir:") else name
     if ":" not in name and not timm.models.is_model_pretrained(name):
         names = timm.list_pretrained()
+        if "." not in name:
+            names = sorted({name.partition(".")[0] for name in names})
         raise ValueError(
             f"ImageEncoder: timm has no weights of a model {name!r}{_suggest(name, names)} They are "
             "those of timm.list_pretrained(), and models of others are "

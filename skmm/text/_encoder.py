@@ -286,6 +286,7 @@ def _count_features(model) -> int:
 def _find_limit(model) -> float:
     """Give the number of positions that a model has, if it is limited by that."""
     config = getattr(getattr(model[0], "auto_model", None), "config", None)
+    config = getattr(config, "text_config", config)
     return getattr(config, "max_position_embeddings", None) or np.inf
 
 

