@@ -52,7 +52,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         return nullcontext()
 
     def _encode(self, items: list) -> np.ndarray:
-        """Turn what `_read` gave into vectors (n, n_features); may empty ``items``, to free them."""
+        """Turn what `_read` gave into vectors (n, n_features); may empty the list, to free it."""
         return np.stack(items)
 
     def _cost(self, cell: Any) -> float:
