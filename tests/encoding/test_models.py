@@ -311,9 +311,8 @@ def test_folder_that_changed_since_the_encoder_was_pickled(save_clip, tmp_path):
     same = encoder.transform(images)
     config = Path(folder, "open_clip_config.json")
     before = config.read_text()
-    config.write_text(
-        before.replace("}}", '}, "preprocess_cfg": {"interpolation": "bilinear"}}', 1)
-    )
+    changed = json.loads(before) | {"preprocess_cfg": {"interpolation": "bilinear"}}
+    config.write_text(json.dumps(changed))
     code = """
     import pickle, sys
     encoder, images = pickle.load(open(sys.argv[1], "rb"))
