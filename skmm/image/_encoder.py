@@ -96,12 +96,13 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
     >>> from skmm.image import ImageEncoder
     >>> config = {
     ...     "embed_dim": 16,
-    ...     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-    ...     "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
+    ...     "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16},
+    ...     "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1},
     ... }
     >>> images = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), dtype=np.uint8)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     torch.save(open_clip.CLIP(**config).state_dict(), Path(folder, "open_clip_pytorch_model.bin"))
+    ...     weights = open_clip.CLIP(**config).state_dict()
+    ...     torch.save(weights, Path(folder, "open_clip_pytorch_model.bin"))
     ...     _ = Path(folder, "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     ...     ImageEncoder(folder).fit_transform(images).shape
     (4, 16)
