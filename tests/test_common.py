@@ -24,7 +24,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import skmm
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
-from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
 from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
@@ -63,13 +62,15 @@ def save_audio_model():
 
 
 def save_image_model():
-    """Give the folder of a tiny CLIP with random weights, which goes when the process does."""
+    """Give the folder of a tiny model with random weights, which goes when the process does."""
     mend_torchvision()
     import open_clip
 
-    vision = {"image_size": 16, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8}
-    text = {"context_length": 4, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
-    config = {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}
+    config = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 8, "layers": 1, "width": 16, "head_width": 8, "patch_size": 4},
+        "text_cfg": {"context_length": 8, "vocab_size": 9, "width": 8, "heads": 1, "layers": 1},
+    }
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     weights = open_clip.CLIP(**config).state_dict()
@@ -78,26 +79,16 @@ def save_image_model():
     return folder.name
 
 
-def make_module():
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5))
-
-
-def shrink(picture):
-    return np.asarray(picture.resize((2, 2)), dtype=np.float32)
-
-
 # scikit-learn has no data for an estimator of one column of objects, and makes one check of it.
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SOUNDS = [(np.random.default_rng(i).uniform(-1, 1, 900 + 100 * i), 4000) for i in range(6)]
-TEXTS = [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]
 ENCODERS = [
     (AudioDescriptor(), SOUNDS),
     (AudioEncoder(save_audio_model()), SOUNDS),
     (ImageDescriptor(), IMAGES),
     (ImageEncoder(save_image_model()), IMAGES),
-    (TextDescriptor(), TEXTS),
-    (TextEncoder(get_model_path()), TEXTS),
-    (TorchEncoder(make_module, preprocess=shrink, modality="image"), IMAGES),
+    (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
+    (TextEncoder(get_model_path()), ["a red shoe", "", "a blue hat with a feather", "Füße"]),
 ]
 # From a column of raw inputs to another, before an encoder.
 PREPARERS = [

@@ -228,7 +228,7 @@ def _offline() -> Iterator[None]:
 
 
 def _can_reach(url: str) -> bool:
-    """Tell whether a server answers at all, asked as huggingface_hub does, through its proxies."""
+    """Tell whether a server answers at all, by the proxies and certificates of huggingface_hub."""
     from huggingface_hub.utils import get_session
 
     answered = threading.Event()

@@ -133,8 +133,8 @@ def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
         if "." not in name:
             names = sorted({name.partition(".")[0] for name in names})
         raise ValueError(
-            f"ImageEncoder: timm has no weights of a model {name!r}{_suggest(name, names)} They "
-            "are those of timm.list_pretrained(), and models of others are "
+            f"ImageEncoder: timm has no weights of a model {name!r}{_suggest(name, names)} It has "
+            "those of timm.list_pretrained(), and models of others are "
             '"timm:hf-hub:ORGANISATION/NAME".'
         )
     model = load_from_hub(

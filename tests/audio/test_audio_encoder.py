@@ -393,7 +393,9 @@ def test_weights_that_are_not_there(saved, tmp_path):
 def test_folder_without_the_settings_of_the_extractor(saved, tmp_path):
     folder = shutil.copytree(saved("wav2vec2-layer")[0], tmp_path / "copy")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(OSError, match=r"the model in '.*copy' does not load: .*config"):
+    with pytest.raises(
+        OSError, match=r"the model in '.*copy' does not load: .*preprocessor_config"
+    ):
         AudioEncoder(str(folder)).fit(CELLS)
 
 

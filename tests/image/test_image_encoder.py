@@ -116,7 +116,7 @@ def test_normalize(clip, vit):
 
 
 def test_bfloat16(clip, vit):
-    folder, _ = clip
+    folder = clip[0]
     half, full = encode(folder, *IMAGES, precision="bfloat16"), encode(folder, *IMAGES)
     assert half.dtype == np.float32
     loaded = open_clip.create_model(f"local-dir:{folder}", precision="bf16").eval()
