@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import skmm
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
+from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
 from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
@@ -79,6 +80,14 @@ def save_image_model():
     return folder.name
 
 
+def make_module():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5))
+
+
+def shrink(picture):
+    return np.asarray(picture.resize((2, 2)), dtype=np.float32)
+
+
 # scikit-learn has no data for an estimator of one column of objects, and makes one check of it.
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SOUNDS = [(np.random.default_rng(i).uniform(-1, 1, 900 + 100 * i), 4000) for i in range(6)]
@@ -89,6 +98,7 @@ ENCODERS = [
     (ImageEncoder(save_image_model()), IMAGES),
     (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
     (TextEncoder(get_model_path()), ["a red shoe", "", "a blue hat with a feather", "Füße"]),
+    (TorchEncoder(make_module, preprocess=shrink, modality="image"), IMAGES),
 ]
 # From a column of raw inputs to another, before an encoder.
 PREPARERS = [
