@@ -76,9 +76,10 @@ class ModelEncoder(CellEncoder):
         ready = copy.copy(self)
         ready._backbone = self._find_backbone()
         if getattr(self, "model_digest_", ready._backbone.digest) != ready._backbone.digest:
+            name = repr(self.model) if hasattr(self, "model") else "its module"
             raise ValueError(
-                f"{type(self).__name__} was fitted with another version of its model: the weights "
-                "or the preprocessing that are loaded now differ, and so would the vectors from "
+                f"{type(self).__name__} was fitted with another version of {name}: its weights or "
+                "its preprocessing differ from what is loaded now, and so would the vectors from "
                 "those that the next steps learned from. Fit again, or bring back the version that "
                 "it was fitted with."
             )

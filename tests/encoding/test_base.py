@@ -126,7 +126,7 @@ def test_weights_changed_in_place(counted):
     first = encoder.transform(TEXTS)
     with torch.no_grad():
         module.weight *= 2
-    with pytest.raises(ValueError, match="was fitted with another version of its model"):
+    with pytest.raises(ValueError, match="was fitted with another version of its module"):
         encoder.transform(TEXTS)
     np.testing.assert_allclose(encoder.fit_transform(TEXTS), 2 * first, rtol=1e-6)
 
