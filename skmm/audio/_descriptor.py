@@ -141,7 +141,7 @@ class AudioDescriptor(AudioCellEncoder):
             )
 
     def _describe_method(self) -> str:
-        return describe_versions("librosa", "soxr")
+        return describe_versions("librosa", "scipy", "soxr")
 
     @property
     def _n_features_out(self) -> int:

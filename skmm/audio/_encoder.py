@@ -17,6 +17,8 @@ from ..encoding._sounds import read_windows
 from ._models import load_model
 from ._reading import AudioCellEncoder
 
+MAX_CLIPS = 64  # at once, for the file of each may stay open
+
 
 class AudioEncoder(AudioCellEncoder, ModelEncoder):
     """Encode sounds with a pretrained model of transformers.
@@ -161,21 +163,25 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
         if (self.window_seconds or 0) > model.max_window_seconds:
             raise ValueError(
                 f"window_seconds={self.window_seconds} is longer than the "
-                f"{model.max_window_seconds:g} seconds that {self.model!r} takes; the rest of each "
-                "window would be lost."
+                f"{model.max_window_seconds:g} seconds that {self._model_name} takes; the rest of "
+                "each window would be lost."
             )
         if not model.pools and (self.pooling != "auto" or self.layer is not None):
             raise ValueError(
                 f"pooling={self.pooling!r} and layer={self.layer} must be 'auto' and None: "
-                f"{self.model!r} has a pooled output of its own."
+                f"{self._model_name} has a pooled output of its own."
             )
         if self.layer is not None and not -model.n_layers - 1 <= self.layer <= model.n_layers:
             raise ValueError(
                 f"layer={self.layer} must be from {-model.n_layers - 1} to {model.n_layers}, the "
-                f"layers of {self.model!r}."
+                f"layers of {self._model_name}."
             )
         options = {"pooling": self._pooling, "layer": self.layer}
         return backbone._replace(n_features=model.count_features(**options))
+
+    @property
+    def _n_at_once(self) -> int:
+        return min(self.batch_size, MAX_CLIPS)
 
     @property
     def _pooling(self) -> str:

@@ -37,6 +37,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
     )
     # The parameters that a clone shares with its original: their state is what matters.
     _by_reference: ClassVar[tuple[str, ...]] = ("cache", "filesystem")
+    _version: ClassVar[int] = 1  # of the method: raised when an item gets another vector
     _n_readers: ClassVar[int] = min(8, os.cpu_count() or 1)  # threads; 0 where reading is free
     _has_files: ClassVar[bool] = True  # whether a cell that is a str is a path
 
@@ -62,6 +63,11 @@ class CellEncoder(TransformerMixin, BaseEstimator):
     def _describe_method(self) -> str:
         """Describe what changes the vectors, apart from the parameters: weights, versions."""
         return ""
+
+    @property
+    def _n_at_once(self) -> int:
+        """How many items are encoded at once, while as many are read."""
+        return getattr(self, "batch_size", 64)
 
     @property
     @abstractmethod
@@ -114,7 +120,8 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             encoder = self._get_ready()
             encoder._encode_rows(run, run.find_distinct())
         if run.broken:
-            warn_of_broken(run.collect_broken(), column, estimator=run.name)
+            # scikit-learn wraps this method
+            warn_of_broken(run.collect_broken(), column, estimator=run.name, stacklevel=4)
         return run.collect_vectors(encoder._n_features_out)
 
     def _start_run(self, column: Column) -> Run:
@@ -210,6 +217,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         described = (
             type(self).__module__,
             type(self).__qualname__,
+            self._version,
             self._describe_method(),
             sorted((name, repr(value)) for name, value in parameters if name not in self._neutral),
         )
@@ -217,7 +225,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
 
     def _encode_batches(self, run: Run, rows: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield the rows of each batch that could be encoded, and their vectors."""
-        for batch, items in run.read_batches(self._read, rows, getattr(self, "batch_size", 64)):
+        for batch, items in run.read_batches(self._read, rows, self._n_at_once):
             if not batch:
                 continue
             try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import _lru_cache_wrapper, cached_property, partial
 from hashlib import blake2b
 from types import (
     BuiltinFunctionType,
+    CellType,
     CodeType,
     FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
     MethodType,
     MethodWrapperType,
     ModuleType,
@@ -27,8 +30,30 @@ from ._digests import digest_item
 from ._models import digest_module
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), np.dtype, np.generic)
-_BUILTIN = (BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, np.ufunc)
-_MEMBERS = (FunctionType, staticmethod, classmethod, property, *_PLAIN)
+_BUILTIN = (
+    BuiltinFunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+    np.ufunc,
+)
+# Of a class, what Python keeps there for itself.
+_OWN = {
+    "__abstractmethods__",
+    "__annotate_func__",
+    "__annotations__",
+    "__annotations_cache__",
+    "__dict__",
+    "__doc__",
+    "__firstlineno__",
+    "__module__",
+    "__orig_bases__",
+    "__parameters__",
+    "__static_attributes__",
+    "__weakref__",
+    "_abc_impl",
+}
 
 
 def describe_callable(function: Callable) -> str:
@@ -49,12 +74,18 @@ class _Describer:
     def __init__(self):
         self._seen: dict[int, int] = {}
         self._kept: list[Any] = []  # so that no id is given again
+        self._modules: set[tuple[ModuleType, frozenset[str]]] = set()
 
     def describe(self, value: Any) -> tuple:
         if isinstance(value, _PLAIN):
             return (type(value).__name__, repr(value))
         if isinstance(value, ModuleType):
-            return ("module", value.__name__)
+            if _is_installed(value.__name__):
+                return ("module", value.__name__)
+            raise TypeError(
+                f"the module {value.__name__!r} is held as a value, so that what is used of it "
+                "cannot be told"
+            )
         if isinstance(value, _BUILTIN):
             return ("builtin", getattr(value, "__module__", None), repr(value.__name__))
         if id(value) in self._seen:
@@ -68,7 +99,7 @@ class _Describer:
         if isinstance(value, set | frozenset):
             return ("set", *sorted((self.describe(element) for element in value), key=repr))
         if isinstance(value, CodeType):
-            return ("code", value.co_code.hex(), value.co_names, self.describe(value.co_consts))
+            return self._describe_code(value)
         if isinstance(value, FunctionType):
             return self._describe_function(value)
         if isinstance(value, MethodType):
@@ -82,27 +113,38 @@ class _Describer:
 
     def _describe_function(self, function: FunctionType) -> tuple:
         name = (function.__module__, function.__qualname__)
-        if _is_installed(function.__module__) and "<" not in function.__qualname__:
+        # A wrapper has the name of what it wraps, but the globals of where it was written.
+        written_in = function.__globals__.get("__name__")
+        if _is_installed(name[0]) and _is_installed(written_in) and "<" not in name[1]:
             return ("function", *name)
-        closure = [cell.cell_contents for cell in function.__closure__ or ()]
+        closure = list(map(_get_content, function.__closure__ or ()))
         values = (function.__code__, function.__defaults__, function.__kwdefaults__, closure)
-        used = [
-            (name, self.describe(function.__globals__[name]))
-            for name in _find_names(function.__code__)
-            if name in function.__globals__
-        ]
+        used = self._describe_used(function.__globals__, _find_names(function.__code__))
         return ("function", *map(self.describe, values), used)
+
+    def _describe_used(self, values: dict[str, Any], names: frozenset[str]) -> list[tuple]:
+        """Describe what code that has these names in it may use of a namespace."""
+        used: list[tuple] = []
+        for name in sorted(names & values.keys()):
+            value = values[name]
+            if not isinstance(value, ModuleType) or _is_installed(value.__name__):
+                used.append((name, self.describe(value)))
+            elif (value, names) not in self._modules:
+                self._modules.add((value, names))
+                used.append((name, self._describe_used(vars(value), names)))
+        return used
+
+    def _describe_code(self, code: CodeType) -> tuple:
+        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+        names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        does = (code.co_code.hex(), code.co_exceptiontable.hex(), self.describe(code.co_consts))
+        return ("code", *counts, *names, *does)
 
     def _describe_class(self, cls: type) -> tuple:
         name = (cls.__module__, cls.__qualname__)
         if _is_installed(cls.__module__):
             return ("class", *name)
-        members = {
-            name: value
-            for name, value in sorted(vars(cls).items())
-            if isinstance(value, _MEMBERS)
-            and name not in ("__doc__", "__module__", "__firstlineno__")
-        }
+        members = {name: value for name, value in sorted(vars(cls).items()) if name not in _OWN}
         return ("class", *name, self.describe(members), self.describe(cls.__bases__))
 
     def _describe_object(self, value: Any) -> tuple:
@@ -115,7 +157,11 @@ class _Describer:
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
             return ("array", digest_item(value).hex())
         if isinstance(value, staticmethod | classmethod):
-            return ("wrapped", self.describe(value.__func__))
+            return (type(value).__name__, self.describe(value.__func__))
+        if isinstance(value, cached_property):
+            return ("cached_property", self.describe(value.func))
+        if isinstance(value, _lru_cache_wrapper):
+            return ("lru_cache", self.describe(value.__wrapped__))
         if isinstance(value, property):
             return ("property", *map(self.describe, (value.fget, value.fset)))
         try:
@@ -132,22 +178,34 @@ class _Describer:
 
     def _describe_parts(self, module) -> Iterator[tuple]:
         """Describe what the weights of a module and its parts do not tell."""
+        from torch.nn import Module
+
         for name, part in module.named_modules():
-            values = {key: value for key, value in vars(part).items() if not key.startswith("_")}
-            yield (name, self.describe(type(part)), self.describe(values))
+            hidden = {key for key in vars(part) if key.startswith("_")}
+            if not _is_installed(type(part).__module__):
+                hidden &= vars(Module()).keys()
+            values = {key: value for key, value in vars(part).items() if key not in hidden}
+            # by number in the order of all hooks of the process
+            hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
+            yield (name, part.training, *map(self.describe, (type(part), values, hooks)))
 
 
 def _is_installed(module: str | None) -> bool:
     """Tell whether a module belongs to Python or to an installed package, not to the user."""
-    if module is None or module.partition(".")[0] in sys.stdlib_module_names:
+    package = (module or "").partition(".")[0]
+    if module is None or package in sys.stdlib_module_names or package == __name__.split(".")[0]:
         return module != "__main__"
     path = getattr(sys.modules.get(module), "__file__", None) or ""
     return "site-packages" in path or "dist-packages" in path
 
 
-def _find_names(code: CodeType) -> list[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names.update(_find_names(constant))
-    return sorted(names)
+def _find_names(code: CodeType) -> frozenset[str]:
+    inner = [_find_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return frozenset(code.co_names).union(*inner)
+
+
+def _get_content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # the name is not bound yet, or was deleted
+        return ("empty",)

@@ -58,7 +58,9 @@ def read_item(read: Callable, column: Column, row: int, *, estimator: str, error
         ) from e
 
 
-def warn_of_broken(broken: dict[int, BrokenItemError], column: Column, *, estimator: str) -> None:
+def warn_of_broken(
+    broken: dict[int, BrokenItemError], column: Column, *, estimator: str, stacklevel: int = 3
+) -> None:
     """Warn of broken items, by row; to be called from a public method."""
     named = [f"{column.describe(row)}: {broken[row]}" for row in list(broken)[:N_NAMED]]
     if len(broken) > N_NAMED:
@@ -66,7 +68,7 @@ def warn_of_broken(broken: dict[int, BrokenItemError], column: Column, *, estima
     warnings.warn(
         f"{estimator}: {len(broken)} of {len(column.cells)} items are broken and count as missing: "
         f"{'; '.join(named)}",
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
 
 

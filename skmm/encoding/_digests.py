@@ -161,6 +161,8 @@ class FileDigests:
         path = os.fspath(path)
         if path in self._known:
             return self._known[path]
+        if _is_pipe(path):  # opening it may wait for ever
+            raise OSError(f"{path!r} is a pipe or a device, not a file")
         with open(path, "rb", buffering=0) as file:
             now, status = time.time_ns(), os.fstat(file.fileno())
             hashed = file_digest(file, lambda: blake2b(digest_size=N_BYTES, person=b"bytes"))
@@ -183,7 +185,12 @@ class FileDigests:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._save()
+        with self._lock:
+            self._save()
+
+
+def _is_pipe(path: str | bytes) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _is_settled(status: os.stat_result, now: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -66,14 +67,20 @@ def _open_local(path: str, name: str) -> BinaryIO:
             f"{name} is a URL, and skmm fetches nothing unless told how: download the file and "
             "give its path, or pass filesystem="
         )
+    if path == "":
+        raise BrokenItemError("the path is empty; None marks a missing item")
     if os.path.isdir(path):
         raise BrokenItemError(f"{name} is a directory, not a file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise BrokenItemError(f"{name} is a pipe or a device, not a file")
     try:
         return open(path, "rb")
     except FileNotFoundError as e:
         where = "" if os.path.isabs(path) else f" (relative to {os.getcwd()!r})"
         raise BrokenItemError(f"{name} does not exist{where}") from e
     except OSError as e:
+        if e.errno in (errno.EMFILE, errno.ENFILE):  # no fault of the item
+            raise
         raise BrokenItemError(f"{name} cannot be read: {e.strerror or e}") from e
     except ValueError as e:  # a null character in the path
         raise BrokenItemError(f"{name} cannot be read: {e}") from e

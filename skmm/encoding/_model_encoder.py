@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._device import choose_device
 from ._base import CellEncoder
 from ._cache import EmbeddingCache
-from ._models import Backbone, describe_files, load_once
+from ._models import Backbone, describe_files, load_once, mend_torchvision
 
 
 class ModelEncoder(CellEncoder):
@@ -43,14 +43,21 @@ class ModelEncoder(CellEncoder):
         """Say which model is loaded, and how; what is a path is looked at for changes."""
         return (self.model,)
 
+    @property
+    def _model_name(self) -> str:
+        """The model as an error message names it."""
+        if isinstance(self.model, str | os.PathLike):
+            return repr(os.fspath(self.model))
+        return f"the given {type(self.model).__name__}"
+
     def _find_backbone(self) -> Backbone:
         device = str(choose_device(self.device))
         names = self._name_model()
         files = tuple(
             describe_files(name) for name in names if isinstance(name, str) and os.path.exists(name)
         )
-        key = (type(self).__qualname__, device, *names, *files)
-        return load_once(key, lambda: self._load(device))
+        key = (type(self).__qualname__, device, *names)
+        return load_once(key, lambda: self._load(device), version=files)
 
     def fit(self, X, y=None):
         """Load the model, and check the parameters and that ``X`` is a column.
@@ -76,7 +83,7 @@ class ModelEncoder(CellEncoder):
         ready = copy.copy(self)
         ready._backbone = self._find_backbone()
         if getattr(self, "model_digest_", ready._backbone.digest) != ready._backbone.digest:
-            name = repr(self.model) if hasattr(self, "model") else "its module"
+            name = self._model_name if hasattr(self, "model") else "its module"
             raise ValueError(
                 f"{type(self).__name__} was fitted with another version of {name}: its weights or "
                 "its preprocessing differ from what is loaded now, and so would the vectors from "
@@ -85,6 +92,12 @@ class ModelEncoder(CellEncoder):
             )
         return ready
 
+    def __reduce_ex__(self, protocol):
+        if isinstance(getattr(self, "model", None), str | os.PathLike):
+            return super().__reduce_ex__(protocol)
+        # A loaded model comes after what makes the encoder, and may want torchvision.
+        return (_make_unpickled, (type(self),), self.__getstate__())
+
     def _describe_method(self) -> str:
         return self._backbone.digest
 
@@ -92,3 +105,8 @@ class ModelEncoder(CellEncoder):
     def _n_features_out(self) -> int:
         backbone = getattr(self, "_backbone", None) or self._find_backbone()
         return backbone.n_features
+
+
+def _make_unpickled(cls: type[ModelEncoder]) -> ModelEncoder:
+    mend_torchvision()
+    return cls.__new__(cls)

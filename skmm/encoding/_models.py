@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 REACH_TIMEOUT = 3  # seconds until a hub that does not answer counts as out of reach
 
@@ -25,7 +25,7 @@ class Backbone(NamedTuple):
     preprocess: Callable | None = None
 
 
-_loaded: dict[Hashable, Backbone] = {}
+_loaded: dict[Hashable, tuple[Hashable, Backbone]] = {}  # by what they are: version and model
 _loading = threading.RLock()
 # Encoders share a model, and some of them set it up before each batch.
 running = threading.RLock()
@@ -40,12 +40,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock_in_child)
 
 
-def load_once(key: Hashable, load: Callable[[], Backbone]) -> Backbone:
-    """Give what ``load`` made of ``key`` in this process, and call it only if nothing has."""
+def load_once(key: Hashable, load: Callable[[], Backbone], *, version: Hashable = None) -> Backbone:
+    """Give what ``load`` made of ``key`` in this process, and call it only if nothing has.
+
+    Another version of what was loaded takes its place.
+    """
     with _loading:
-        if key not in _loaded:
-            _loaded[key] = load()
-        return _loaded[key]
+        if key not in _loaded or _loaded[key][0] != version:
+            _loaded[key] = (version, load())
+        return _loaded[key][1]
 
 
 def digest_model(model, *descriptions: str) -> str:
@@ -53,7 +56,9 @@ def digest_model(model, *descriptions: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for description in descriptions:
         digest.update(description.encode() + b"\0")
-    for name, tensor in sorted(model.state_dict().items()):
+    # The state leaves out buffers that a model makes anew, which may be what it computes with.
+    state = {**model.state_dict(), **dict(model.named_buffers())}
+    for name, tensor in sorted(state.items()):
         if not hasattr(tensor, "detach"):  # the extra state of some modules
             digest.update(f"{name} {tensor!r}".encode())
             continue
@@ -71,7 +76,9 @@ _digests: WeakKeyDictionary[Any, tuple[tuple, str]] = WeakKeyDictionary()
 def digest_module(module, *descriptions: str) -> str:
     """Digest a module that a user gave, again only if its weights have changed since."""
     tensors = [*module.parameters(), *module.buffers()]
-    state = (*descriptions, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
+    if any(tensor.is_inference() for tensor in tensors):  # these count no changes
+        return digest_model(module, *descriptions)
+    state = (*descriptions, *((ref(tensor), tensor._version) for tensor in tensors))
     known = _digests.get(module)
     if known is None or known[0] != state:
         known = _digests[module] = (state, digest_model(module, *descriptions))
@@ -155,12 +162,15 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
         raise OSError(
             f"{estimator}: the model in {name!r} does not load: {_shorten(not_on_disk)}"
         ) from not_on_disk
+    refused = None
     if _is_offline():
-        raise OSError(_explain(name, estimator, "HF_HUB_OFFLINE is set")) from not_on_disk
-    if not _can_reach(_endpoint()):
-        raise OSError(
-            _explain(name, estimator, f"{_endpoint()} cannot be reached")
-        ) from not_on_disk
+        refused = "HF_HUB_OFFLINE is set"
+    elif not can_reach(_endpoint()):
+        refused = f"{_endpoint()} cannot be reached"
+    if refused is not None:
+        if not isinstance(not_on_disk, OSError) and not _wants_hub(not_on_disk):
+            refused += f" (what was found here does not load: {_shorten(not_on_disk)})"
+        raise OSError(_explain(name, estimator, refused)) from not_on_disk
     try:
         return load()
     except ImportError:
@@ -227,7 +237,7 @@ def _offline() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def _can_reach(url: str) -> bool:
+def can_reach(url: str) -> bool:
     """Tell whether a server answers at all, by the proxies and certificates of huggingface_hub."""
     from huggingface_hub.utils import get_session
 

@@ -70,7 +70,9 @@ class Run:
         firsts: dict[Any, int] = {}
         for row, cell in enumerate(self.cells):
             if not is_missing(cell):
-                self._first_of[row] = firsts.setdefault(identify(cell), row)
+                is_text = isinstance(cell, str) and not self.is_path(cell)
+                item = (str, cell) if is_text else identify(cell)
+                self._first_of[row] = firsts.setdefault(item, row)
         return list(firsts.values())
 
     def merge_equal(self, rows: list[int], keys: dict[int, bytes]) -> list[int]:

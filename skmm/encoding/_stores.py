@@ -136,6 +136,8 @@ class MemoryStore(Store):
                 if not counted:
                     self._uncounted.add(key)
             self._evict(self.max_size)
+            if sparse := {length for length, rows in self._rows.items() if rows.is_sparse}:
+                self._repack(sparse)
 
     def __len__(self):
         return len(self._places) - len(self._uncounted)
@@ -147,10 +149,7 @@ class MemoryStore(Store):
     def prune(self, max_size):
         with self._lock:
             self._evict(max_size)
-            scattered, self._rows = self._rows, {}
-            for key, (length, row) in self._places.items():
-                rows = self._rows.setdefault(length, _Rows(length))
-                self._places[key] = (length, rows.add(scattered[length].take([row])[0]))
+            self._repack(set(self._rows))
 
     def clear(self):
         with self._lock:
@@ -158,6 +157,14 @@ class MemoryStore(Store):
             self._rows.clear()
             self._uncounted.clear()
             self._size = 0
+
+    def _repack(self, lengths: set[int]) -> None:
+        """Bring vectors of some lengths together, and free what then holds none."""
+        scattered = {length: self._rows.pop(length) for length in lengths}
+        for key, (length, row) in self._places.items():
+            if length in scattered:
+                rows = self._rows.setdefault(length, _Rows(length))
+                self._places[key] = (length, rows.add(scattered[length].take([row])[0]))
 
     def _evict(self, max_size: int) -> None:
         while self._size > max_size:
@@ -207,6 +214,12 @@ class _Rows:
 
     def drop(self, row: int) -> None:
         self._free.append(row)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether more than half of the memory, but for a block, holds nothing."""
+        n_rows = len(self._blocks) * self._per_block
+        return len(self._free) > n_rows / 2 + self._per_block
 
 
 def _count_bytes(length: int) -> int:

@@ -102,7 +102,7 @@ class TorchEncoder(ModelEncoder):
 
     # What these compute is described beside them.
     _neutral = ModelEncoder._neutral | {"module", "preprocess", "collate"}
-    _by_reference = (*ModelEncoder._by_reference, "module")
+    _by_reference = (*ModelEncoder._by_reference, "module", "preprocess", "collate")
     _parameter_constraints: ClassVar[dict] = {
         **ModelEncoder._shared_constraints,
         "module": [callable],
@@ -292,7 +292,16 @@ class TorchEncoder(ModelEncoder):
         module = self._backbone.model
         collate = self.collate or torch.utils.data.default_collate
         tensor = next(iter([*module.parameters(), *module.buffers()]), None)
-        n_items, batch = len(items), collate(list(items))
+        n_items, kind = len(items), type(items[0]).__name__
+        try:
+            batch = collate(list(items))
+        except TypeError as e:
+            if self.collate is None:
+                e.add_note(
+                    f"TorchEncoder puts items together with torch's default_collate, and these are "
+                    f"of {kind}: pass a preprocess that makes a tensor of one, or a collate."
+                )
+            raise
         items.clear()
         with torch.inference_mode():
             vectors = module(batch if tensor is None else _move(batch, tensor.device))

@@ -118,7 +118,7 @@ class ImageDescriptor(ImageCellEncoder):
             )
 
     def _describe_method(self) -> str:
-        return describe_versions("scikit-image")
+        return describe_versions("scikit-image", "pillow")
 
     @property
     def _n_features_out(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .._optional import import_optional
-from ..encoding._models import load_from_hub, mend_torchvision, resolve_name
+from ..encoding._models import can_reach, load_from_hub, mend_torchvision, resolve_name
 
 # Of open_clip_config.json; the size is that of the model.
 _PREPROCESSING = {
@@ -137,6 +137,8 @@ def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
             "those of timm.list_pretrained(), and models of others are "
             '"timm:hf-hub:ORGANISATION/NAME".'
         )
+    if ":" not in name:
+        _check_address(timm.get_pretrained_cfg(name), name)
     model = load_from_hub(
         partial(timm.create_model, name, pretrained=True, num_classes=0),
         name=source,
@@ -145,6 +147,23 @@ def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
     config = timm.data.resolve_model_data_config(model)
     preprocess = timm.data.create_transform(**config, is_training=False)
     return model.to(device, getattr(torch, precision)), preprocess
+
+
+def _check_address(config, name: str) -> None:
+    """Refuse weights that are on no hub if they are neither on disk nor to be had now."""
+    import torch
+
+    if config.hf_hub_id or not config.url:
+        return
+    file = os.path.basename(config.url)
+    if os.path.isfile(os.path.join(torch.hub.get_dir(), "checkpoints", file)):
+        return
+    if not can_reach(config.url):
+        raise OSError(
+            f"ImageEncoder: the weights of 'timm:{name}' are not on this machine, and {config.url} "
+            "cannot be reached. With a network, run this once and they stay in the cache of torch; "
+            f"without one, copy {file} into {torch.hub.get_dir()}/checkpoints."
+        )
 
 
 @contextmanager

@@ -15,19 +15,19 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from .._device import choose_device
 from .._optional import import_optional
+from ..encoding import _models
 from ..encoding._columns import check_text
+from ..encoding._digests import digest_file
 from ..encoding._files import BrokenItemError
 from ..encoding._model_encoder import ModelEncoder
 from ..encoding._models import (
     Backbone,
-    describe_files,
     digest_model,
     digest_module,
     load_from_hub,
     mend_torchvision,
     quiet_transformers,
     resolve_name,
-    running,
 )
 
 
@@ -182,10 +182,8 @@ class TextEncoder(ModelEncoder):
             )
         if backend == "torch":  # else the weights stay in the precision that they were stored in
             model.to(getattr(torch, precision))
-        # The weights of other backends cannot be seen; the files of a folder can.
-        files = []
-        if backend != "torch":
-            files = [name, *map(str, describe_files(name) if os.path.isdir(name) else ())]
+        # The weights of other backends cannot be seen; their files can.
+        files = [backend, *_digest_files(name)] if backend != "torch" else []
         digest = digest_model(model, *_describe(model), *files)
         return Backbone(model.eval(), digest, _count_features(model))
 
@@ -194,19 +192,19 @@ class TextEncoder(ModelEncoder):
             backbone = super()._find_backbone()
         else:
             choose_device(self.device)
-            with running:  # while its max_seq_length is its own
+            with _models.running:  # while its max_seq_length is its own
                 digest = digest_module(self.model, *_describe(self.model))
             backbone = Backbone(self.model, digest, _count_features(self.model))
         if (self.truncate_dim or 0) > backbone.n_features:
             raise ValueError(
                 f"truncate_dim={self.truncate_dim} is more than the {backbone.n_features} features "
-                f"of {self.model!r}."
+                f"of {self._model_name}."
             )
         limit = _find_limit(backbone.model)
         if (self.max_seq_length or 0) > limit:
             raise ValueError(
                 f"max_seq_length={self.max_seq_length} is more than the {limit} tokens that "
-                f"{self.model!r} has positions for."
+                f"{self._model_name} has positions for."
             )
         return backbone._replace(n_features=self.truncate_dim or backbone.n_features)
 
@@ -217,6 +215,13 @@ class TextEncoder(ModelEncoder):
                 f"a text of {len(cell)} characters is more than max_characters="
                 f"{self.max_characters}; raise it if the text is what it should be"
             )
+        try:
+            cell.encode()
+        except UnicodeEncodeError as e:
+            raise BrokenItemError(
+                f"half a surrogate pair, {cell[e.start]!r}, at character {e.start}, is no text; "
+                "text.encode('utf-8', 'replace').decode() makes a question mark of it"
+            ) from e
 
     def _read(self, cell: str) -> str:
         return cell
@@ -231,7 +236,7 @@ class TextEncoder(ModelEncoder):
             # Else it would fetch what looks like the address of a picture.
             texts = [{"text": text} for text in items]
         device = None if self.device == "auto" else self.device
-        with running, _limit_length(model, self.max_seq_length):
+        with _models.running, _limit_length(model, self.max_seq_length):
             return model.encode(
                 texts,
                 prompt=self.prompt,
@@ -248,14 +253,34 @@ def _load_whole(library, name: str, **options):
 
     This is so where only what transformers needs of a model of sentence-transformers is on disk.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE and not os.path.exists(name):
-        folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-        names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
-        if all(try_to_load_from_cache(n, "modules.json", cache_dir=folder) is None for n in names):
-            raise FileNotFoundError(f"no modules.json of {name} in the cache of Hugging Face")
+    is_asked_for_offline = constants.HF_HUB_OFFLINE and not os.path.exists(name)
+    if is_asked_for_offline and _find_in_cache(name, "modules.json") is None:
+        raise FileNotFoundError(f"no modules.json of {name} in the cache of Hugging Face")
     return library.SentenceTransformer(name, **options)
+
+
+def _find_in_cache(name: str, file: str) -> Any:
+    """Give the path of a file of a model on the hub; None if the cache says nothing of it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
+    found = [try_to_load_from_cache(n, file, cache_dir=folder) for n in names]
+    return next((path for path in found if path is not None), None)
+
+
+def _digest_files(name: str) -> list[str]:
+    """Digest the files of a model, in a folder or in the cache, wherever this is."""
+    root = name
+    if not os.path.isdir(name):
+        config = _find_in_cache(name, "config.json")
+        if not isinstance(config, str):
+            return [name]
+        root = os.path.dirname(config)
+    paths = sorted(os.path.join(folder, n) for folder, _, names in os.walk(root) for n in names)
+    return [f"{os.path.relpath(path, root)} {digest_file(path).hex()}" for path in paths]
 
 
 def _describe(model) -> list[str]:
@@ -279,15 +304,19 @@ def _count_features(model) -> int:
     n_features = (count or model.get_sentence_embedding_dimension)()
     if n_features is not None:
         return n_features
-    with running:  # a module of the user's own may not say
+    with _models.running:  # a module of the user's own may not say
         return model.encode(["a"], show_progress_bar=False).shape[1]
 
 
 def _find_limit(model) -> float:
-    """Give the number of positions that a model has, if it is limited by that."""
-    config = getattr(getattr(model[0], "auto_model", None), "config", None)
+    """Give the number of tokens that a model has positions for, if it is limited by that."""
+    transformer = getattr(model[0], "auto_model", None)
+    config = getattr(transformer, "config", None)
     config = getattr(config, "text_config", config)
-    return getattr(config, "max_position_embeddings", None) or np.inf
+    limit = getattr(config, "max_position_embeddings", None) or np.inf
+    table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return limit if padding is None else limit - padding - 1  # RoBERTa counts from there
 
 
 @contextmanager

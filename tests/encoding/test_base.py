@@ -6,6 +6,7 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -19,6 +20,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from skmm.encoding import EmbeddingCache, TorchEncoder
 from skmm.image import ImageDescriptor
@@ -49,9 +51,15 @@ def to_numbers(text):
 @pytest.fixture
 def counted():
     """Give a module, and the list of how many items each of its batches had."""
-    module, batches = Letters(), []
-    module.register_forward_hook(lambda module, args, output: batches.append(len(output)))
-    return module, batches
+    batches = []
+
+    def count(module, arguments, output):
+        if isinstance(module, Letters):
+            batches.append(len(output))
+
+    hook = register_module_forward_hook(count)  # one of its own would be part of what it computes
+    yield Letters(), batches
+    hook.remove()
 
 
 def encoder_of_texts(module, **parameters):
@@ -196,6 +204,20 @@ def mean_pixel(picture):
     return to_numbers(str(np.asarray(picture).mean()))
 
 
+def test_clones_share_what_prepares_items():
+    class Prepare:
+        def __init__(self):
+            self.lock = threading.Lock()  # which cannot be copied
+
+        def __call__(self, text):
+            return to_numbers(text)
+
+    prepare = Prepare()
+    encoder = clone(encoder_of_texts(Letters(), preprocess=prepare, cache=None))
+    assert encoder.preprocess is prepare
+    np.testing.assert_allclose(encoder.fit_transform(TEXTS), expected(TEXTS), rtol=1e-6)
+
+
 def test_touched_file_is_not_encoded_again_but_a_changed_one_is(counted, tmp_path):
     module, batches = counted
     path = tmp_path / "a.png"
@@ -223,7 +245,7 @@ def test_interrupted_run_keeps_what_is_done(counted, tmp_path):
         if len(batches) == 3:
             raise KeyboardInterrupt
 
-    hook = module.register_forward_pre_hook(interrupt)
+    hook = register_module_forward_pre_hook(interrupt)
     encoder = encoder_of_texts(module, cache=cache, batch_size=10).fit(TEXTS[:1])
     batches.clear()
     with pytest.raises(KeyboardInterrupt):
@@ -235,22 +257,30 @@ def test_interrupted_run_keeps_what_is_done(counted, tmp_path):
 
 
 ENCODE_SLOWLY = """
-import importlib.util, sys
+import importlib.util, os, sys
+from torch.nn.modules.module import register_module_forward_hook
 
-name, path, cache = sys.argv[1:]
+name, path, cache, log = sys.argv[1:]
 spec = importlib.util.spec_from_file_location(name, path)
 tests = sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)
+log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+def note(module, arguments, output):  # in one write, which a kill does not halve
+    codes = (arguments[0] * 128).round().int().tolist()
+    os.write(log, "".join("".join(map(chr, row)) for row in codes).encode())
+
+register_module_forward_hook(note)
 encoder = tests.encoder_of_texts(tests.Letters(seconds=0.01), cache=cache, batch_size=20)
-encoder.fit_transform([f"{i:07d}" for i in range(2000)])
+encoder.fit_transform([f"{i:08d}" for i in range(2000)])
 """
 
 
-def test_killed_processes_lose_a_batch_at_most(tmp_path):
-    texts = [f"{i:07d}" for i in range(2000)]
-    cache, known = EmbeddingCache(tmp_path / "cache"), 0
-    command = [sys.executable, "-c", ENCODE_SLOWLY, __name__, __file__, cache.path]
-    for _ in range(3):
+def test_killed_processes_lose_a_batch_at_most(counted, tmp_path):
+    texts = [f"{i:08d}" for i in range(2000)]
+    cache, known, log = EmbeddingCache(tmp_path / "cache"), 0, tmp_path / "log"
+    command = [sys.executable, "-c", ENCODE_SLOWLY, __name__, __file__, cache.path, str(log)]
+    for kill in range(3):
         processes = [subprocess.Popen(command) for _ in "ab"]
         deadline = time.monotonic() + 60
         while len(cache) < known + 200 and time.monotonic() < deadline:
@@ -260,10 +290,14 @@ def test_killed_processes_lose_a_batch_at_most(tmp_path):
             process.wait()
         assert known + 200 <= len(cache) < 2000
         known = len(cache)
+        encoded = log.read_text()
+        encoded = {encoded[i : i + 8] for i in range(0, len(encoded), 8)} & set(texts)
+        assert len(encoded) - known <= 2 * 20 * (1 + kill)
     assert sqlite3.connect(cache.path).execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    module, batches = Letters(seconds=0.01), []
-    module.register_forward_hook(lambda module, args, output: batches.append(len(output)))
-    vectors = encoder_of_texts(module, cache=cache).fit_transform(texts)
+    _module, batches = counted
+    encoder = encoder_of_texts(Letters(seconds=0.01), cache=cache).fit(texts)
+    batches.clear()
+    vectors = encoder.transform(texts)
     assert sum(batches) == 2000 - known
     np.testing.assert_allclose(vectors, expected(texts), rtol=1e-6)
 

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skmm.encoding import EmbeddingCache
 from skmm.encoding._cache import open_cache
+from skmm.encoding._stores import MemoryStore
 
 KINDS = ["memory", "disk"]
 
@@ -349,3 +350,17 @@ def test_pickle_of_memory_becomes_the_process_s_own():
     assert run_python(code, pickled.hex()).split() == ["True", "0"]
     small = EmbeddingCache(max_size=1000)
     assert pickle.loads(pickle.dumps(small)).max_size == 1000
+
+
+def test_memory_of_lengths_that_are_gone_is_free_again():
+    store = MemoryStore(max_size=100 * 2**20)
+    for length in (2000, 3000, 4000, 5000):
+        keys = make_keys(100 * 2**20 // (4 * length))
+        for i in range(0, len(keys), 500):
+            vectors = np.full((len(keys[i : i + 500]), length), length, dtype=np.float32)
+            store.put_many([bytes([length // 1000]) + key for key in keys[i : i + 500]], vectors)
+    held = sum(block.nbytes for rows in store._rows.values() for block in rows._blocks)
+    assert held < 300 * 2**20
+    found = store.get_many([bytes([5]) + key for key in keys])
+    assert sum(vector is not None for vector in found) > 0.9 * len(keys)
+    assert {float(v) for vector in found if vector is not None for v in vector[[0, -1]]} == {5000.0}

@@ -3,6 +3,7 @@ import operator
 import subprocess
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -146,3 +147,124 @@ def test_other_processes_describe_alike():
         for _ in range(2)
     }
     assert len(described) == 1
+
+
+def run_in_module(name, source):
+    module = types.ModuleType(name)
+    exec(source, vars(module))
+    return module
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Prep:\n    mean = ({}, 1)\n    def __call__(self, x): return x - self.mean[0]\n"
+        "prepare = Prep()",
+        "import functools\n@functools.lru_cache\ndef table(): return {}\n"
+        "def prepare(x): return x * table()",
+        "import functools\nclass Prep:\n    @functools.cached_property\n"
+        "    def scale(self): return {}\n"
+        "    def __call__(self, x): return x * self.scale\nprepare = Prep()",
+        "import functools, math\ndef double(f):\n    @functools.wraps(f)\n"
+        "    def wrapper(x): return {} * f(x)\n    return wrapper\nprepare = double(math.gcd)",
+        "def prepare(*, scale={}): return scale",
+    ],
+)
+def test_what_a_user_wrote_is_told_by_what_it_does(source):
+    two, again, three = (
+        run_in_module("mine", source.format(value)).prepare for value in ("2", "2", "3")
+    )
+    assert same(two, again)
+    assert not same(two, three)
+
+
+def test_names_of_arguments_matter():
+    first, second = lambda a, b: a - b, lambda b, a: a - b
+    assert not same(first, second)
+
+
+def test_function_in_a_module_of_the_user(monkeypatch):
+    """It is found by the names in the code, also through a package."""
+    helpers = run_in_module("helpers", "def scale(x): return x * 2")
+    package = types.ModuleType("package")
+    package.helpers = helpers
+    monkeypatch.setitem(globals(), "package", package)
+    use = eval("lambda x: package.helpers.scale(x)", globals())
+    before = describe_callable(use)
+    helpers.unused = 1
+    assert describe_callable(use) == before
+    exec("def scale(x): return x * 3", vars(helpers))
+    assert describe_callable(use) != before
+    with pytest.raises(TypeError, match="the module 'helpers' is held as a value"):
+        describe_callable(functools.partial(operator.add, helpers))
+
+
+def test_modules_that_name_each_other(monkeypatch):
+    one, other = types.ModuleType("one"), types.ModuleType("other")
+    one.other, other.one, one.value = other, one, 1
+    monkeypatch.setitem(globals(), "one", one)
+    use = eval("lambda x: one.other.one.value", globals())
+    before = describe_callable(use)
+    one.value = 2
+    assert describe_callable(use) != before
+
+
+def test_name_that_is_not_bound_yet():
+    def make():
+        def use():
+            return later
+
+        described = describe_callable(use)
+        later = 1
+        return described, describe_callable(use)
+
+    before, after = make()
+    assert before != after
+
+
+def change_private(layer):
+    layer._factor = 3
+
+
+def hook(layer):
+    layer.register_forward_hook(lambda module, arguments, output: output * 2)
+
+
+def hook_before(layer):
+    layer.register_forward_pre_hook(lambda module, arguments: (arguments[0] * 2,))
+
+
+def replace(layer):
+    layer.linear.weight = torch.nn.Parameter(layer.linear.weight.detach() * 2)
+
+
+def change_hidden_buffer(layer):
+    layer.linear.scale = torch.ones(1)
+
+
+@pytest.mark.parametrize(
+    "change", [change_private, hook, hook_before, replace, change_hidden_buffer]
+)
+def test_changed_module_is_another(change):
+    layer = Layer(2)
+    layer._factor = 2
+    layer.linear.register_buffer("scale", torch.zeros(1), persistent=False)
+    before = describe_callable(layer)
+    assert describe_callable(layer) == before
+    change(layer)
+    assert describe_callable(layer) != before
+
+
+def test_module_made_in_inference_mode():
+    with torch.inference_mode():
+        layer = Layer(2)
+        before = describe_callable(layer)
+        layer.linear.weight.mul_(2)
+        assert describe_callable(layer) != before
+
+
+def test_module_of_torch_with_references_of_its_own():
+    layer = torch.nn.LSTM(2, 2)
+    before = describe_callable(layer)
+    layer(torch.zeros(1, 1, 2))
+    assert describe_callable(layer) == before

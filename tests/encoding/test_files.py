@@ -5,6 +5,7 @@ import os
 import fsspec
 import pytest
 
+from skmm.encoding._digests import digest_file
 from skmm.encoding._files import BrokenItemError, open_encoded
 
 
@@ -43,6 +44,7 @@ def test_broken_items(memory, tmp_path):
     empty.touch()
     for cell, filesystem, cause in [
         (b"", None, "the bytes are empty"),
+        ("", None, "the path is empty; None marks a missing item"),
         (empty, None, r"empty\.bin': this is an empty file"),
         (tmp_path, None, "is a directory, not a file"),
         (tmp_path / "no.bin", None, r"no\.bin' does not exist$"),
@@ -68,3 +70,28 @@ def test_what_goes_wrong_while_the_file_is_open(tmp_path):
         raise OSError("disk gone")
     with pytest.raises(KeyError), open_encoded(path):
         raise KeyError("a bug stays a bug")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipe_is_refused_before_it_is_opened(tmp_path):
+    """Opening one waits for somebody to write into it."""
+    pipe = tmp_path / "a.wav"
+    os.mkfifo(pipe)
+    with pytest.raises(BrokenItemError, match=r"a\.wav' is a pipe or a device, not a file"):
+        read(pipe)
+    with pytest.raises(OSError, match=r"a\.wav' is a pipe or a device, not a file"):
+        digest_file(pipe)
+
+
+def test_too_many_open_files_are_no_fault_of_the_item(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as caught:
+            read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not isinstance(caught.value, BrokenItemError)

@@ -433,3 +433,36 @@ def test_files_of_a_folder(tmp_path):
     assert [Path(file).name for file, _, _ in before] == ["a", "b"]
     os.utime(tmp_path / "sub" / "b", ns=(1, 1))
     assert describe_files(str(tmp_path)) != before
+
+
+def test_another_version_takes_the_place_of_the_first():
+    first, second = Backbone(None, "first", 1), Backbone(None, "second", 1)
+    assert load_once("changes", lambda: first, version=1) is first
+    assert load_once("changes", lambda: second, version=1) is first
+    assert load_once("changes", lambda: second, version=2) is second
+    assert load_once("changes", lambda: first, version=1) is first  # nobody held it
+
+
+def test_digest_of_buffers_that_are_not_saved():
+    module = torch.nn.Linear(2, 3)
+    module.register_buffer("scale", torch.ones(1), persistent=False)
+    digest = digest_model(module)
+    module.scale += 1
+    assert digest_model(module) != digest
+
+
+def test_module_of_tensors_that_count_no_changes():
+    with torch.inference_mode():
+        module = torch.nn.Linear(2, 3)
+        digest = digest_module(module)
+        module.weight += 1
+        assert digest_module(module) != digest
+
+
+def test_model_in_the_cache_that_does_not_load(cached):
+    from skmm.text import TextEncoder
+
+    place = cached(get_model_path(), "org/damaged")
+    (place / "snapshots" / SHA / "model.safetensors").write_bytes(b"no weights at all")
+    with pytest.raises(OSError, match=r"\(what was found here does not load: .*[Hh]eader"):
+        TextEncoder("org/damaged").fit(["a"])

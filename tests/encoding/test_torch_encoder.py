@@ -203,3 +203,13 @@ def test_module_is_set_to_evaluation_and_keeps_its_gradients():
     first, second = encode(["ab"], module), encode(["ab"], module)
     np.testing.assert_array_equal(first, second)
     assert all(weight.requires_grad for weight in module.parameters())
+
+
+def test_items_that_cannot_be_put_together():
+    encoder = TorchEncoder(torch.nn.Linear(3, 2), modality="image", cache=None)
+    with pytest.raises(TypeError) as caught:
+        encoder.fit([np.zeros((4, 4, 3), np.uint8)])
+    assert (
+        "these are of Image: pass a preprocess that makes a tensor of one"
+        in caught.value.__notes__[0]
+    )

@@ -194,3 +194,21 @@ def test_config_that_is_no_json(clip):
     Path(clip[0], "open_clip_config.json").write_text("{")
     with pytest.raises(OSError, match=r"the model in '/.*/clip' does not load: .*config"):
         ImageEncoder(clip[0]).fit(IMAGES)
+
+
+def test_weights_of_timm_that_are_on_no_hub(monkeypatch, tmp_path):
+    import timm
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    name = next(
+        name
+        for name in timm.list_pretrained()
+        if (config := timm.get_pretrained_cfg(name)).url and not config.hf_hub_id
+    )
+    asked = []
+    monkeypatch.setattr("skmm.image._models.can_reach", asked.append)
+    with pytest.raises(
+        OSError, match=rf"weights of 'timm:{name}' are not .* copy .* into {tmp_path}"
+    ):
+        ImageEncoder(f"timm:{name}").fit(IMAGES)
+    assert asked == [timm.get_pretrained_cfg(name).url]

@@ -3,7 +3,7 @@
 import copy
 import pickle
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from skmm.text import TextEncoder
 
 mend_torchvision()
 import sentence_transformers  # noqa: E402
+import transformers  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 
 MINILM = str(get_model_path())
@@ -312,6 +313,18 @@ def test_pickles_are_small():
     np.testing.assert_array_equal(pickle.loads(data).transform(TEXTS), encoder.transform(TEXTS))
 
 
+def test_loaded_model_in_other_processes(reference):
+    """Where torchvision is broken, nothing but the encoder could unpickle the model there."""
+    search = GridSearchCV(
+        make_pipeline(TextEncoder(reference), LogisticRegression()),
+        {"textencoder__normalize": [False, True]},
+        cv=2,
+        n_jobs=2,
+    )
+    search.fit(["red", "blue"] * 4, [0, 1] * 4)
+    assert search.best_score_ == 1
+
+
 def test_pickle_of_a_loaded_model(reference):
     encoder = TextEncoder(reference).fit(TEXTS)
     again = pickle.loads(pickle.dumps(encoder))
@@ -345,6 +358,46 @@ def test_text_that_is_a_whole_file(cache):
     with pytest.warns(UserWarning, match="1 of 2 items"):
         vectors = TextEncoder(MINILM, cache=cache, errors="missing").fit_transform(column)
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("cache", ["memory", None])
+def test_half_a_surrogate_pair(cache):
+    column = ["a", "half \ud83d"]
+    match = r"row 1: half a surrogate pair, '\\ud83d', at character 5, is no text"
+    with pytest.raises(ValueError, match=match):
+        TextEncoder(MINILM, cache=cache).fit_transform(column)
+    with pytest.warns(UserWarning, match="1 of 2 items") as seen:
+        vectors = TextEncoder(MINILM, cache=cache, errors="missing").fit(column).transform(column)
+    assert seen[0].filename == __file__
+    assert np.isnan(vectors).all(axis=1).tolist() == [False, True]
+
+
+def test_path_equal_to_a_text_is_no_text():
+    with pytest.raises(TypeError, match="row 1: a text must be a str, got PurePosixPath"):
+        encode(["a", PurePosixPath("a")])
+
+
+def test_limit_of_a_model_whose_positions_begin_after_the_padding(tmp_path):
+    """RoBERTa and its kin hold two positions more than they take tokens."""
+    config = transformers.RobertaConfig(
+        vocab_size=30522,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=16,
+        max_position_embeddings=22,
+        pad_token_id=1,
+    )
+    transformers.RobertaModel(config).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(MINILM).save_pretrained(tmp_path)
+    modules = sentence_transformers.models
+    transformer = modules.Transformer(str(tmp_path))
+    model = SentenceTransformer(modules=[transformer, modules.Pooling(16)], device="cpu")
+    assert np.isfinite(encode(["word " * 50], model, max_seq_length=20)).all()
+    with pytest.raises(
+        ValueError, match="max_seq_length=21 is more than the 20 tokens that the giv"
+    ):
+        encode(["a"], model, max_seq_length=21)
 
 
 @pytest.mark.parametrize("errors", ["raise", "missing"])
