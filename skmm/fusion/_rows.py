@@ -40,7 +40,7 @@ def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray,
     if (totals > 0).sum() < 2:
         raise ValueError(
             "A classifier needs samples of at least 2 classes in the data, but y contains only one "
-            f"class with weight: {classes.tolist()[totals.argmax()]!r}."
+            f"class in rows whose sample_weight is not 0: {classes.tolist()[totals.argmax()]!r}."
         )
     if isinstance(class_weight, str):  # "balanced", by weight, so that copies and weights agree
         factors = totals.sum() / np.where(totals > 0, (totals > 0).sum() * totals, np.inf)

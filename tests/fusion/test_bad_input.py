@@ -79,7 +79,9 @@ def test_too_few_rows(data, small, rows, match):
 
 def test_bad_labels(data, small):
     X, y = data
-    with pytest.raises(ValueError, match="only one class with weight: 'a'"):
+    with pytest.raises(
+        ValueError, match="only one class in rows whose sample_weight is not 0: 'a'"
+    ):
         small().fit(X, ["a"] * len(y))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         small().fit(X, y[:-1])

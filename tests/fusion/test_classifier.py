@@ -178,7 +178,7 @@ def test_sample_weight_is_routed(data, small):
         (np.r_[-1.0, np.ones(149)], "negative in row 0"),
         (np.r_[np.nan, np.ones(149)], "NaN"),
         (np.ones(149), "shape"),
-        ((np.arange(150) < 1).astype(float), "only one class with weight"),
+        ((np.arange(150) < 1).astype(float), "only one class in rows whose sample_weight is not 0"),
     ],
 )
 def test_bad_sample_weight(data, small, weight, match):

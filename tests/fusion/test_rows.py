@@ -53,7 +53,7 @@ def test_balanced_classes_have_equal_totals():
     [
         ([0, 0, 0, 0], "zero for every row"),
         ([1, 1, -0.5, 1], r"negative in row 2: -0.5"),
-        ([1, 0, 0, 0], "only one class with weight: 'a'"),
+        ([1, 0, 0, 0], "only one class in rows whose sample_weight is not 0: 'a'"),
     ],
 )
 def test_bad_sample_weights(weight, match):
