@@ -62,6 +62,9 @@ class AudioDescriptor(AudioCellEncoder):
 
     Attributes
     ----------
+    method_ : str
+        The versions of the method, librosa, scipy and soxr that it was fitted with; beside
+        other ones, `transform` warns.
     n_features_in_ : int
         1, the column.
 

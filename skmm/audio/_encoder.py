@@ -69,6 +69,8 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
     ----------
     model_digest_ : str
         Identifies the weights that it was fitted with; with other ones, `transform` refuses.
+    method_ : str
+        The version of the method that it was fitted with; beside another one, `transform` warns.
     n_features_in_ : int
         1, the column.
 
@@ -227,10 +229,11 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
                     yield waiting.pop(group)
         yield from waiting.values()
 
-    def _refuse(self, item: _Clip, cell: Any) -> None:
+    def _refuse(self, items: list[_Clip], i: int, cell: Any) -> None:
+        item = items[i]
         if item.error is not None:
             raise item.error
-        super()._refuse(item, cell)
+        super()._refuse(items, i, cell)
 
 
 class _Window(NamedTuple):

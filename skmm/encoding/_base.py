@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -52,8 +53,12 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """Give what to enter around the threads in which `_read` runs."""
         return nullcontext()
 
-    def _encode(self, items: list) -> np.ndarray:
-        """Turn what `_read` gave into vectors (n, n_features); may empty the list, to free it."""
+    def _collate(self, items: list) -> Any:
+        """Put what `_read` gave together; it is let go afterwards."""
+        return items
+
+    def _encode(self, items: Any) -> np.ndarray:
+        """Turn what `_collate` gave into vectors (n, n_features)."""
         return np.stack(items)
 
     def _cost(self, cell: Any) -> float:
@@ -63,6 +68,10 @@ class CellEncoder(TransformerMixin, BaseEstimator):
     def _describe_method(self) -> str:
         """Describe what changes the vectors, apart from the parameters: weights, versions."""
         return ""
+
+    def _name_method(self) -> str:
+        """Name the version of what changes the vectors, apart from parameters and weights."""
+        return f"method {self._version}, {self._describe_method()}"
 
     @property
     def _n_at_once(self) -> int:
@@ -92,6 +101,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         self._validate_params()
         self._read_column(X)
         self.n_features_in_ = 1
+        self.method_ = self._name_method()
         return self
 
     def transform(self, X):
@@ -116,13 +126,26 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         column = self._read_column(X)
+        # scikit-learn wraps this method, hence the levels of the stack
+        self._warn_of_other_method(stacklevel=4)
         with self._reading(), self._start_run(column) as run:
             encoder = self._get_ready()
             encoder._encode_rows(run, run.find_distinct())
         if run.broken:
-            # scikit-learn wraps this method
             warn_of_broken(run.collect_broken(), column, estimator=run.name, stacklevel=4)
         return run.collect_vectors(encoder._n_features_out)
+
+    def _warn_of_other_method(self, stacklevel: int) -> None:
+        now = self._name_method()
+        fitted = getattr(self, "method_", now)
+        if fitted != now:
+            warnings.warn(
+                f"{type(self).__name__} was fitted with {fitted}; this is {now}. Vectors may "
+                "differ from those that the next steps learned from: fit again, or bring back "
+                "what it was fitted with.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
 
     def _start_run(self, column: Column) -> Run:
         return Run(
@@ -225,9 +248,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
 
     def _encode_batches(self, run: Run, rows: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield the rows of each batch that could be encoded, and their vectors."""
-        for batch, items in run.read_batches(self._read, rows, self._n_at_once):
-            if not batch:
-                continue
+        for batch, items in run.read_batches(self._read, self._collate, rows, self._n_at_once):
             try:
                 vectors = np.asarray(self._encode(items), dtype=np.float32)
             except RuntimeError as e:
@@ -239,13 +260,13 @@ class CellEncoder(TransformerMixin, BaseEstimator):
                 raise
             for i in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
                 # NaN means missing, and this is not
-                run.read(partial(self._refuse, items[i] if items else None), batch[i])
-            del items  # not to be held while the next ones are read
+                run.read(partial(self._refuse, items, i), batch[i])
+            del items  # not to be held while the next ones are collated
             good = [i for i, row in enumerate(batch) if row not in run.broken]
             yield [batch[i] for i in good], vectors[good]
 
-    def _refuse(self, item: Any, cell: Any) -> None:
-        """Raise BrokenItemError for an item, unless freed, whose vector is not finite."""
+    def _refuse(self, items: Any, i: int, cell: Any) -> None:
+        """Raise BrokenItemError for one of the items, whose vector is not finite."""
         raise BrokenItemError("the model gives values that are not finite for it")
 
     def get_feature_names_out(self, input_features=None):

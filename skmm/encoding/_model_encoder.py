@@ -101,6 +101,9 @@ class ModelEncoder(CellEncoder):
     def _describe_method(self) -> str:
         return self._backbone.digest
 
+    def _name_method(self) -> str:
+        return f"method {self._version}"
+
     @property
     def _n_features_out(self) -> int:
         backbone = getattr(self, "_backbone", None) or self._find_backbone()

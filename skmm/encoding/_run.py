@@ -128,13 +128,26 @@ class Run:
                 bar.update(len(some))
 
     def read_batches(
-        self, read: Callable[[Any], Any], rows: list[int], size: int
-    ) -> Iterator[tuple[list[int], list]]:
-        """Yield the rows and items of each batch, and read the next one in the meantime."""
+        self,
+        read: Callable[[Any], Any],
+        collate: Callable[[list], Any],
+        rows: list[int],
+        size: int,
+    ) -> Iterator[tuple[list[int], Any]]:
+        """Yield the rows and collated items of each batch, and read the next in the meantime.
+
+        That is begun once the items of the batch before are let go, so that at no time there are
+        more than two batches.
+        """
         following: dict[int, Callable[[], Any]] = {}
         for some in [*self.split(rows, size), []]:
-            current, following = following, self.start(read, some)
-            yield self._wait(current)
+            good, items = self._wait(following)
+            batch = collate(items) if good else None
+            del items
+            following = self.start(read, some)
+            if good:
+                yield good, batch
+                del batch
 
     def _wait(self, started: dict[int, Callable[[], Any]]) -> tuple[list[int], list]:
         """Give the rows that can be read and their items, and keep none of these."""

@@ -247,7 +247,7 @@ def _open(path: str, database: str) -> sqlite3.Connection:
             _create(connection)
         # A killed process loses nothing; a power cut may lose the last vectors, not the file.
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -16384")  # 16 MiB
+        connection.execute("PRAGMA cache_size = -4096")  # KiB
         connection.execute("PRAGMA journal_size_limit = 67108864")
     except BaseException:
         connection.close()

@@ -74,6 +74,9 @@ class TorchEncoder(ModelEncoder):
     ----------
     model_digest_ : str
         Identifies the weights that it was fitted with; with other ones, `transform` refuses.
+    method_ : str
+        Identifies preprocess and collate as they were in `fit`; beside other ones, `transform`
+        warns.
     n_features_in_ : int
         1, the column.
     n_features_out_ : int
@@ -221,6 +224,13 @@ class TorchEncoder(ModelEncoder):
                 "that hold no such object."
             ) from e
 
+    def _name_method(self) -> str:
+        try:
+            code = describe_callable((self.preprocess, self.collate))
+        except TypeError:  # what the key of a vector needs, and this can do without
+            return super()._name_method()
+        return f"{super()._name_method()}, preprocess and collate {code[:8]}"
+
     @property
     def _n_features_out(self) -> int:
         return self.n_features_out_
@@ -286,23 +296,27 @@ class TorchEncoder(ModelEncoder):
             ).samples
         return cell
 
-    def _encode(self, items: list) -> np.ndarray:
+    def _collate(self, items: list) -> tuple[int, Any]:
         import torch
 
-        module = self._backbone.model
         collate = self.collate or torch.utils.data.default_collate
-        tensor = next(iter([*module.parameters(), *module.buffers()]), None)
-        n_items, kind = len(items), type(items[0]).__name__
         try:
-            batch = collate(list(items))
+            return len(items), collate(items)
         except TypeError as e:
             if self.collate is None:
                 e.add_note(
                     f"TorchEncoder puts items together with torch's default_collate, and these are "
-                    f"of {kind}: pass a preprocess that makes a tensor of one, or a collate."
+                    f"of {type(items[0]).__name__}: pass a preprocess that makes a tensor of one, "
+                    "or a collate."
                 )
             raise
-        items.clear()
+
+    def _encode(self, items: tuple[int, Any]) -> np.ndarray:
+        import torch
+
+        n_items, batch = items
+        module = self._backbone.model
+        tensor = next(iter([*module.parameters(), *module.buffers()]), None)
         with torch.inference_mode():
             vectors = module(batch if tensor is None else _move(batch, tensor.device))
         if not isinstance(vectors, torch.Tensor) or vectors.shape[:-1] != (n_items,):

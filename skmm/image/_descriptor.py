@@ -48,6 +48,9 @@ class ImageDescriptor(ImageCellEncoder):
 
     Attributes
     ----------
+    method_ : str
+        The versions of the method, scikit-image and Pillow that it was fitted with; beside
+        other ones, `transform` warns.
     n_features_in_ : int
         1, the column.
 

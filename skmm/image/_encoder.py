@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
@@ -13,6 +13,9 @@ from ..encoding._model_encoder import ModelEncoder
 from ..encoding._models import Backbone, digest_model
 from ._models import describe_transform, find_config, load_model
 from ._reading import ImageCellEncoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ImageEncoder(ImageCellEncoder, ModelEncoder):
@@ -64,6 +67,8 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
     model_digest_ : str
         Identifies the weights and the preprocessing that it was fitted with; with other ones,
         `transform` refuses.
+    method_ : str
+        The version of the method that it was fitted with; beside another one, `transform` warns.
     n_features_in_ : int
         1, the column.
 
@@ -165,27 +170,32 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
             n_features=0,
             preprocess=preprocess,
         )
-        vector = _run(backbone, [preprocess(Image.new("RGB", (8, 8)))], precision)
+        vector = _run(backbone, preprocess(Image.new("RGB", (8, 8)))[None], precision)
         return backbone._replace(n_features=vector.shape[1])
 
     def _read(self, cell: Any):
         return self._backbone.preprocess(self._read_picture(cell))
 
-    def _encode(self, items: list) -> np.ndarray:
+    def _collate(self, items: list) -> Tensor:
+        import torch
+
+        if not hasattr(self, "_buffer"):  # used again, for malloc may not give so much back
+            self._buffer = torch.empty(self.batch_size, *items[0].shape)
+        return torch.stack(items, out=self._buffer[: len(items)])
+
+    def _encode(self, items: Tensor) -> np.ndarray:
         vectors = _run(self._backbone, items, self.precision)
         if self.normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
 
 
-def _run(backbone: Backbone, images: list, precision: str) -> np.ndarray:
-    """Encode tensors (3, H, W), and empty the list of them."""
+def _run(backbone: Backbone, images: Tensor, precision: str) -> np.ndarray:
+    """Encode images (n, 3, H, W)."""
     import torch
 
-    batch = torch.stack(images)
-    images.clear()
     device = next(backbone.model.parameters()).device
     encode = getattr(backbone.model, "encode_image", backbone.model)
     with torch.inference_mode():
-        vectors = encode(batch.to(device, getattr(torch, precision)))
+        vectors = encode(images.to(device, getattr(torch, precision)))
     return vectors.float().cpu().numpy()

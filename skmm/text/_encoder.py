@@ -77,6 +77,8 @@ class TextEncoder(ModelEncoder):
     ----------
     model_digest_ : str
         Identifies the weights that it was fitted with; with other ones, `transform` refuses.
+    method_ : str
+        The version of the method that it was fitted with; beside another one, `transform` warns.
     n_features_in_ : int
         1, the column.
 
