@@ -129,7 +129,7 @@ def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray], labels) -> np.
     present = np.ones((len(X), len(groups)), dtype=bool)
     for i, (name, columns) in enumerate(groups.items()):
         for rows in _chunks(len(X), len(columns)):
-            missing = np.isnan(X[rows][:, columns])
+            missing = np.isnan(X[rows, as_slice(columns)])
             n_missing = missing.sum(1)
             partial = np.flatnonzero((n_missing > 0) & (n_missing < len(columns)))
             if len(partial):
@@ -170,13 +170,13 @@ class ColumnScaler:
             mean, square = np.zeros(len(columns)), np.zeros(len(columns))
             low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
             for rows in _chunks(len(index), len(columns)):
-                block = _take(X, index[rows], columns)
+                block = _take_float64(X, index[rows], columns)
                 mean += share[rows] @ block
                 there = block[present[rows, i]]
                 low = np.minimum(low, there.min(axis=0, initial=np.inf))
                 high = np.maximum(high, there.max(axis=0, initial=-np.inf))
             for rows in _chunks(len(index), len(columns)):
-                deviation = _take(X, index[rows], columns)
+                deviation = _take_float64(X, index[rows], columns)
                 deviation -= mean
                 square += share[rows] @ np.square(deviation, out=deviation)
             spread = np.sqrt(square)
@@ -192,22 +192,29 @@ class ColumnScaler:
             self.highest_[columns] = 2 * high - low
         return self
 
-    def transform(self, X, index: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def transform(self, X, index: np.ndarray | slice, columns: np.ndarray) -> np.ndarray:
         """Scale ``columns`` of the rows ``index`` into a new float32 array, NaN into 0."""
-        scaled = np.empty((len(index), len(columns)), dtype=np.float32)
+        rows = np.arange(len(X))[index] if isinstance(index, slice) else index
+        scaled = np.empty((len(rows), len(columns)), dtype=np.float32)
         mean, scale = self.mean_[columns], self.scale_[columns]
         lowest, highest = self.lowest_[columns], self.highest_[columns]
-        for rows in _chunks(len(index), len(columns)):
-            block = np.clip(X[index[rows]][:, as_slice(columns)], lowest, highest)
-            np.divide(block - mean, scale, out=scaled[rows], casting="same_kind")
-            np.nan_to_num(scaled[rows], copy=False)
+        for chunk in _chunks(len(rows), len(columns)):
+            block = np.clip(_take(X, rows[chunk], columns), lowest, highest)
+            block -= mean
+            np.divide(block, scale, out=scaled[chunk], casting="same_kind")
+            np.nan_to_num(scaled[chunk], copy=False)
         return scaled
 
 
 def _take(X: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Copy rows and columns; a run of columns without touching the others."""
+    taken = as_slice(columns)
+    return X[:, taken][rows] if isinstance(taken, slice) else X[rows][:, taken]
+
+
+def _take_float64(X: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Copy rows and columns as float64, with 0 for NaN."""
-    block = X[rows][:, as_slice(columns)].astype(np.float64)
-    return np.nan_to_num(block, copy=False)
+    return np.nan_to_num(_take(X, rows, columns).astype(np.float64), copy=False)
 
 
 def as_slice(columns: np.ndarray) -> np.ndarray | slice:

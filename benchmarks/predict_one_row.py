@@ -1,0 +1,74 @@
+"""How long does `predict_proba` of one row take, and how much memory do a million rows take?
+
+One row, as a frame and as an array: the estimator, and the bare network on a tensor of the row.
+Many rows of float32: the most memory beyond X itself. 3 modalities of 256 columns, defaults else.
+
+    python benchmarks/predict_one_row.py [n_rows]
+"""
+
+import resource
+import sys
+import time
+
+import numpy as np
+import torch
+
+from skmm import FusionClassifier
+from skmm.datasets import make_multimodal_classification
+from skmm.fusion._network import fuse
+from skmm.fusion._prediction import precise_network
+from skmm.fusion._training import evaluate
+
+WIDTHS = {"audio": 256, "image": 256, "text": 256}
+
+
+def milliseconds(function, repeats=500):
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return 1e3 * np.median(times)
+
+
+def main():
+    torch.set_num_threads(1)
+    X, y = make_multimodal_classification(
+        1000, n_features=tuple(WIDTHS.values()), modality_names=tuple(WIDTHS), random_state=0
+    )
+    settings = {"max_iter": 2, "random_state": 0, "device": "cpu"}
+    of_frames = FusionClassifier(**settings).fit(X, y)
+    of_arrays = FusionClassifier(modalities=WIDTHS, **settings).fit(X.to_numpy(), y)
+    frame, array = X.iloc[:1], X.to_numpy()[:1]
+    network = precise_network(of_arrays.network_, torch.device("cpu"))
+    x, present = torch.tensor(array).double(), torch.ones(1, 3, dtype=torch.bool)
+
+    def bare():
+        with torch.inference_mode():
+            parts, weights = evaluate(network, x, present)
+            return network.head(fuse(weights, parts)).softmax(1)
+
+    least = milliseconds(bare)
+    for name, predict in {
+        "frame": lambda: of_frames.predict_proba(frame),
+        "array": lambda: of_arrays.predict_proba(array),
+    }.items():
+        taken = milliseconds(predict)
+        print(f"one row, {name}: {taken:.2f} ms, {taken / least:.1f} x the bare network's")
+
+    n_rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    shape = (n_rows, len(X.columns))
+    many = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    proba = of_arrays.predict_proba(many)
+    seconds = time.perf_counter() - start
+    added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    print(
+        f"{n_rows:,} rows ({many.nbytes / 2**20:,.0f} MiB): {seconds:.1f} s, at most "
+        f"{added / 2**20:.0f} MiB beyond X, of which {proba.nbytes / 2**20:.0f} are the result"
+    )
+
+
+if __name__ == "__main__":
+    main()
