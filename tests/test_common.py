@@ -34,6 +34,7 @@ ESTIMATORS = [
     FusionClassifier(),
     FusionClassifier(fusion="weighted", max_iter=20, n_iter_no_change=3),
     FusionClassifier(fusion="concat", max_iter=20, n_iter_no_change=3),
+    FusionClassifier(fusion="additive", max_iter=10, n_iter_no_change=3),
     LateFusionClassifier(
         [
             ("est1", LogisticRegression(), slice(0, 2)),

@@ -15,6 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._combinations import learns_weights
 from ._modalities import ColumnScaler, find_present, group_columns
 from ._parameters import (
     resolve_alignment_weight,
@@ -33,11 +34,11 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     """Fit a fusion network and run it; subclasses encode the target and read the logits."""
 
     _parameter_constraints: ClassVar[dict] = {
-        "fusion": [StrOptions({"late", "weighted", "concat"})],
+        "fusion": [StrOptions({"late", "weighted", "concat", "additive"})],
         "modalities": [None, StrOptions({"prefix"}), dict],
         "modality_weights": [None, StrOptions({"uniform"}), dict],
         "modality_loss_weight": [Interval(Real, 0, None, closed="left"), dict],
-        "alignment": [StrOptions({"contrastive", "cosine"})],
+        "alignment": [StrOptions({"contrastive", "cosine", "mse"})],
         "alignment_weight": [Interval(Real, 0, None, closed="left"), dict, "array-like"],
         "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu", "gelu"})],
@@ -69,24 +70,6 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self._order = np.array(sorted(range(len(names)), key=names.__getitem__))
         self._columns = np.concatenate([self._groups[names[i]] for i in self._order])
 
-    def _check_layers(self) -> None:
-        sizes = np.atleast_1d(self.hidden_layer_sizes)
-        if len(sizes) and (sizes.ndim > 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
-            raise ValueError(
-                f"hidden_layer_sizes must hold positive integers, got {self.hidden_layer_sizes!r}."
-            )
-        aligned = np.any(
-            list(self.alignment_weight.values())
-            if isinstance(self.alignment_weight, dict)
-            else self.alignment_weight
-        )
-        if len(sizes) == 0 and (self.fusion != "late" or aligned):
-            other = f'fusion="{self.fusion}"' if self.fusion != "late" else "alignment_weight"
-            raise ValueError(
-                "hidden_layer_sizes=() leaves each modality as wide as it came, and "
-                f"{other} needs the same width for all: give at least one hidden layer."
-            )
-
     def _train(self, X: np.ndarray, codes: np.ndarray, weight: np.ndarray, n_outputs: int) -> None:
         """Learn everything that depends on the values of X, and set the fitted attributes."""
         from ._fitting import Problem, fit_network, history_frame
@@ -115,13 +98,21 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         )
         seed = random_state.randint(np.iinfo(np.int32).max)
         self.network_, objective, history = fit_network(problem, self.get_params(deep=False), seed)
-        if self.modality_weights is None:
-            alpha = self.network_.modality_weights.cpu().numpy()[np.argsort(order)]
-        self.modality_weights_ = dict(zip(names, alpha.tolist(), strict=True))
+        self.modality_weights_ = self._read_weights(alpha)
         self.history_ = history_frame(history, objective, [names[i] for i in order])
         self.loss_curve_ = self.history_["loss"].tolist()
         self.n_iter_ = len(self.history_)
         self._n_features_out = self.network_.normalizer.mean.shape[1]
+
+    def _read_weights(self, alpha: np.ndarray) -> dict[str, float]:
+        """Give the weight of each modality; ``alpha`` is what it is where it is not learned."""
+        network, order = self.network_, np.argsort(self._order)
+        if learns_weights(self.get_params(deep=False)):
+            alpha = network.modality_weights.cpu().numpy()[order]
+        elif self.fusion == "additive":
+            spread = network.normalizer.rms.cpu().numpy()[order].astype(float)
+            alpha = spread / spread.sum() if spread.any() else alpha
+        return dict(zip(self._groups, alpha.tolist(), strict=True))
 
     def _split(self, order, codes, random_state):
         """Split rows, in their ``order``, into those to fit, folds of these, and the rest."""
@@ -191,8 +182,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
 
     def _without_modality(self, present: np.ndarray) -> np.ndarray:
         """Mark the rows that have no modality with a weight above 0, with a warning."""
-        alpha = np.array(list(self.modality_weights_.values()))
-        empty = ~present[:, alpha > 0].any(1)
+        counts = self._in_order(self.network_.modality_weights.cpu().numpy()[None] > 0)[0]
+        empty = ~present[:, counts].any(1)
         if empty.any():
             warnings.warn(
                 f"{empty.sum()} of {len(empty)} rows have no modality that counts (the first is "
@@ -212,8 +203,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_fused), float32
-            ``sum_i a_i f_i(x_i)``: with "late" n_fused is the number of classes, otherwise the
-            width of the layer that is fused. Zeros for rows without any modality.
+            ``sum_i a_i f_i(x_i)``: with "late" and "additive" n_fused is the number of classes,
+            otherwise the width of the layer that is fused. Zeros for rows without any modality.
         """
         from ._network import fuse
 

@@ -10,14 +10,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ._base import FLOATS, BaseFusion
+from ._combinations import EXACT_FUSIONS, check_combination
 from ._rows import weigh_rows
 
 
 def _splits_exactly(estimator: FusionClassifier) -> bool:
-    if estimator.fusion == "concat":
+    if estimator.fusion not in EXACT_FUSIONS:
         raise AttributeError(
-            'contributions needs fusion="late" or "weighted"; with "concat" the network mixes the '
-            "modalities, and a logit has no exact part for each."
+            f"contributions needs fusion to be one of {EXACT_FUSIONS}; with "
+            f'fusion="{estimator.fusion}" the network mixes the modalities, and a logit has no '
+            "exact part for each."
         )
     return True
 
@@ -45,10 +47,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     Parameters
     ----------
-    fusion : {"late", "weighted", "concat"}, default="late"
+    fusion : {"late", "weighted", "concat", "additive"}, default="late"
         What is weighted and summed. "late": the scores of each modality. "weighted": their
         representations, which one linear layer reads. "concat": what each modality adds to the
-        first layer of one network that reads all of them side by side.
+        first layer of one network that reads all of them side by side. "additive": the scores of
+        each modality as they are, neither normalised nor weighted: a generalised additive model of
+        the modalities, ``m / m_present`` times the sum over those of the m that a row has.
     modalities : None, "prefix" or dict, default=None
         Which columns make up a modality. None reads names of the form ``modality__feature``, and
         takes all columns for one modality where names have no such form. "prefix" insists on
@@ -56,20 +60,22 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         that stand in order, the number of columns for each name.
     modality_weights : None, "uniform" or dict, default=None
         The weights alpha. None learns them; a dict gives each modality a weight, not negative;
-        they are divided by their sum.
+        they are divided by their sum. With "additive" there are none to set.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda: one for all modalities, or one for each.
-    alignment : {"contrastive", "cosine"}, default="contrastive"
-        L_ij, of a row's hidden layers z_i and z_j. "contrastive": InfoNCE [1]_ at a temperature of
+    alignment : {"contrastive", "cosine", "mse"}, default="contrastive"
+        L_ij, of a row's hidden layers z_i and z_j, or of its scores where ``hidden_layer_sizes=()``
+        leaves no such layer. "contrastive": InfoNCE [1]_ at a temperature of
         0.1, in which z_i has to find its own z_j in the batch; over both directions this is the
-        loss of CLIP. "cosine": one minus their cosine.
+        loss of CLIP. "cosine": one minus their cosine. "mse": their mean squared difference; with
+        additive fusion and linear f_i this is the agreement of cooperative learning [3]_.
     alignment_weight : float, dict or array-like of shape (n_modalities, n_modalities), default=0.0
         The weights gamma: one for all pairs; one for each pair of names,
         ``{("text", "image"): 0.5}``, in which a pair stands for both directions unless both are
         given; or a matrix in the order of ``modalities_`` with zeros on its diagonal.
     hidden_layer_sizes : int or array-like of int, default=(256,)
         The layers of each f_i; with "concat" those of the one network. ``()`` makes f_i linear, for
-        "late" alone.
+        "late" and "additive".
     activation : {"identity", "logistic", "tanh", "relu", "gelu"}, default="relu"
         The activation of the hidden layers.
     dropout : float, default=0.5
@@ -118,7 +124,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
     modality_weights_ : dict of str to float
-        The weights alpha. They add up to 1.
+        The weights alpha. They add up to 1. With "additive", which has none: the root mean square
+        of each modality's centred scores over the training rows, divided by their sum. These were
+        not tested on unseen rows, so a modality that is only memorised has its share too.
     network_ : torch.nn.Module
         The trained network. It knows the modalities in alphabetical order.
     history_ : DataFrame of shape (n_iter_, n_terms + 1)
@@ -155,6 +163,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     .. [1] A. van den Oord, Y. Li, O. Vinyals, "Representation learning with contrastive predictive
        coding", arXiv:1807.03748, 2018.
     .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    .. [3] D. Y. Ding, S. Li, B. Narasimhan, R. Tibshirani, "Cooperative learning for multiview
+       analysis", PNAS 119(38), 2022.
 
     Examples
     --------
@@ -252,7 +262,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         weight, self.class_prior_ = weigh_rows(
             codes, self.classes_, self.class_weight, sample_weight
         )
-        self._check_layers()
+        check_combination(self.get_params(deep=False))
         self._read_modalities()
         self._train(X, codes, weight, len(self.classes_))
         return self
@@ -339,8 +349,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     def contributions(self, X):
         """Split the logits of each row into one part for each modality.
 
-        With "late" and "weighted" fusion the head is affine and the weights of a row add up to 1,
-        so that ``head(sum_i a_i f_i) = sum_i a_i head(f_i)``.
+        With "late", "weighted" and "additive" fusion the head is affine and the weights of a row
+        add up to 1 (each is one over their number with "additive"), so that
+        ``head(sum_i a_i f_i) = sum_i a_i head(f_i)``.
 
         Parameters
         ----------

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from .._device import choose_device
+from ._combinations import learns_weights
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows
 from ._network import FusionNetwork
 from ._rows import TrainingRows
@@ -98,7 +99,7 @@ def _settings(parameters: dict[str, Any], n_rows: int) -> Settings:
     if batch_size == "auto":
         batch_size = min(max(n_rows // 10, 16), 256)
     shared = {name: parameters[name] for name in Settings._fields if name in parameters}
-    learn = parameters["modality_weights"] is None
+    learn = learns_weights(parameters)
     return Settings(**{**shared, "batch_size": batch_size, "learn_weights": learn})
 
 

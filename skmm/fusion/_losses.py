@@ -78,6 +78,11 @@ def cosine(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
     return _mean(1 - F.cosine_similarity(f_i, f_j, dim=1), weight, valid)
 
 
+def mse(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
+    """L_ij: the mean squared difference of a row's two representations."""
+    return _mean(((f_i - f_j) ** 2).mean(1), weight, valid)
+
+
 def contrastive(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
     """L_ij: each row's f_i has to find its own f_j among those of the batch.
 
@@ -91,7 +96,7 @@ def contrastive(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tens
     return _mean(F.cross_entropy(logits, own, reduction="none"), weight, valid)
 
 
-ALIGNMENT_LOSSES = {"contrastive": contrastive, "cosine": cosine}
+ALIGNMENT_LOSSES = {"contrastive": contrastive, "cosine": cosine, "mse": mse}
 
 
 def _mean(values: Tensor, weight: Tensor, valid: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
     Fusion(x_1..x_n) = sum_i a_i f_i(x_i),   a = alpha over the modalities of the row, renormalised
 
 What is weighted is normalised: centred and divided by its root mean square over the rows in which
-the modality is present. Otherwise f_i could absorb any scale, and alpha would say nothing.
+the modality is present. Otherwise f_i could absorb any scale, and alpha would say nothing. Additive
+fusion weighs nothing: there the f_i themselves are summed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class FusionOutput(NamedTuple):
     parts: Tensor  # (n, m, q) normalised f_i(x_i), not yet weighted
     weights: Tensor  # (n, m) a
     modality_logits: tuple[Tensor, ...]  # m times (n, k), or empty without modality heads
-    representations: tuple[Tensor, ...]  # m times (n, h)
+    representations: tuple[Tensor, ...]  # m times (n, h); the scores where f_i is linear
 
 
 class FusionNetwork(nn.Module):
@@ -49,16 +50,18 @@ class FusionNetwork(nn.Module):
         k, the number of logits.
     modality_weights : Tensor of shape (m,)
         alpha. A buffer: no gradient step of the network changes it.
-    fusion : {"late", "weighted", "concat"}
+    fusion : {"late", "weighted", "concat", "additive"}
         What is summed. "late": scores, (k,). "weighted": representations, (h,), which a linear
         head reads. "concat": what each modality adds to the first layer of one network on all of
-        them side by side; the head is the rest of that network.
+        them side by side; the head is the rest of that network. "additive": scores, (k,), as they
+        are; alpha must be equal for all.
     hidden_layer_sizes : sequence of int
     activation : str
         A key of `ACTIVATIONS`.
     dropout : float
     modality_heads : bool
-        Whether each modality gets a head of its own, for its own loss; with "late" each has.
+        Whether each modality gets a head of its own, for its own loss; with "late" and "additive"
+        each has.
     """
 
     def __init__(
@@ -83,14 +86,19 @@ class FusionNetwork(nn.Module):
         )
         self.dropout = Dropout(dropout if own_sizes else 0.0)
         widths = own_sizes[-1:] * len(self.n_features) or self.n_features
-        has_heads = modality_heads or fusion == "late"
+        self.fuses_scores = fusion in ("late", "additive")
+        self.is_linear = not own_sizes
+        has_heads = modality_heads or self.fuses_scores
         self.modality_heads = nn.ModuleList(
             nn.Linear(width, n_classes) for width in widths if has_heads
         )
-        n_values = n_classes if fusion == "late" else own_sizes[-1]
-        self.normalizer = ModalityNormalizer(len(self.n_features), n_values)
+        n_values = n_classes if self.fuses_scores else own_sizes[-1]
+        normalizer = IdentityNormalizer if fusion == "additive" else ModalityNormalizer
+        self.normalizer = normalizer(len(self.n_features), n_values)
         if fusion == "late":
             self.head: nn.Module = TemperatureHead(n_classes)
+        elif fusion == "additive":
+            self.head = SumHead(len(self.n_features), n_classes)
         elif fusion == "weighted":
             self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, n_classes))
         else:
@@ -113,7 +121,9 @@ class FusionNetwork(nn.Module):
             head(self.dropout(z))
             for head, z in zip(self.modality_heads, representations, strict=False)
         )
-        fused_values = modality_logits if self.fusion == "late" else representations
+        if self.is_linear:
+            representations = modality_logits
+        fused_values = modality_logits if self.fuses_scores else representations
         return representations, modality_logits, torch.stack(fused_values, dim=1)
 
     def row_weights(self, present: Tensor) -> Tensor:
@@ -152,10 +162,21 @@ class ModalityNormalizer(nn.Module):
         self.rms.lerp_(rms.detach(), MOMENTUM)
         return centred * (1 / rms)[:, None]
 
-    def store(self, mean: Tensor, rms: Tensor) -> None:
-        """Set the statistics that evaluation uses."""
+    def store(self, mean: Tensor, variance: Tensor) -> None:
+        """Set the statistics that evaluation uses; where variance is 0, values keep their scale."""
         self.mean.copy_(mean)
-        self.rms.copy_(rms)
+        self.rms.copy_(torch.where(variance > 0, variance + 1e-8, 1.0).sqrt())
+
+
+class IdentityNormalizer(ModalityNormalizer):
+    """Leave the values as they are, and only store their statistics."""
+
+    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
+        return values
+
+    def store(self, mean: Tensor, variance: Tensor) -> None:
+        self.mean.copy_(mean)
+        self.rms.copy_(variance.sqrt())
 
 
 class Dropout(nn.Module):
@@ -191,6 +212,18 @@ class TemperatureHead(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         return self.log_scale.exp() * scores + self.bias
+
+
+class SumHead(nn.Module):
+    """Logits from the mean of scores: their sum had every modality been present, and a bias."""
+
+    def __init__(self, n_modalities: int, n_classes: int):
+        super().__init__()
+        self.n_modalities = n_modalities
+        self.bias = nn.Parameter(torch.zeros(n_classes))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return self.n_modalities * scores + self.bias
 
 
 def fuse(weights: Tensor, parts: Tensor) -> Tensor:

@@ -237,9 +237,8 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
         mean += (share[:, :, None] * values).sum(0)  # (m, q)
         square += (share * (values**2).mean(2)).sum(0)  # (m,)
     variance = square - (mean**2).mean(1)
-    # A modality of one row, or of none, has no spread: its values stay as they are.
-    varies = variance > 1e-9 * square
-    network.normalizer.store(mean, torch.where(varies, variance + 1e-8, 1.0).sqrt())
+    # A modality of one row, or of none, has no spread.
+    network.normalizer.store(mean, torch.where(variance > 1e-9 * square, variance, 0.0))
 
 
 def precise(values: Tensor) -> Tensor:

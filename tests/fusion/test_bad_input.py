@@ -29,8 +29,6 @@ BAD_PARAMETERS = [
     ({"alignment_weight": -1.0}, "'alignment_weight' parameter"),
     ({"hidden_layer_sizes": (), "fusion": "weighted"}, r'_sizes=\(\).*fusion="weighted"'),
     ({"hidden_layer_sizes": (), "fusion": "concat"}, r'_sizes=\(\).*fusion="concat"'),
-    ({"hidden_layer_sizes": (), "alignment_weight": 1.0}, r"_sizes=\(\).*alignment_weight"),
-    ({"hidden_layer_sizes": (), "alignment_weight": {("text", "image"): 1}}, "alignment_weight"),
     ({"hidden_layer_sizes": (8, 0)}, "positive integers"),
     ({"hidden_layer_sizes": (8.5,)}, "positive integers"),
     ({"hidden_layer_sizes": [[8, 8]]}, "positive integers"),

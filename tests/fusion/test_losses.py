@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from skmm.fusion._losses import Objective, contrastive, cosine, cross_entropy, loss_terms
+from skmm.fusion._losses import (
+    Objective,
+    contrastive,
+    cosine,
+    cross_entropy,
+    loss_terms,
+    mse,
+)
 from skmm.fusion._network import FusionOutput
 
 LN2, LN4 = math.log(2), math.log(4)
@@ -40,6 +47,18 @@ def test_cosine_counts_rows_by_their_weight():
     # angles of 45 and 180 degrees: 1 - 1 / sqrt(2) and 2
     expected = (0.5 * (1 - 0.5**0.5) + 1.5 * 2) / 2
     assert cosine(a, b, torch.tensor([0.5, 1.5]), ALL).item() == pytest.approx(expected)
+
+
+def test_mse():
+    a = torch.tensor([[1.0, 2.0], [0.0, 0.0], [5.0, 5.0]])
+    b = torch.tensor([[0.0, 4.0], [2.0, 0.0], [5.0, 5.0]])
+    # (1 + 4) / 2, (4 + 0) / 2 and 0
+    valid = torch.tensor([True, True, True])
+    assert mse(a, b, torch.ones(3), valid).item() == pytest.approx((2.5 + 2 + 0) / 3)
+    weighted = mse(a, b, torch.tensor([2.0, 0.5, 0.5]), valid)
+    assert weighted.item() == pytest.approx((2 * 2.5 + 0.5 * 2) / 3)
+    valid[0] = False
+    assert mse(a, b, torch.ones(3), valid).item() == pytest.approx((2 + 0) / 2)
 
 
 def test_contrastive():
@@ -91,7 +110,7 @@ def test_a_missing_pair_is_no_candidate_either():
     assert everyone.item() == pytest.approx((2 * LN2 + 0) / 3, abs=1e-3)
 
 
-@pytest.mark.parametrize("loss", [contrastive, cosine])
+@pytest.mark.parametrize("loss", [contrastive, cosine, mse])
 def test_gradients_of_zero_vectors_are_finite(loss):
     f_1 = torch.tensor([[0.0, 0.0], [0.0, 1.0]], requires_grad=True)
     f_2 = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)
@@ -104,7 +123,7 @@ def test_gradients_of_zero_vectors_are_finite(loss):
 def test_no_valid_row_gives_zero():
     nothing = torch.tensor([False, False])
     f = torch.eye(2, requires_grad=True)
-    for loss in (contrastive, cosine):
+    for loss in (contrastive, cosine, mse):
         value = loss(f, f, ONES, nothing)
         assert value.item() == 0
         value.backward()

@@ -15,7 +15,7 @@ def without(X, *names):
     return X
 
 
-@pytest.mark.parametrize("fusion", ["late", "weighted", "concat"])
+@pytest.mark.parametrize("fusion", ["late", "weighted", "concat", "additive"])
 def test_row_without_modalities_gets_the_prior(data, small, fusion):
     X, y = data
     weight = np.where(y == 1, 3.0, 1.0)

@@ -1,5 +1,7 @@
 """The formulas of fusion, recomputed in numpy from the parameters of a trained network."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,9 @@ from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion._network import Dropout, FusionNetwork, ModalityNormalizer
 
-FUSIONS = ["late", "weighted", "concat"]
+WEIGHTED = ["late", "weighted", "concat"]
+FUSIONS = [*WEIGHTED, "additive"]
+EXACT = ["late", "weighted", "additive"]
 NAMES = ["b", "a", "c"]  # not in alphabetical order
 
 
@@ -51,6 +55,8 @@ def recompute(model, X):
     def head(fused):
         if model.fusion == "late":
             return np.exp(state["head.log_scale"]) * fused + state["head.bias"]
+        if model.fusion == "additive":
+            return len(names) * fused + state["head.bias"]
         if model.fusion == "weighted":
             return linear(fused, "head.1")
         return linear(relu(linear(relu(fused), "head.2")), "head.5")
@@ -59,6 +65,8 @@ def recompute(model, X):
     blocks = [X[model.modalities_[name]].to_numpy(dtype=float) for name in names]
     present = np.stack([~np.isnan(block).all(1) for block in blocks], axis=1)
     alpha = np.array([model.modality_weights_[name] for name in names])
+    if model.fusion == "additive":
+        alpha = np.ones(len(names))
     a = present * alpha
     a = a / a.sum(1, keepdims=True)
     values = []
@@ -68,16 +76,23 @@ def recompute(model, X):
         z = linear(np.nan_to_num(z), f"encoders.{i}.1")
         if model.fusion != "concat":
             z = relu(linear(relu(z), f"encoders.{i}.4"))
-        if model.fusion == "late":
+        if model.fusion in ("late", "additive"):
             z = linear(z, f"modality_heads.{i}")
-        values.append((z - state["normalizer.mean"][i]) / state["normalizer.rms"][i])
+        if model.fusion != "additive":
+            z = (z - state["normalizer.mean"][i]) / state["normalizer.rms"][i]
+        values.append(z)
     f = np.stack(values, axis=1)  # (n, m, q)
     fused = (a[:, :, None] * f).sum(1)
     return head(fused), a[:, :, None] * head(f), fused
 
 
-@pytest.mark.parametrize("weights", [None, "uniform", {"a": 0.2, "b": 0.5, "c": 0.3}])
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(
+    ("fusion", "weights"),
+    [
+        *itertools.product(WEIGHTED, [None, "uniform", {"a": 0.2, "b": 0.5, "c": 0.3}]),
+        ("additive", None),
+    ],
+)
 def test_decision_is_the_head_of_the_weighted_sum(data, fusion, weights):
     X, _ = data
     model = fit(data, fusion, modality_weights=weights)
@@ -90,7 +105,7 @@ def test_decision_is_the_head_of_the_weighted_sum(data, fusion, weights):
         np.testing.assert_allclose(model.contributions(X), parts[:, order], atol=1e-5)
 
 
-@pytest.mark.parametrize("fusion", ["late", "weighted"])
+@pytest.mark.parametrize("fusion", EXACT)
 def test_contributions_add_up_to_the_logits(data, fusion):
     X, _ = data
     model = fit(data, fusion)
@@ -103,11 +118,12 @@ def test_concat_has_no_contributions(data):
     assert not hasattr(model, "contributions")
     with pytest.raises(AttributeError) as caught:
         model.contributions(data[0])
-    assert 'fusion="late"' in str(caught.value.__cause__)
+    assert "needs fusion to be one of" in str(caught.value.__cause__)
+    assert 'fusion="concat"' in str(caught.value.__cause__)
 
 
 @pytest.mark.filterwarnings("ignore:.* training rows have no modality that counts")
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", WEIGHTED)
 def test_weight_of_zero_makes_predictions_independent(data, fusion):
     X, _ = data
     model = fit(data, fusion, modality_weights={"a": 1, "b": 2, "c": 0})
@@ -162,10 +178,9 @@ def test_parameters_go_with_the_names_of_modalities(data, fusion):
     permuted = X[[column for name in names for column in X if column.startswith(name)]]
     gamma = np.array([[0, 0.1, 0.2], [0.3, 0, 0.4], [0.5, 0.6, 0]])  # in the order b, a, c
     order = [NAMES.index(name) for name in names]
-    given = {
-        "modality_weights": {"a": 0.2, "b": 0.5, "c": 0.3},
-        "modality_loss_weight": {"a": 1.0, "b": 0.0, "c": 0.5},
-    }
+    given = {"modality_loss_weight": {"a": 1.0, "b": 0.0, "c": 0.5}}
+    if fusion != "additive":
+        given["modality_weights"] = {"a": 0.2, "b": 0.5, "c": 0.3}
     model = fit(data, fusion, alignment_weight=gamma, **given)
     other = fit((permuted, y), fusion, alignment_weight=gamma[np.ix_(order, order)], **given)
     np.testing.assert_array_equal(other.predict_proba(permuted), model.predict_proba(X))
@@ -189,6 +204,47 @@ def test_modality_proba_is_the_prediction_from_that_modality_alone(data, fusion)
         assert np.isnan(proba[~there, i]).all()
 
 
+def test_additive_weights_are_shares_of_the_spread_of_scores(data):
+    X, _ = data
+    model = fit(data, "additive")
+    names = sorted(NAMES)
+    spread = []
+    for i, name in enumerate(names):
+        alone = X[model.modalities_[name]].dropna(how="all").reindex(columns=X.columns)
+        f = recompute(model, alone)[2]
+        np.testing.assert_allclose(model.network_.normalizer.mean[i], f.mean(0), atol=1e-5)
+        spread.append((f - f.mean(0)).std())
+    expected = dict(zip(names, np.array(spread) / sum(spread), strict=True))
+    assert model.modality_weights_ == pytest.approx(expected, rel=1e-4)
+
+
+def test_additive_fusion_needs_no_cross_fitting(data):
+    X, _ = data
+    learned, uniform = fit(data, "additive"), fit(data, "additive", modality_weights="uniform")
+    np.testing.assert_array_equal(learned.predict_proba(X), uniform.predict_proba(X))
+
+
+def test_linear_modalities_are_aligned_by_their_scores():
+    network = FusionNetwork(
+        [3, 2],
+        4,
+        torch.tensor([0.5, 0.5]),
+        fusion="additive",
+        hidden_layer_sizes=(),
+        activation="relu",
+        dropout=0.5,
+        modality_heads=False,
+    )
+    x = torch.randn(5, 5)
+    present = torch.tensor([[True, True]] * 4 + [[True, False]])
+    output = network(x, present, torch.ones(5))
+    f = [x[:, :3] @ network.modality_heads[0].weight.T + network.modality_heads[0].bias]
+    f.append(x[:, 3:] @ network.modality_heads[1].weight.T + network.modality_heads[1].bias)
+    torch.testing.assert_close(output.representations, tuple(f))
+    torch.testing.assert_close(output.logits[:4], (f[0] + f[1])[:4])  # the bias is 0 so far
+    torch.testing.assert_close(output.logits[4], 2 * f[0][4])
+
+
 def test_normalizer_uses_the_rows_that_are_present():
     normalizer = ModalityNormalizer(2, 1).train()
     values = torch.tensor([[[1.0], [5.0]], [[3.0], [7.0]], [[100.0], [9.0]]])  # (n, m, q)
@@ -208,7 +264,7 @@ def test_normalizer_uses_the_rows_that_are_present():
 
 def test_normalizer_lets_the_only_row_of_a_modality_speak():
     normalizer = ModalityNormalizer(1, 2).train()
-    normalizer.store(torch.tensor([[4.0, 4.0]]), torch.tensor([2.0]))
+    normalizer.store(torch.tensor([[4.0, 4.0]]), torch.tensor([4.0]))
     values = torch.tensor([[[6.0, 7.0]], [[0.0, 0.0]]])
     out = normalizer(values, torch.tensor([[1.0], [0.0]]))[0, 0]
     # mean (6 + 2 * 4) / 3, (7 + 2 * 4) / 3; variance of the three, averaged over both values

@@ -1,0 +1,44 @@
+"""Which parameters of the fusion estimators go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+SCORE_FUSIONS = ("late", "additive")  # they fuse the scores of each modality
+EXACT_FUSIONS = ("late", "weighted", "additive")  # a logit is a sum of one part per modality
+
+
+def learns_weights(parameters: Mapping[str, Any]) -> bool:
+    """Whether alpha is learned, by cross-fitting."""
+    return parameters["modality_weights"] is None and parameters["fusion"] != "additive"
+
+
+def check_combination(parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that contradict each other, naming both.
+
+    Raises
+    ------
+    ValueError
+        If they do, or ``hidden_layer_sizes`` holds anything but positive integers.
+    """
+    fusion = parameters["fusion"]
+    sizes = np.atleast_1d(parameters["hidden_layer_sizes"])
+    if len(sizes) and (sizes.ndim > 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
+        raise ValueError(
+            "hidden_layer_sizes must hold positive integers, "
+            f"got {parameters['hidden_layer_sizes']!r}."
+        )
+    if len(sizes) == 0 and fusion not in SCORE_FUSIONS:
+        raise ValueError(
+            "hidden_layer_sizes=() leaves each modality as wide as it came, and "
+            f'fusion="{fusion}" needs the same width for all: give at least one hidden layer.'
+        )
+    if fusion == "additive" and isinstance(parameters["modality_weights"], Mapping):
+        raise ValueError(
+            'fusion="additive" adds the modalities up as they are, so modality_weights must be '
+            f"None or 'uniform', got {parameters['modality_weights']!r}. To weigh them, take "
+            'fusion="late".'
+        )
