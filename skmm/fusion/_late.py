@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import pandas as pd
-from scipy.optimize import minimize
 from sklearn.base import ClassifierMixin, _fit_context, clone
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, check_array, get_tags
@@ -31,11 +29,11 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from ._opinions import fit_and_predict, has_values, minimise_log_loss, predict_where
 from ._parameters import resolve_modality_weights
 from ._rows import weigh_rows
 
 SPLITTER = "__cv__"  # no name of an estimator may have two underscores in a row
-LEAST_PROBABILITY = 1e-15  # keeps one model that is sure and wrong from deciding everything
 
 
 class LateFusionClassifier(ClassifierMixin, _BaseComposition):
@@ -245,7 +243,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         everything = np.arange(len(y))
         jobs = [(everything, None), *splits]
         results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_and_predict)(
+            delayed(fit_and_predict)(
                 clone(estimator), X, y, columns, present[:, i], train, test, fit_params[name]
             )
             for train, test in jobs
@@ -328,7 +326,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
 
     def _find_present(self, X) -> np.ndarray:
         """Tell which modalities each row has (n_samples, n_modalities)."""
-        return np.stack([_has_values(_safe_indexing(X, c, axis=1)) for c in self._columns], axis=1)
+        return np.stack([has_values(_safe_indexing(X, c, axis=1)) for c in self._columns], axis=1)
 
     def _learn_weights(self, splits, results, codes, weight, names) -> np.ndarray:
         proba = np.full((len(codes), len(names), len(self.classes_)), np.nan)
@@ -370,7 +368,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         X = self._read_rows(X, reset=False)
         present = self._find_present(X)
         opinions = [
-            self._align(fitted, _predict(fitted, X, columns, has))
+            self._align(fitted, predict_where(fitted, X, columns, has))
             for fitted, columns, has in zip(self.estimators_, self._columns, present.T, strict=True)
         ]
         return np.stack(opinions, axis=1)
@@ -461,142 +459,3 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
             get_tags(estimator).input_tags.allow_nan for _, estimator, _ in self.estimators
         )
         return tags
-
-
-def minimise_log_loss(own: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Find the weights on the simplex whose average of probabilities has the least log-loss.
-
-    Parameters
-    ----------
-    own : ndarray of shape (n_samples, n_modalities)
-        The probability that each modality gives a row's own class; NaN where it gives none.
-    weight : ndarray of shape (n_samples,)
-        Weights of the rows.
-
-    Returns
-    -------
-    ndarray of shape (n_modalities,)
-    """
-    has = ~np.isnan(own)
-    known = has.any(axis=1) & (weight > 0)
-    has, own = has[known], np.maximum(np.nan_to_num(own[known]), LEAST_PROBABILITY)
-    own *= has
-    share = weight[known] / weight[known].sum()
-
-    def loss(alpha: np.ndarray) -> tuple[float, np.ndarray]:
-        top, bottom = own @ alpha, has @ alpha  # more than 0 by the bounds
-        gradient = has.T @ (share / bottom) - own.T @ (share / top)
-        return float(share @ (np.log(bottom) - np.log(top))), gradient
-
-    n = own.shape[1]
-    found = minimize(
-        loss,
-        np.full(n, 1 / n),
-        jac=True,
-        method="SLSQP",
-        bounds=[(1e-9, 1)] * n,
-        constraints={"type": "eq", "fun": lambda a: a.sum() - 1, "jac": np.ones_like},
-        options={"ftol": 1e-12, "maxiter": 1000},
-    )
-    alpha = np.where(found.x < 1e-6, 0.0, found.x)
-    return alpha / alpha.sum()
-
-
-def _has_values(columns) -> np.ndarray:
-    """Tell which rows of one or more columns hold anything."""
-    missing = np.asarray(pd.isna(columns if hasattr(columns, "iloc") else np.asarray(columns)))
-    return ~missing.reshape(len(missing), -1).all(axis=1)
-
-
-def _fit_and_predict(
-    estimator, X, y, columns, has, train, test, params: dict
-) -> tuple[Any, np.ndarray | None]:
-    """Fit a classifier on the rows that have its modality; None where they are of one class."""
-    rows = np.asarray(train)[has[train]]
-    if len(np.unique(y[rows])) < 2:
-        return None, None
-    own = {
-        name: _safe_indexing(value, rows) if _is_per_row(value, len(y)) else value
-        for name, value in params.items()
-    }
-    fitted = estimator.fit(_safe_indexing(_select(X, columns), rows), y[rows], **own)
-    if test is None:
-        return fitted, None
-    asked = np.zeros(len(y), dtype=bool)
-    asked[test] = has[test]
-    return fitted, _predict(fitted, X, columns, asked)[test]
-
-
-def _predict(fitted, X, columns, asked: np.ndarray) -> np.ndarray:
-    """Give probabilities (n_samples, its classes), NaN in rows that it is not asked about."""
-    proba = np.full((len(asked), len(fitted.classes_)), np.nan)
-    if asked.any():
-        rows = np.flatnonzero(asked)
-        proba[asked] = fitted.predict_proba(_safe_indexing(_select(X, columns), rows))
-    return proba
-
-
-def _select(X, columns):
-    return _safe_indexing(X, columns, axis=1)
-
-
-def _is_per_row(value, n_rows: int) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str) and len(value) == n_rows
-
-
-def simplex_grid(names, step=0.1, *, min_weight=0.0):
-    """List the modality weights on a grid, for `GridSearchCV` to choose from.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The modalities.
-    step : float, default=0.1
-        The distance of the grid's points; 1 must be a multiple of it.
-    min_weight : float, default=0.0
-        Leave out points at which a modality has less.
-
-    Returns
-    -------
-    list of dict
-        Weights that add up to 1, for the parameter ``modality_weights``.
-
-    Raises
-    ------
-    ValueError
-        If 1 is no multiple of ``step``, or no point has so much for every modality.
-
-    Examples
-    --------
-    >>> from skmm.fusion import simplex_grid
-    >>> simplex_grid(["text", "image"], 0.5)
-    [{'text': 0.0, 'image': 1.0}, {'text': 0.5, 'image': 0.5}, {'text': 1.0, 'image': 0.0}]
-    """
-    names = list(names)
-    n_steps = round(1 / step) if 0 < step <= 1 else 0
-    if n_steps == 0 or abs(n_steps * step - 1) > 1e-6:
-        raise ValueError(f"step must divide 1 without a rest, such as 0.25 or 0.1, got {step}.")
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"names must be different modalities, at least one; got {names}.")
-    least = max(0, int(np.ceil(min_weight * n_steps - 1e-6)))
-    points = list(_compositions(n_steps - least * len(names), len(names)))
-    if not points:
-        raise ValueError(
-            f"min_weight={min_weight} for each of {len(names)} modalities is more than 1 in all, "
-            f"in steps of {step}."
-        )
-    return [
-        {name: (part + least) / n_steps for name, part in zip(names, point, strict=True)}
-        for point in points
-    ]
-
-
-def _compositions(total: int, n_parts: int):
-    """Yield the ways to write a total as a sum of parts of 0 or more, in order."""
-    if n_parts == 1:
-        if total >= 0:
-            yield (total,)
-        return
-    for first in range(total + 1):
-        for others in _compositions(total - first, n_parts - 1):
-            yield (first, *others)

@@ -18,10 +18,10 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from skmm import FusionClassifier, LateFusionClassifier
+from skmm import LateFusionClassifier
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion import simplex_grid
-from skmm.fusion._late import minimise_log_loss
+from skmm.fusion._opinions import minimise_log_loss
+from skmm.model_selection import simplex_grid
 
 NAMES = ("text", "image", "noise")
 
@@ -313,32 +313,3 @@ def test_modality_in_too_few_rows_to_be_judged():
         LateFusionClassifier(model, cv=splits).fit(X, y)
     fixed = {"a": 0.5, "rare": 0.5}
     assert LateFusionClassifier(model, modality_weights=fixed).fit(X, y).predict(X).shape == (20,)
-
-
-def test_grid_on_the_simplex():
-    grid = simplex_grid(["a", "b", "c"], 0.25)
-    assert len(grid) == 15
-    assert len({tuple(point.items()) for point in grid}) == 15
-    assert all(sum(point.values()) == pytest.approx(1) for point in grid)
-    assert {"a": 0.25, "b": 0.5, "c": 0.25} in grid
-    least = simplex_grid(["a", "b", "c"], 0.1, min_weight=0.2)
-    assert least == [p for p in simplex_grid(["a", "b", "c"], 0.1) if min(p.values()) >= 0.2]
-    assert simplex_grid(["a"], 0.5) == [{"a": 1.0}]
-    X, y = make_multimodal_classification(60, modality_names=("a", "b"), random_state=0)
-    model = FusionClassifier(max_iter=2, modality_weights=simplex_grid(["a", "b"], 0.25)[1])
-    assert model.fit(X, y).modality_weights_ == {"a": 0.25, "b": 0.75}
-
-
-@pytest.mark.parametrize(
-    ("names", "options", "match"),
-    [
-        (["a"], {"step": 0.3}, "divide 1 without a rest"),
-        (["a"], {"step": 0}, "divide 1 without a rest"),
-        ([], {}, "at least one"),
-        (["a", "a"], {}, "different modalities"),
-        (["a", "b"], {"min_weight": 0.6}, "min_weight=0.6 for each of 2"),
-    ],
-)
-def test_grids_that_are_none(names, options, match):
-    with pytest.raises(ValueError, match=match):
-        simplex_grid(names, **options)
