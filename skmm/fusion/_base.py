@@ -15,7 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._combinations import learns_weights
+from ._combinations import check_losses, learns_weights
 from ._modalities import ColumnScaler, find_present, group_columns
 from ._parameters import (
     resolve_alignment_weight,
@@ -38,7 +38,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "modalities": [None, StrOptions({"prefix"}), dict],
         "modality_weights": [None, StrOptions({"uniform"}), dict],
         "modality_loss_weight": [Interval(Real, 0, None, closed="left"), dict],
-        "alignment": [StrOptions({"contrastive", "cosine", "mse"})],
+        "alignment": [StrOptions({"contrastive", "cosine", "mse", "kl", "correlation"})],
         "alignment_weight": [Interval(Real, 0, None, closed="left"), dict, "array-like"],
         "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu", "gelu"})],
@@ -78,6 +78,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         alpha = resolve_modality_weights(self.modality_weights, names)
         lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
         gamma = resolve_alignment_weight(self.alignment_weight, names)
+        check_losses(self.get_params(deep=False), lambda_, gamma)
         present = find_present(X, self._groups, self._labels.tolist())
         rows = select_rows(X, self._columns, codes, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)

@@ -63,12 +63,15 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         they are divided by their sum. With "additive" there are none to set.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda: one for all modalities, or one for each.
-    alignment : {"contrastive", "cosine", "mse"}, default="contrastive"
+    alignment : {"contrastive", "cosine", "mse", "kl", "correlation"}, default="contrastive"
         L_ij, of a row's hidden layers z_i and z_j, or of its scores where ``hidden_layer_sizes=()``
         leaves no such layer. "contrastive": InfoNCE [1]_ at a temperature of
         0.1, in which z_i has to find its own z_j in the batch; over both directions this is the
         loss of CLIP. "cosine": one minus their cosine. "mse": their mean squared difference; with
-        additive fusion and linear f_i this is the agreement of cooperative learning [3]_.
+        additive fusion and linear f_i this is the agreement of cooperative learning [3]_. "kl": the
+        divergence KL(p_i || p_j) of the predictions that each modality makes on its own [4]_, both
+        of which learn from it. "correlation": Barlow Twins [5]_, in which each unit of z_i is to
+        correlate with the same unit of z_j over the batch, and with no other.
     alignment_weight : float, dict or array-like of shape (n_modalities, n_modalities), default=0.0
         The weights gamma: one for all pairs; one for each pair of names,
         ``{("text", "image"): 0.5}``, in which a pair stands for both directions unless both are
@@ -165,6 +168,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
     .. [3] D. Y. Ding, S. Li, B. Narasimhan, R. Tibshirani, "Cooperative learning for multiview
        analysis", PNAS 119(38), 2022.
+    .. [4] Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu, "Deep mutual learning", CVPR 2018.
+    .. [5] J. Zbontar, L. Jing, I. Misra, Y. LeCun, S. Deny, "Barlow Twins: self-supervised
+       learning via redundancy reduction", ICML 2021.
 
     Examples
     --------

@@ -42,3 +42,21 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
             f"None or 'uniform', got {parameters['modality_weights']!r}. To weigh them, take "
             'fusion="late".'
         )
+
+
+def check_losses(parameters: Mapping[str, Any], lambda_: np.ndarray, gamma: np.ndarray) -> None:
+    """Refuse weights of the loss terms that contradict another parameter, naming both.
+
+    Raises
+    ------
+    ValueError
+        If predictions of modalities are to agree that nothing teaches to predict.
+    """
+    aligned = (gamma > 0).any(0) | (gamma > 0).any(1)
+    untaught = aligned & (lambda_ == 0) & (parameters["fusion"] not in SCORE_FUSIONS)
+    if parameters["alignment"] == "kl" and untaught.any():
+        raise ValueError(
+            'alignment="kl" compares the predictions of each modality on its own, and with '
+            f'fusion="{parameters["fusion"]}" only modality_loss_weight teaches a modality to '
+            "predict: give each modality that is aligned one above 0."
+        )

@@ -13,7 +13,7 @@ import torch
 
 from .._device import choose_device
 from ._combinations import learns_weights
-from ._losses import ALIGNMENT_LOSSES, Objective, Rows
+from ._losses import ALIGNMENT_LOSSES, Objective, Rows, kl
 from ._network import FusionNetwork
 from ._rows import TrainingRows
 from ._training import History, Settings, Split, train
@@ -88,7 +88,7 @@ def fit_network(
             hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
             activation=parameters["activation"],
             dropout=parameters["dropout"],
-            modality_heads=bool(objective.modality),
+            modality_heads=bool(objective.modality or objective.alignment_loss is kl),
         ).to(device)
         history = train(network, rows, split, objective, _settings(parameters, len(rows.x)))
     return network, objective, history

@@ -19,6 +19,7 @@ from torch import Tensor
 from ._network import FusionOutput
 
 CONTRASTIVE_TEMPERATURE = 0.1
+REDUNDANCY_WEIGHT = 0.005
 
 
 class Rows(NamedTuple):
@@ -56,10 +57,11 @@ def loss_terms(
     terms = [cross_entropy(output.logits, target, weight, torch.ones_like(present[:, 0]))]
     for i in objective.modality:
         terms.append(cross_entropy(output.modality_logits[i], target, weight, present[:, i]))
+    opinions = objective.alignment_loss is kl
+    aligned = output.modality_logits if opinions else output.representations
     for i, j in objective.alignment:
         both = present[:, i] & present[:, j]
-        f_i, f_j = output.representations[i], output.representations[j]
-        terms.append(objective.alignment_loss(f_i, f_j, weight, both))
+        terms.append(objective.alignment_loss(aligned[i], aligned[j], weight, both))
     return torch.stack(terms)
 
 
@@ -96,7 +98,47 @@ def contrastive(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tens
     return _mean(F.cross_entropy(logits, own, reduction="none"), weight, valid)
 
 
-ALIGNMENT_LOSSES = {"contrastive": contrastive, "cosine": cosine, "mse": mse}
+def kl(logits_i: Tensor, logits_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
+    """L_ij: the Kullback-Leibler divergence of j's own prediction from i's, KL(p_i || p_j).
+
+    As in deep mutual learning (Zhang et al. 2018), but nothing is detached: i and j both move, so
+    that this is a loss with a gradient, as a line search needs it.
+    """
+    log_p_i, log_p_j = logits_i.log_softmax(1), logits_j.log_softmax(1)
+    divergence = F.kl_div(log_p_j, log_p_i, reduction="none", log_target=True).sum(1)
+    return _mean(divergence, weight, valid)
+
+
+def correlation(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
+    """L_ij: each unit is to correlate with its namesake of the other modality, and with no other.
+
+    Barlow Twins (Zbontar et al. 2021): with C the correlations of the units of f_i (rows) and f_j
+    over the batch, the mean over units of (1 - C_dd)^2 plus a small weight times the sum of the
+    other C_de^2. 0 where fewer than two rows have both modalities.
+    """
+    share = weight * valid
+    share = share / share.sum().clamp(min=1e-12)  # (n,)
+    z_i, z_j = _standardise(f_i, share), _standardise(f_j, share)
+    c = (share[:, None] * z_i).T @ z_j  # (h, h)
+    own = c.diagonal()
+    redundancy = (c**2).sum() - (own**2).sum()
+    loss = (((1 - own) ** 2).sum() + REDUNDANCY_WEIGHT * redundancy) / len(c)
+    return loss * (valid.sum() > 1)
+
+
+ALIGNMENT_LOSSES = {
+    "contrastive": contrastive,
+    "cosine": cosine,
+    "mse": mse,
+    "kl": kl,
+    "correlation": correlation,
+}
+
+
+def _standardise(values: Tensor, share: Tensor) -> Tensor:
+    """Centre columns and divide them by their deviation; ``share`` (n,) adds up to 1."""
+    centred = values - share @ values
+    return centred / (share @ centred**2 + 1e-5).sqrt()
 
 
 def _mean(values: Tensor, weight: Tensor, valid: Tensor) -> Tensor:

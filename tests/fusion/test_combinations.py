@@ -10,14 +10,26 @@ CONTRADICTIONS = [
     {"fusion": "weighted", "hidden_layer_sizes": ()},
     {"fusion": "concat", "hidden_layer_sizes": ()},
     {"fusion": "additive", "modality_weights": WEIGHTS},
+    {"alignment": "kl", "modality_loss_weight": 0, "fusion": "weighted", "alignment_weight": 1.0},
 ]
 
 
 @pytest.mark.parametrize("parameters", CONTRADICTIONS, ids=str)
 def test_contradictions_name_both_parameters(data, small, parameters):
-    both = "".join(rf"(?=.*\b{name}\b)" for name in parameters)  # in any order
+    told = [name for name in parameters if name != "alignment_weight"]
+    both = "".join(rf"(?=.*\b{name}\b)" for name in told)  # in any order
     with pytest.raises(ValueError, match=both):
         small(**parameters).fit(*data)
+
+
+def test_predictions_that_are_taught_may_be_aligned(data, small):
+    model = small(alignment="kl", alignment_weight=1.0, modality_loss_weight=0)
+    for fusion in ("late", "additive"):  # which teach the scores of each modality
+        model.set_params(fusion=fusion).fit(*data)
+    one = {"text": 0.0, "image": 0.3}
+    model.set_params(fusion="weighted", modality_loss_weight=one, alignment_weight=0).fit(*data)
+    with pytest.raises(ValueError, match="kl"):
+        model.set_params(alignment_weight=0.1).fit(*data)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from skmm.fusion._losses import (
+    ALIGNMENT_LOSSES,
+    REDUNDANCY_WEIGHT,
     Objective,
     contrastive,
+    correlation,
     cosine,
     cross_entropy,
+    kl,
     loss_terms,
     mse,
 )
@@ -61,6 +65,53 @@ def test_mse():
     assert mse(a, b, torch.ones(3), valid).item() == pytest.approx((2 + 0) / 2)
 
 
+def test_kl():
+    # p = (3/4, 1/4) and q = (1/2, 1/2)
+    p, q = torch.tensor([[math.log(3), 0.0], [0.0, 9.0]]), torch.tensor([[5.0, 5.0], [0.0, 9.0]])
+    forward = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    backward = 0.5 * math.log(2 / 3) + 0.5 * math.log(2)
+    assert kl(p, q, ONES, ALL).item() == pytest.approx(forward / 2, abs=1e-6)
+    assert kl(q, p, ONES, ALL).item() == pytest.approx(backward / 2, abs=1e-6)
+    weighted = kl(p, q, torch.tensor([1.5, 0.5]), torch.tensor([True, False]))
+    assert weighted.item() == pytest.approx(1.5 * forward, abs=1e-6)
+
+
+def test_kl_moves_both():
+    p = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    q = torch.tensor([[0.0, 0.0]], requires_grad=True)
+    kl(p, q, torch.ones(1), torch.tensor([True])).backward()
+    assert p.grad[0, 0] > 0
+    assert q.grad[0, 0] < 0
+
+
+def test_correlation():
+    a = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    b = torch.tensor([1.0, 1.0, -1.0, -1.0])
+    ones, everyone = torch.ones(4), torch.ones(4, dtype=torch.bool)
+    f = torch.stack([a, b], dim=1)
+    # the same units in other units of measurement: C is the identity
+    assert correlation(f, 3 * f + 2, ones, everyone).item() == pytest.approx(0, abs=1e-6)
+    # a with a and a, b with none: C = ((1, 1), (0, 0)), so ((1 - 1)^2 + (1 - 0)^2 + w 1^2) / 2
+    twice = torch.stack([a, a], dim=1)
+    expected = (1 + REDUNDANCY_WEIGHT) / 2
+    assert correlation(f, twice, ones, everyone).item() == pytest.approx(expected, abs=1e-4)
+    # against each other: C = -1
+    against = correlation(a[:, None], -a[:, None], ones, everyone)
+    assert against.item() == pytest.approx(4, abs=1e-4)
+
+
+def test_correlation_counts_rows_by_their_weight_and_skips_those_without_a_pair():
+    torch.manual_seed(0)
+    f_1, f_2 = torch.randn(5, 3), torch.randn(5, 3)
+    valid = torch.tensor([True, True, True, True, False])
+    weighted = correlation(f_1, f_2, torch.tensor([2.0, 1.0, 1.0, 1.0, 5.0]), valid)
+    copies = torch.tensor([0, 0, 1, 2, 3])
+    expected = correlation(f_1[copies], f_2[copies], torch.ones(5), torch.ones(5) > 0)
+    torch.testing.assert_close(weighted, expected)
+    single = correlation(f_1, f_2, torch.ones(5), torch.arange(5) == 2)
+    assert single.item() == 0  # one row has no correlation
+
+
 def test_contrastive():
     # f_1 = e1, e2; f_2 = e1, e1: similarities over the temperature 0.1 are (10, 10), (0, 0)
     f_1 = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -110,7 +161,7 @@ def test_a_missing_pair_is_no_candidate_either():
     assert everyone.item() == pytest.approx((2 * LN2 + 0) / 3, abs=1e-3)
 
 
-@pytest.mark.parametrize("loss", [contrastive, cosine, mse])
+@pytest.mark.parametrize("loss", [*ALIGNMENT_LOSSES.values()])
 def test_gradients_of_zero_vectors_are_finite(loss):
     f_1 = torch.tensor([[0.0, 0.0], [0.0, 1.0]], requires_grad=True)
     f_2 = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)
@@ -123,7 +174,7 @@ def test_gradients_of_zero_vectors_are_finite(loss):
 def test_no_valid_row_gives_zero():
     nothing = torch.tensor([False, False])
     f = torch.eye(2, requires_grad=True)
-    for loss in (contrastive, cosine, mse):
+    for loss in ALIGNMENT_LOSSES.values():
         value = loss(f, f, ONES, nothing)
         assert value.item() == 0
         value.backward()
@@ -145,6 +196,20 @@ def test_terms_come_in_the_order_of_their_coefficients():
     terms = loss_terms(objective, output, torch.tensor([0, 1]), ONES, present)
     assert terms.tolist() == pytest.approx([math.log(4 / 3), LN2, 1.0, 1.0])
     assert objective.coefficients == [1.0, 0.3, 0.5, 2.0]
+
+
+def test_kl_compares_the_predictions_of_the_modalities():
+    right, zeros = torch.tensor([[math.log(3), 0.0]]), torch.zeros(1, 2)
+    output = FusionOutput(
+        logits=right,
+        parts=torch.zeros(1, 2, 2),
+        weights=torch.full((1, 2), 0.5),
+        modality_logits=(right, zeros),
+        representations=(torch.zeros(1, 3), torch.zeros(1, 3)),
+    )
+    one, both = torch.ones(1), torch.ones(1, 2, dtype=torch.bool)
+    terms = loss_terms(Objective({}, {(0, 1): 1.0}, kl), output, torch.tensor([0]), one, both)
+    assert terms[1].item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
 
 
 def test_terms_skip_missing_modalities():
