@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._batches import Batch
 from ._cache import EmbeddingCache, open_cache
 from ._cells import Column, as_column
 from ._columns import set_column_tags, warn_of_broken
@@ -53,12 +54,12 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """Give what to enter around the threads in which `_read` runs."""
         return nullcontext()
 
-    def _collate(self, items: list) -> Any:
-        """Put what `_read` gave together; it is let go afterwards."""
-        return items
+    def _make_batch(self) -> Batch:
+        """Give where what `_read` gives is put together."""
+        return Batch()
 
     def _encode(self, items: Any) -> np.ndarray:
-        """Turn what `_collate` gave into vectors (n, n_features)."""
+        """Turn what was put together, a list or a tensor, into vectors (n, n_features)."""
         return np.stack(items)
 
     def _cost(self, cell: Any) -> float:
@@ -248,7 +249,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
 
     def _encode_batches(self, run: Run, rows: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield the rows of each batch that could be encoded, and their vectors."""
-        for batch, items in run.read_batches(self._read, self._collate, rows, self._n_at_once):
+        for batch, items in run.read_batches(self._read, self._make_batch, rows, self._n_at_once):
             try:
                 vectors = np.asarray(self._encode(items), dtype=np.float32)
             except RuntimeError as e:
@@ -261,7 +262,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             for i in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
                 # NaN means missing, and this is not
                 run.read(partial(self._refuse, items, i), batch[i])
-            del items  # not to be held while the next ones are collated
+            del items  # not to be held while the next ones are read
             good = [i for i, row in enumerate(batch) if row not in run.broken]
             yield [batch[i] for i in good], vectors[good]
 

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from ._batches import Batch
 from ._cache import EmbeddingCache
 from ._cells import Column, is_missing
 from ._columns import identify, read_item
@@ -100,16 +102,20 @@ class Run:
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def start(
-        self, read: Callable[[Any], Any], rows: list[int], *, only_paths: bool = False
+        self,
+        read: Callable[[Any], Any],
+        rows: list[int],
+        *,
+        only_paths: bool = False,
+        into: Batch | None = None,
     ) -> dict[int, Callable[[], Any]]:
-        """Let the threads read some rows; give what to call for each result."""
+        """Let the threads read some rows; give what to call for each result, if it has no batch."""
         started = {}
-        for row in rows:
+        for place, row in enumerate(rows):
             cell = self.cells[row]
-            if self._pool is None or (only_paths and not self.is_path(cell)):
-                started[row] = partial(read, cell)
-            else:
-                started[row] = self._pool.submit(read, cell).result
+            work = partial(read, cell) if into is None else partial(into.fill, place, read, cell)
+            threaded = self._pool is not None and (not only_paths or self.is_path(cell))
+            started[row] = self._pool.submit(work).result if threaded else work
         return started
 
     def read(self, read: Callable[[Any], Any], row: int) -> Any:
@@ -130,31 +136,31 @@ class Run:
     def read_batches(
         self,
         read: Callable[[Any], Any],
-        collate: Callable[[list], Any],
+        make_batch: Callable[[], Batch],
         rows: list[int],
         size: int,
     ) -> Iterator[tuple[list[int], Any]]:
-        """Yield the rows and collated items of each batch, and read the next in the meantime.
+        """Yield the rows and items of each batch, and read the next one in the meantime.
 
-        That is begun once the items of the batch before are let go, so that at no time there are
-        more than two batches.
+        Two batches take turns, so that at no time there are more than these.
         """
-        following: dict[int, Callable[[], Any]] = {}
-        for some in [*self.split(rows, size), []]:
-            good, items = self._wait(following)
-            batch = collate(items) if good else None
-            del items
-            following = self.start(read, some)
+        turns = cycle([make_batch(), make_batch()])
+        batch, current = next(turns), []
+        started: dict[int, Callable[[], Any]] = {}
+        for following in [*self.split(rows, size), []]:
+            self._wait(started)
+            good = [place for place, row in enumerate(current) if row not in self.broken]
+            rows_read = [current[place] for place in good]
+            items = batch.take(good) if good else None
+            batch, current = next(turns), following
+            started = self.start(read, current, into=batch)
             if good:
-                yield good, batch
-                del batch
+                yield rows_read, items
+            del items  # not to be held while the next ones are read
 
-    def _wait(self, started: dict[int, Callable[[], Any]]) -> tuple[list[int], list]:
-        """Give the rows that can be read and their items, and keep none of these."""
-        items = {row: self.read(lambda _, get=get: get(), row) for row, get in started.items()}
-        started.clear()
-        good = [row for row in items if row not in self.broken]
-        return good, [items[row] for row in good]
+    def _wait(self, started: dict[int, Callable[[], Any]]) -> None:
+        for row, get in started.items():
+            self.read(lambda _, get=get: get(), row)
 
     def put(self, rows: list[int], vectors: np.ndarray) -> None:
         """Keep the vectors of some rows."""

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from .._device import choose_device
+from ._batches import Batch, TensorBatch
 from ._callables import describe_callable
 from ._cells import Column
 from ._columns import check_text
@@ -296,7 +297,12 @@ class TorchEncoder(ModelEncoder):
             ).samples
         return cell
 
-    def _collate(self, items: list) -> tuple[int, Any]:
+    def _make_batch(self) -> Batch:
+        if self.collate is None:
+            return TensorBatch(self.batch_size, self._put_together)
+        return Batch(self._put_together)
+
+    def _put_together(self, items: list) -> tuple[int, Any]:
         import torch
 
         collate = self.collate or torch.utils.data.default_collate
@@ -311,10 +317,10 @@ class TorchEncoder(ModelEncoder):
                 )
             raise
 
-    def _encode(self, items: tuple[int, Any]) -> np.ndarray:
+    def _encode(self, items: Any) -> np.ndarray:
         import torch
 
-        n_items, batch = items
+        n_items, batch = items if isinstance(items, tuple) else (len(items), items)
         module = self._backbone.model
         tensor = next(iter([*module.parameters(), *module.buffers()]), None)
         with torch.inference_mode():

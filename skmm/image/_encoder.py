@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
+from ..encoding._batches import TensorBatch
 from ..encoding._model_encoder import ModelEncoder
 from ..encoding._models import Backbone, digest_model
 from ._models import describe_transform, find_config, load_model
@@ -176,12 +177,8 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
     def _read(self, cell: Any):
         return self._backbone.preprocess(self._read_picture(cell))
 
-    def _collate(self, items: list) -> Tensor:
-        import torch
-
-        if not hasattr(self, "_buffer"):  # used again, for malloc may not give so much back
-            self._buffer = torch.empty(self.batch_size, *items[0].shape)
-        return torch.stack(items, out=self._buffer[: len(items)])
+    def _make_batch(self) -> TensorBatch:
+        return TensorBatch(self.batch_size)
 
     def _encode(self, items: Tensor) -> np.ndarray:
         vectors = _run(self._backbone, items, self.precision)

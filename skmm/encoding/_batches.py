@@ -1,0 +1,80 @@
+"""What threads read is put into a batch: a list, or one tensor that nothing is held beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Batch:
+    """Items, each put at its place by the thread that has read it.
+
+    Parameters
+    ----------
+    collate : callable, default=list
+        What makes of a list of items what is encoded at once; the items are let go then.
+    """
+
+    def __init__(self, collate: Callable[[list], Any] = list):
+        self._collate = collate
+        self._items: dict[int, Any] = {}
+
+    def fill(self, place: int, read: Callable[[Any], Any], cell: Any) -> None:
+        """Put what is read from a cell at a place."""
+        self.put(place, read(cell))
+
+    def put(self, place: int, item: Any) -> None:
+        """Keep an item."""
+        self._items[place] = item
+
+    def take(self, places: list[int]) -> Any:
+        """Give the items of some places, put together in this order, and forget all."""
+        items, self._items = self._items, {}
+        return self._collate([items.pop(place) for place in places])
+
+
+class TensorBatch(Batch):
+    """Items that are copied into one tensor as they come, which is used again for the next batch.
+
+    Thus none is held twice, and none stays in the memory of a thread until the batch is full. If
+    items are no tensors, or not of one shape, ``collate`` gets a list of them.
+    """
+
+    def __init__(self, size: int, collate: Callable[[list], Any] = list):
+        super().__init__(collate)
+        self._size = size
+        self._tensor: torch.Tensor | None = None  # (size, ...)
+        self._lock = Lock()
+
+    def put(self, place, item):
+        if self._fits(item):
+            self._tensor[place] = item.detach()
+        else:
+            super().put(place, item)
+
+    def _fits(self, item: Any) -> bool:
+        import torch
+
+        # other classes and layouts have a way of their own to be stacked
+        if type(item) is not torch.Tensor or item.layout != torch.strided or item.is_quantized:
+            return False
+        if item.device.type != "cpu":
+            return False
+        with self._lock:
+            if self._tensor is None:
+                self._tensor = torch.empty(self._size, *item.shape, dtype=item.dtype)
+        return self._tensor.shape[1:] == item.shape and self._tensor.dtype == item.dtype
+
+    def take(self, places):
+        """Give a tensor (n_places, ...), good until the next item is put."""
+        if self._tensor is not None and not self._items:
+            is_whole = places == list(range(len(places)))
+            return self._tensor[: len(places)] if is_whole else self._tensor[places]
+        stacked = set(places) - self._items.keys()
+        self._items |= {place: self._tensor[place].clone() for place in stacked}
+        self._tensor = None  # those of the next batch may be of another shape
+        return super().take(places)
