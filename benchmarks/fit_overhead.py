@@ -17,16 +17,18 @@ from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion._losses import ALIGNMENT_LOSSES, Objective, loss_terms
 from skmm.fusion._network import FusionNetwork
+from skmm.fusion._tasks import Task
 
 N_ROWS, N_CLASSES, BATCH, EPOCHS, REPEATS = 20_000, 10, 256, 20, 3
 SIZES = {"small": ((128, 128), 64), "default": ((256, 256), 256)}  # widths, hidden units
-OBJECTIVE = Objective({0: 0.3, 1: 0.3}, {}, ALIGNMENT_LOSSES["cosine"])
+TASK = Task("multiclass", slice(0, N_CLASSES), slice(0, 1), 1.0)
+OBJECTIVE = Objective({0: 0.3, 1: 0.3}, {}, ALIGNMENT_LOSSES["cosine"], [TASK])
 
 
 def network_arguments(widths, hidden):
     return {
         "n_features": widths,
-        "n_classes": N_CLASSES,
+        "n_outputs": [N_CLASSES],
         "modality_weights": torch.tensor([0.5, 0.5]),
         "fusion": "weighted",
         "hidden_layer_sizes": (hidden,),
@@ -38,7 +40,7 @@ def network_arguments(widths, hidden):
 
 def composite_loss(output, target, weight, present):
     coefficients = torch.tensor(OBJECTIVE.coefficients)
-    return coefficients @ loss_terms(OBJECTIVE, output, target, weight, present)
+    return coefficients @ loss_terms(OBJECTIVE, output, target[:, None], weight, present)
 
 
 def fit_bare(X, y, widths, hidden):

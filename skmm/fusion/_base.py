@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -23,6 +23,8 @@ from ._parameters import (
     resolve_modality_weights,
 )
 from ._rows import deal_folds, order_rows, select_rows, take_share
+from ._targets import strata
+from ._tasks import Task
 
 N_FOLDS = 3
 PREDICTION_ROWS = 8192
@@ -70,7 +72,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self._order = np.array(sorted(range(len(names)), key=names.__getitem__))
         self._columns = np.concatenate([self._groups[names[i]] for i in self._order])
 
-    def _train(self, X: np.ndarray, codes: np.ndarray, weight: np.ndarray, n_outputs: int) -> None:
+    def _train(
+        self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
+    ) -> None:
         """Learn everything that depends on the values of X, and set the fitted attributes."""
         from ._fitting import Problem, fit_network, history_frame
 
@@ -80,11 +84,11 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         gamma = resolve_alignment_weight(self.alignment_weight, names)
         check_losses(self.get_params(deep=False), lambda_, gamma)
         present = find_present(X, self._groups, self._labels.tolist())
-        rows = select_rows(X, self._columns, codes, present, weight, alpha, names)
+        rows = select_rows(X, self._columns, target, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
         random_state = check_random_state(self.random_state)
         x = self._scaler.transform(X, rows.index, self._columns)
-        fitting, folds, held_out = self._split(order_rows(x), rows.codes, random_state)
+        fitting, folds, held_out = self._split(order_rows(x), strata(rows.target), random_state)
         problem = Problem(
             x=x,
             rows=rows._replace(present=rows.present[:, order]),
@@ -92,7 +96,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             folds=folds,
             held_out=held_out,
             widths=[len(self._groups[names[i]]) for i in order],
-            n_classes=n_outputs,
+            tasks=tasks,
             alpha=alpha[order],
             lambda_=lambda_[order],
             gamma=gamma[np.ix_(order, order)],
@@ -115,18 +119,18 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             alpha = spread / spread.sum() if spread.any() else alpha
         return dict(zip(self._groups, alpha.tolist(), strict=True))
 
-    def _split(self, order, codes, random_state):
+    def _split(self, order, stratum, random_state):
         """Split rows, in their ``order``, into those to fit, folds of these, and the rest."""
         held_out = None
         if self.early_stopping:
-            taken = take_share(codes[order], self.validation_fraction, random_state)
+            taken = take_share(stratum[order], self.validation_fraction, random_state)
             if taken.all() or not taken.any():
                 raise ValueError(
                     f"validation_fraction={self.validation_fraction} of {len(order)} distinct rows "
                     f"is {taken.sum()}; early_stopping needs rows to train on and rows to hold out."
                 )
             held_out, order = order[taken], order[~taken]
-        fold = deal_folds(codes[order], N_FOLDS, random_state)
+        fold = deal_folds(stratum[order], N_FOLDS, random_state)
         return order, [order[fold == i] for i in np.unique(fold)], held_out
 
     def _evaluate(self, X, read: Callable) -> tuple[np.ndarray, np.ndarray]:

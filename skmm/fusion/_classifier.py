@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from ._base import FLOATS, BaseFusion
 from ._combinations import EXACT_FUSIONS, check_combination
 from ._rows import weigh_rows
+from ._tasks import Task
 
 
 def _splits_exactly(estimator: FusionClassifier) -> bool:
@@ -270,7 +271,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         )
         check_combination(self.get_params(deep=False))
         self._read_modalities()
-        self._train(X, codes, weight, len(self.classes_))
+        task = Task("multiclass", slice(0, len(self.classes_)), slice(0, 1), 1.0)
+        self._train(X, codes[:, None], weight, [task])
         return self
 
     def _logits(self, X) -> np.ndarray:

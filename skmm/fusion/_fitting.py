@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from ._combinations import learns_weights
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows, kl
 from ._network import FusionNetwork
 from ._rows import TrainingRows
+from ._tasks import Task
 from ._training import History, Settings, Split, train
 
 _generators_in_use = threading.Lock()
@@ -30,7 +31,7 @@ class Problem(NamedTuple):
     folds: list[np.ndarray]  # a partition of these
     held_out: np.ndarray | None  # positions of the rows for early stopping
     widths: list[int]
-    n_classes: int
+    tasks: Sequence[Task]
     alpha: np.ndarray  # (m,)
     lambda_: np.ndarray  # (m,)
     gamma: np.ndarray  # (m, m)
@@ -67,11 +68,12 @@ def fit_network(
         {i: float(value) for i, value in enumerate(problem.lambda_) if value > 0},
         {(i, j): float(value) for (i, j), value in np.ndenumerate(problem.gamma) if value > 0},
         ALIGNMENT_LOSSES[parameters["alignment"]],
+        problem.tasks,
     )
     rows = Rows(
         torch.from_numpy(problem.x).to(device),
         torch.from_numpy(problem.rows.present).to(device),
-        torch.from_numpy(problem.rows.codes).to(device),
+        torch.from_numpy(problem.rows.target).to(device),
         torch.from_numpy(problem.rows.weight.astype(np.float32)).to(device),
     )
     split = Split(
@@ -82,7 +84,7 @@ def fit_network(
     with seeded(device, seed):
         network = FusionNetwork(
             problem.widths,
-            problem.n_classes,
+            [task.n_outputs for task in problem.tasks],
             torch.from_numpy(problem.alpha),
             fusion=parameters["fusion"],
             hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),

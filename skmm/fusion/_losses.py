@@ -4,12 +4,14 @@
                         + sum_{i != j} gamma_ij L_ij(f_i(x_i), f_j(x_j))
 
 Each term is a mean over the rows it speaks of, every row's value times the row's weight. Weights
-have mean 1 over the training rows, so where all are equal a term is a plain mean.
+have mean 1 over the training rows, so where all are equal a term is a plain mean. L is the weighted
+mean of the losses of all columns of y, each of which speaks of the rows in which it is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,9 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._network import FusionOutput
+from ._tasks import Task
 
 CONTRASTIVE_TEMPERATURE = 0.1
 REDUNDANCY_WEIGHT = 0.005
+HUBER_DELTA = 1.0  # in units of the scaled target's spread
 
 
 class Rows(NamedTuple):
@@ -27,7 +31,7 @@ class Rows(NamedTuple):
 
     x: Tensor  # (n, sum of widths) scaled, zeros where missing
     present: Tensor  # (n, m) boolean
-    target: Tensor  # (n,) class numbers
+    target: Tensor  # (n, t) class numbers, -1 where not known; or numbers, NaN where not known
     weight: Tensor  # (n,) with mean 1
 
     def take(self, index: Tensor) -> Rows:
@@ -43,6 +47,7 @@ class Objective(NamedTuple):
     modality: Mapping[int, float]  # i -> lambda_i, those above 0
     alignment: Mapping[tuple[int, int], float]  # (i, j) -> gamma_ij, those above 0
     alignment_loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    tasks: Sequence[Task]
 
     @property
     def coefficients(self) -> list[float]:
@@ -54,9 +59,10 @@ def loss_terms(
     objective: Objective, output: FusionOutput, target: Tensor, weight: Tensor, present: Tensor
 ) -> Tensor:
     """Every term of the composite loss, not yet multiplied by its coefficient, (n_terms,)."""
-    terms = [cross_entropy(output.logits, target, weight, torch.ones_like(present[:, 0]))]
+    tasks, everyone = objective.tasks, torch.ones_like(present[:, 0])
+    terms = [supervised(tasks, output.logits, target, weight, everyone)]
     for i in objective.modality:
-        terms.append(cross_entropy(output.modality_logits[i], target, weight, present[:, i]))
+        terms.append(supervised(tasks, output.modality_logits[i], target, weight, present[:, i]))
     opinions = objective.alignment_loss is kl
     aligned = output.modality_logits if opinions else output.representations
     for i, j in objective.alignment:
@@ -65,14 +71,57 @@ def loss_terms(
     return torch.stack(terms)
 
 
-def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
-    """L and L_i: the log-loss."""
-    return _mean(F.cross_entropy(logits, target, reduction="none"), weight, valid)
+def supervised(
+    tasks: Sequence[Task], outputs: Tensor, target: Tensor, weight: Tensor, valid: Tensor
+) -> Tensor:
+    """L and L_i: the losses of outputs (n, k), summed over the columns of the target."""
+    losses = row_losses(tasks, outputs, target)  # (n, t)
+    return _mean(losses, weight[:, None], valid[:, None] & known(target)).sum()
 
 
-def log_losses(logits: Tensor, rows: Rows) -> Tensor:
-    """L of each row, times its weight (n,)."""
-    return F.cross_entropy(logits, rows.target, reduction="none") * rows.weight
+def row_losses(tasks: Sequence[Task], outputs: Tensor, target: Tensor) -> Tensor:
+    """Loss of outputs (n, k, ...) for each value of ``target`` (n, t, ...), times that of its task.
+
+    Zeros where the target is not known.
+    """
+    losses = [
+        task.weight * LOSSES[task.kind](outputs[:, task.outputs], target[:, task.columns])
+        for task in tasks
+    ]
+    return losses[0] if len(losses) == 1 else torch.cat(losses, dim=1)
+
+
+def known(target: Tensor) -> Tensor:
+    """Which values of a target are known."""
+    return ~target.isnan() if target.is_floating_point() else target >= 0
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits, target[:, 0], ignore_index=-1, reduction="none")[:, None]
+
+
+def _of_known(loss: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Make a loss of torch one of each value, 0 where the target is NaN."""
+
+    def losses(outputs: Tensor, target: Tensor) -> Tensor:
+        there = known(target)
+        values = torch.where(there, target, 0.0).to(outputs.dtype)
+        return torch.where(there, loss(outputs, values, reduction="none"), 0.0)
+
+    return losses
+
+
+def _half_squared_error(outputs: Tensor, target: Tensor, reduction: str) -> Tensor:
+    return F.mse_loss(outputs, target, reduction=reduction) / 2
+
+
+LOSSES = {
+    "multiclass": _cross_entropy,
+    "multilabel": _of_known(F.binary_cross_entropy_with_logits),
+    "squared_error": _of_known(_half_squared_error),
+    "absolute_error": _of_known(F.l1_loss),
+    "huber": _of_known(functools.partial(F.huber_loss, delta=HUBER_DELTA)),
+}
 
 
 def cosine(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
@@ -142,5 +191,5 @@ def _standardise(values: Tensor, share: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
-    """Mean of weight times value over the valid rows, 0 where there is none."""
-    return (values * weight * valid).sum() / valid.sum().clamp(min=1)
+    """Mean of weight times value over the valid rows (axis 0), 0 where there is none."""
+    return (values * weight * valid).sum(0) / valid.sum(0).clamp(min=1)

@@ -46,8 +46,8 @@ class FusionNetwork(nn.Module):
     ----------
     n_features : sequence of int
         The width of each modality; the columns of ``x`` stand in this order.
-    n_classes : int
-        k, the number of logits.
+    n_outputs : sequence of int
+        The number of outputs of each task; k in all, which are called logits here.
     modality_weights : Tensor of shape (m,)
         alpha. A buffer: no gradient step of the network changes it.
     fusion : {"late", "weighted", "concat", "additive"}
@@ -67,7 +67,7 @@ class FusionNetwork(nn.Module):
     def __init__(
         self,
         n_features: Sequence[int],
-        n_classes: int,
+        n_outputs: Sequence[int],
         modality_weights: Tensor,
         *,
         fusion: str,
@@ -79,6 +79,7 @@ class FusionNetwork(nn.Module):
         super().__init__()
         self.fusion = fusion
         self.n_features = tuple(n_features)
+        k = sum(n_outputs)
         own_sizes = tuple(hidden_layer_sizes[:1] if fusion == "concat" else hidden_layer_sizes)
         self.encoders = nn.ModuleList(
             _encoder((size, *own_sizes), activation, dropout, linear=fusion == "concat")
@@ -89,20 +90,18 @@ class FusionNetwork(nn.Module):
         self.fuses_scores = fusion in ("late", "additive")
         self.is_linear = not own_sizes
         has_heads = modality_heads or self.fuses_scores
-        self.modality_heads = nn.ModuleList(
-            nn.Linear(width, n_classes) for width in widths if has_heads
-        )
-        n_values = n_classes if self.fuses_scores else own_sizes[-1]
+        self.modality_heads = nn.ModuleList(nn.Linear(width, k) for width in widths if has_heads)
+        n_values = k if self.fuses_scores else own_sizes[-1]
         normalizer = IdentityNormalizer if fusion == "additive" else ModalityNormalizer
         self.normalizer = normalizer(len(self.n_features), n_values)
         if fusion == "late":
-            self.head: nn.Module = TemperatureHead(n_classes)
+            self.head: nn.Module = TemperatureHead(n_outputs)
         elif fusion == "additive":
-            self.head = SumHead(len(self.n_features), n_classes)
+            self.head = SumHead(len(self.n_features), k)
         elif fusion == "weighted":
-            self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, n_classes))
+            self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, k))
         else:
-            self.head = _trunk(hidden_layer_sizes, n_classes, activation, dropout)
+            self.head = _trunk(hidden_layer_sizes, k, activation, dropout)
         self.register_buffer("modality_weights", modality_weights.float())
 
     def forward(self, x: Tensor, present: Tensor, sample_weight: Tensor) -> FusionOutput:
@@ -203,24 +202,31 @@ class Dropout(nn.Module):
 
 
 class TemperatureHead(nn.Module):
-    """Logits from fused scores: one scale for all of them, and a bias per class."""
+    """Logits from fused scores: one scale for all those of a task, and a bias for each."""
 
-    def __init__(self, n_classes: int):
+    def __init__(self, n_outputs: Sequence[int]):
         super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros(()))
-        self.bias = nn.Parameter(torch.zeros(n_classes))
+        self.log_scale = nn.Parameter(torch.zeros(len(n_outputs)))
+        self.bias = nn.Parameter(torch.zeros(sum(n_outputs)))
+        self.register_buffer("n_outputs", torch.tensor(n_outputs), persistent=False)
 
     def forward(self, scores: Tensor) -> Tensor:
-        return self.log_scale.exp() * scores + self.bias
+        return self.per_output(self.log_scale.exp()) * scores + self.bias
+
+    def per_output(self, scale: Tensor) -> Tensor:
+        """Repeat the scales of the tasks (..., t) for each output of theirs: (..., k), or one."""
+        if scale.shape[-1] == 1:
+            return scale
+        return scale.repeat_interleave(self.n_outputs, dim=-1, output_size=len(self.bias))
 
 
 class SumHead(nn.Module):
     """Logits from the mean of scores: their sum had every modality been present, and a bias."""
 
-    def __init__(self, n_modalities: int, n_classes: int):
+    def __init__(self, n_modalities: int, n_outputs: int):
         super().__init__()
         self.n_modalities = n_modalities
-        self.bias = nn.Parameter(torch.zeros(n_classes))
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
 
     def forward(self, scores: Tensor) -> Tensor:
         return self.n_modalities * scores + self.bias
@@ -243,9 +249,9 @@ def _encoder(
     return nn.Sequential(*(layers[:-1] if linear else layers))
 
 
-def _trunk(sizes: Sequence[int], n_classes: int, activation: str, dropout: float) -> nn.Sequential:
+def _trunk(sizes: Sequence[int], n_outputs: int, activation: str, dropout: float) -> nn.Sequential:
     """The rest of a network whose first layer's sums come in."""
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes, (*sizes[1:], n_classes), strict=True):
+    for n_in, n_out in zip(sizes, (*sizes[1:], n_outputs), strict=True):
         layers += [ACTIVATIONS[activation](), Dropout(dropout), nn.Linear(n_in, n_out)]
     return nn.Sequential(*layers)

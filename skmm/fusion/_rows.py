@@ -18,7 +18,7 @@ class TrainingRows(NamedTuple):
     """The distinct rows to train on, as positions in X."""
 
     index: np.ndarray  # (n,)
-    codes: np.ndarray  # (n,) the number of each row's class
+    target: np.ndarray  # (n, t) numbers of classes, or values
     present: np.ndarray  # (n, m) which modalities each row has
     weight: np.ndarray  # (n,) with mean 1
 
@@ -54,7 +54,7 @@ def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray,
     return sample_weight * factors[codes], totals / totals.sum()
 
 
-def select_rows(X, columns, codes, present, weight, alpha, names) -> TrainingRows:
+def select_rows(X, columns, target, present, weight, alpha, names) -> TrainingRows:
     """Leave out rows without weight or modality, and merge those with equal ``columns``.
 
     Raises
@@ -75,11 +75,11 @@ def select_rows(X, columns, codes, present, weight, alpha, names) -> TrainingRow
             f"is row {empty.argmax()}); they are left out.",
             stacklevel=5,
         )
-    index, weight = distinct_rows(X, columns, codes, np.where(empty, 0.0, weight))
-    return TrainingRows(index, codes[index], present[index], weight / weight.mean())
+    index, weight = distinct_rows(X, columns, target, np.where(empty, 0.0, weight))
+    return TrainingRows(index, target[index], present[index], weight / weight.mean())
 
 
-def distinct_rows(X, columns, codes, weight) -> tuple[np.ndarray, np.ndarray]:
+def distinct_rows(X, columns, target, weight) -> tuple[np.ndarray, np.ndarray]:
     """Find the distinct rows among those with a weight, and sum the weights of their copies.
 
     So a weight of k is the same as k copies, whatever the batches are; a bootstrap sample costs no
@@ -89,14 +89,14 @@ def distinct_rows(X, columns, codes, weight) -> tuple[np.ndarray, np.ndarray]:
     """
     rows = np.flatnonzero(weight > 0)
     taken = as_slice(columns)
-    digests = np.array([_digest(X[row, taken], codes[row]) for row in rows])
+    digests = np.array([_digest(X[row, taken], target[row]) for row in rows])
     _, first, kind = np.unique(digests, return_index=True, return_inverse=True)
     return rows[first], np.bincount(kind, weights=weight[rows])
 
 
-def _digest(row: np.ndarray, code: np.integer) -> bytes:
+def _digest(row: np.ndarray, target: np.ndarray) -> bytes:
     values = row.astype(np.float64) + 0.0  # one form for each number: no float32, no -0.0
-    return blake2b(values.tobytes() + code.tobytes(), digest_size=16).digest()
+    return blake2b(values.tobytes() + target.tobytes(), digest_size=16).digest()
 
 
 def order_rows(x: np.ndarray) -> np.ndarray:

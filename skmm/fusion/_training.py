@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ._losses import Objective, Rows, log_losses, loss_terms
+from ._losses import Objective, Rows, known, loss_terms, row_losses
 from ._network import FusionNetwork, TemperatureHead, fuse
+from ._tasks import Task
 from ._weights import Unseen, learn_weights
 
 CROSS_FIT_SHARE = 0.5  # of the epochs
@@ -55,7 +56,7 @@ class History(NamedTuple):
     """What was measured after each epoch."""
 
     terms: list[list[float]]
-    validation: list[float]  # log-loss of the held-out rows; empty without early stopping
+    validation: list[float]  # L of the held-out rows; empty without early stopping
 
 
 def train(
@@ -112,7 +113,7 @@ def _cross_fit(
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
         parts, _ = evaluate(trained, sample.x, sample.present)
         unseen.append(Unseen(trained.head, parts, sample))
-    learn_weights(network, unseen, alpha=settings.learn_weights)
+    learn_weights(network, unseen, objective.tasks, alpha=settings.learn_weights)
 
 
 def _run_pass(
@@ -149,7 +150,7 @@ def _run_pass(
             _check_loss(loss, settings)
             if held_out is not None:
                 store_statistics(network, rows, fitting)
-                loss = log_loss(network, held_out)
+                loss = held_out_loss(network, held_out, objective.tasks)
                 history.validation.append(loss)
             history.terms.append(terms.tolist())
             bar.update()
@@ -253,12 +254,14 @@ def evaluate(network: FusionNetwork, x: Tensor, present: Tensor) -> tuple[Tensor
 
 
 @torch.no_grad()
-def log_loss(network: FusionNetwork, rows: Rows) -> float:
+def held_out_loss(network: FusionNetwork, rows: Rows, tasks: Sequence[Task]) -> float:
     """L of rows that are not trained on."""
     network.eval()
-    total = 0.0
+    total = torch.zeros(rows.target.shape[1], dtype=torch.float64)
     for index in torch.arange(len(rows.x), device=rows.x.device).split(EVALUATION_ROWS):
         chunk = rows.take(index)
         parts, weights = evaluate(network, chunk.x, chunk.present)
-        total += float(log_losses(network.head(fuse(weights, parts)), chunk).sum())
-    return total / float(rows.weight.sum())
+        losses = row_losses(tasks, network.head(fuse(weights, parts)), chunk.target)
+        total += (losses * chunk.weight[:, None]).sum(0).cpu()
+    weight = (rows.weight[:, None] * known(rows.target)).sum(0).cpu()
+    return float((total / weight.double().clamp(min=1e-300)).sum())

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._losses import Rows, log_losses
+from ._losses import Rows, row_losses
 from ._network import FusionNetwork, TemperatureHead, fuse
+from ._tasks import Task
 
 PRIOR_STRENGTH = 0.5  # rows' worth of belief in equal weights
 DOUBT = 4.0
@@ -26,14 +26,16 @@ class Unseen(NamedTuple):
     rows: Rows
 
 
-def learn_weights(network: FusionNetwork, unseen: Sequence[Unseen], *, alpha: bool) -> None:
-    """Set alpha (where asked) and the temperature of late fusion to what suits unseen rows best.
+def learn_weights(
+    network: FusionNetwork, unseen: Sequence[Unseen], tasks: Sequence[Task], *, alpha: bool
+) -> None:
+    """Set alpha (where asked) and the temperatures of late fusion to what suits unseen rows best.
 
-    Minimises their log-loss over the simplex of weights and one scale of what is fused: stacked
-    generalisation (Wolpert 1992), the heads kept. Only late fusion keeps the scale; elsewhere it
-    is there so that too bold a head does not speak against a modality. A prior towards equal
-    weights and an unchanged scale counts for half a row; the weight of a modality that may be
-    noise is penalised.
+    Minimises their loss over the simplex of weights and one scale of what is fused (of late fusion,
+    one for each task): stacked generalisation (Wolpert 1992), the heads kept. Only late fusion
+    keeps the scale; elsewhere it is there so that too bold a head does not speak against a
+    modality. A prior towards equal weights and an unchanged scale counts for half a row; the weight
+    of a modality that may be noise is penalised.
     """
     unseen = [
         Unseen(
@@ -44,18 +46,19 @@ def learn_weights(network: FusionNetwork, unseen: Sequence[Unseen], *, alpha: bo
         for u in unseen
     ]
     log_alpha = network.modality_weights.cpu().double().log()
-    log_scale = torch.zeros((), dtype=torch.float64)
-    penalty = _doubt(unseen) if alpha else torch.zeros_like(log_alpha)
+    log_scale = torch.zeros(_n_scales(network.head), dtype=torch.float64)
+    penalty = _doubt(unseen, tasks) if alpha else torch.zeros_like(log_alpha)
 
     def loss() -> Tensor:
         weights = log_alpha.softmax(0)
-        prior = log_scale**2 - (log_alpha.log_softmax(0).mean() if alpha else 0.0)
+        prior = (log_scale**2).sum() - (log_alpha.log_softmax(0).mean() if alpha else 0.0)
         total = PRIOR_STRENGTH * prior + penalty @ weights
         for head, parts, rows in unseen:
             own = weights * rows.present
             own = own / own.sum(1, keepdim=True).clamp(min=1e-300)
-            logits = head(log_scale.exp() * fuse(own, parts))
-            total = total + log_losses(logits, rows).sum()
+            logits = head(_per_value(head, log_scale.exp()) * fuse(own, parts))
+            losses = row_losses(tasks, logits, rows.target)
+            total = total + (losses * rows.weight[:, None]).sum()
         return total
 
     _minimise(loss, [log_scale, log_alpha] if alpha else [log_scale])
@@ -63,28 +66,39 @@ def learn_weights(network: FusionNetwork, unseen: Sequence[Unseen], *, alpha: bo
     if isinstance(network.head, TemperatureHead):
         scales = torch.stack([u.head.log_scale for u in unseen])
         with torch.no_grad():
-            network.head.log_scale.copy_(scales.mean() + log_scale)
+            network.head.log_scale.copy_(scales.mean(0) + log_scale)
         network.head.log_scale.requires_grad_(False)
 
 
-def _doubt(unseen: Sequence[Unseen]) -> Tensor:
+def _n_scales(head: nn.Module) -> int:
+    return len(head.log_scale) if isinstance(head, TemperatureHead) else 1
+
+
+def _per_value(head: nn.Module, scale: Tensor) -> Tensor:
+    """From scales (..., `_n_scales`) to what multiplies fused values (..., q)."""
+    return head.per_output(scale) if isinstance(head, TemperatureHead) else scale
+
+
+def _doubt(unseen: Sequence[Unseen], tasks: Sequence[Task]) -> Tensor:
     """Penalty on each modality's weight, in nats, for what the modality alone does not prove.
 
     By chance noise seems to gain about sqrt(2 n) a nats with a weight of a: each pair of rows in
     two folds counts twice, once with either as the unseen one, hence the 2. `DOUBT` sqrt(n) a,
     nearly three such standard errors, is asked in advance; the less, the more nats a modality gains
     on its own at its best scale, and nothing from sqrt(n) / 2 on: of 1,000 rows, four standard
-    errors.
+    errors. The loss of a number, scaled to a spread of 1, is in nats too: those of a normal or
+    Laplace distribution of that spread.
     """
     n_rows = sum(len(u.parts) for u in unseen)
-    log_scale = torch.zeros(unseen[0].parts.shape[1], dtype=torch.float64)  # one each
+    m = unseen[0].parts.shape[1]
+    log_scale = torch.zeros(m, _n_scales(unseen[0].head), dtype=torch.float64)
 
     def losses(scale: Tensor) -> Tensor:
         total = 0.0
         for head, parts, rows in unseen:
-            logits = head(scale[:, None] * parts).transpose(1, 2)  # (n, k, m)
-            target = rows.target[:, None].expand(-1, len(scale))
-            each = F.cross_entropy(logits, target, reduction="none")
+            logits = head(_per_value(head, scale) * parts).transpose(1, 2)  # (n, k, m)
+            target = rows.target[:, :, None].expand(-1, -1, m)
+            each = row_losses(tasks, logits, target).sum(1)  # (n, m)
             total = total + (each * rows.present * rows.weight[:, None]).sum(0)
         return total
 

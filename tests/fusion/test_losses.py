@@ -12,14 +12,19 @@ from skmm.fusion._losses import (
     contrastive,
     correlation,
     cosine,
-    cross_entropy,
     kl,
+    known,
     loss_terms,
     mse,
+    row_losses,
+    supervised,
 )
 from skmm.fusion._network import FusionOutput
+from skmm.fusion._tasks import Task
 
-LN2, LN4 = math.log(2), math.log(4)
+LN2, LN4, LN7 = math.log(2), math.log(4), math.log(7)
+NAN = math.nan
+CLASSES = [Task("multiclass", slice(0, 2), slice(0, 1), 1.0)]
 ALL = torch.tensor([True, True])
 ONES = torch.ones(2)
 
@@ -27,13 +32,90 @@ ONES = torch.ones(2)
 def test_cross_entropy():
     # softmax([ln 3, 0]) = (3/4, 1/4): losses ln(4/3) for class 0 and ln 4 for class 1
     logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
-    target = torch.tensor([0, 1])
-    loss = cross_entropy(logits, target, ONES, ALL)
+    target = torch.tensor([[0], [1]])
+    loss = supervised(CLASSES, logits, target, ONES, ALL)
     assert loss.item() == pytest.approx((math.log(4 / 3) + LN4) / 2)
-    weighted = cross_entropy(logits, target, torch.tensor([0.5, 1.5]), ALL)
+    weighted = supervised(CLASSES, logits, target, torch.tensor([0.5, 1.5]), ALL)
     assert weighted.item() == pytest.approx((0.5 * math.log(4 / 3) + 1.5 * LN4) / 2)
-    masked = cross_entropy(logits, target, ONES, torch.tensor([False, True]))
+    masked = supervised(CLASSES, logits, target, ONES, torch.tensor([False, True]))
     assert masked.item() == pytest.approx(LN4)
+
+
+def test_several_targets_of_classes():
+    tasks = [
+        Task("multiclass", slice(0, 2), slice(0, 1), 0.25),
+        Task("multiclass", slice(2, 5), slice(1, 2), 0.75),
+    ]
+    ln3 = math.log(3)
+    outputs = torch.tensor([[ln3, 0.0, 0.0, 0.0, 0.0], [ln3, 0.0, ln3, 0.0, ln3]])
+    target = torch.tensor([[0, 2], [1, 1]])
+    expected = torch.tensor([[0.25 * math.log(4 / 3), 0.75 * ln3], [0.25 * LN4, 0.75 * LN7]])
+    losses = row_losses(tasks, outputs, target)
+    torch.testing.assert_close(losses, expected)
+    assert supervised(tasks, outputs, target, ONES, ALL).item() == pytest.approx(
+        expected.mean(0).sum().item()
+    )
+
+
+def test_a_target_counts_in_the_rows_in_which_it_is_known():
+    tasks = [
+        Task("multiclass", slice(0, 2), slice(0, 1), 0.5),
+        Task("multiclass", slice(2, 4), slice(1, 2), 0.5),
+    ]
+    outputs = torch.tensor([[math.log(3), 0, 0, 0], [math.log(3), 0, 0, 0]], requires_grad=True)
+    target = torch.tensor([[0, -1], [-1, 1]])
+    assert known(target).tolist() == [[True, False], [False, True]]
+    loss = supervised(tasks, outputs, target, torch.tensor([0.5, 1.5]), ALL)
+    assert loss.item() == pytest.approx(0.5 * 0.5 * math.log(4 / 3) + 0.5 * 1.5 * LN2)
+    loss.backward()
+    assert (outputs.grad[0, 2:] == 0).all()
+    assert (outputs.grad[1, :2] == 0).all()
+    nowhere = supervised(tasks, outputs, torch.full((2, 2), -1), ONES, ALL)
+    assert nowhere.item() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # of errors 1/2 and 3; huber with delta 1: e^2 / 2 up to 1, then |e| - 1/2
+        ("squared_error", [1 / 8, 9 / 2]),
+        ("absolute_error", [1 / 2, 3]),
+        ("huber", [1 / 8, 5 / 2]),
+    ],
+)
+def test_losses_of_numbers(kind, expected):
+    tasks = [Task(kind, slice(0, 2), slice(0, 2), 0.5)]
+    outputs = torch.tensor([[1.0, 1.0], [7.0, 0.0]], requires_grad=True)
+    target = torch.tensor([[0.5, 4.0], [NAN, NAN]])
+    losses = row_losses(tasks, outputs, target)
+    torch.testing.assert_close(losses, torch.tensor([[e / 2 for e in expected], [0.0, 0.0]]))
+    loss = supervised(tasks, outputs, target, ONES, ALL)
+    assert loss.item() == pytest.approx(sum(expected) / 2)
+    loss.backward()
+    assert (outputs.grad[0] != 0).all()
+    assert (outputs.grad[1] == 0).all()  # not NaN
+
+
+def test_losses_of_labels():
+    tasks = [Task("multilabel", slice(0, 3), slice(0, 3), 1 / 3)]
+    ln3 = math.log(3)  # a probability of 3/4
+    outputs = torch.tensor([[ln3, ln3, 50.0], [0.0, 0.0, -50.0]])
+    target = torch.tensor([[1.0, 0.0, 1.0], [NAN, 0.0, NAN]])
+    expected = [math.log(4 / 3), (LN4 + LN2) / 2, 0.0]
+    loss = supervised(tasks, outputs, target, ONES, ALL)
+    assert loss.item() == pytest.approx(sum(expected) / 3)
+
+
+def test_losses_take_more_axes():
+    target = torch.tensor([[0, 1], [1, -1]])
+    tasks = [
+        Task("multiclass", slice(0, 2), slice(0, 1), 0.5),
+        Task("multiclass", slice(2, 5), slice(1, 2), 0.5),
+    ]
+    outputs = torch.randn(2, 5, 3)
+    together = row_losses(tasks, outputs, target[:, :, None].expand(-1, -1, 3))
+    for i in range(3):
+        torch.testing.assert_close(together[:, :, i], row_losses(tasks, outputs[:, :, i], target))
 
 
 def test_cosine():
@@ -191,9 +273,9 @@ def test_terms_come_in_the_order_of_their_coefficients():
         modality_logits=(right, zeros),
         representations=(f_0, f_1),
     )
-    objective = Objective({1: 0.3}, {(0, 1): 0.5, (1, 0): 2.0}, cosine)
+    objective = Objective({1: 0.3}, {(0, 1): 0.5, (1, 0): 2.0}, cosine, CLASSES)
     present = torch.ones(2, 2, dtype=torch.bool)
-    terms = loss_terms(objective, output, torch.tensor([0, 1]), ONES, present)
+    terms = loss_terms(objective, output, torch.tensor([[0], [1]]), ONES, present)
     assert terms.tolist() == pytest.approx([math.log(4 / 3), LN2, 1.0, 1.0])
     assert objective.coefficients == [1.0, 0.3, 0.5, 2.0]
 
@@ -208,7 +290,8 @@ def test_kl_compares_the_predictions_of_the_modalities():
         representations=(torch.zeros(1, 3), torch.zeros(1, 3)),
     )
     one, both = torch.ones(1), torch.ones(1, 2, dtype=torch.bool)
-    terms = loss_terms(Objective({}, {(0, 1): 1.0}, kl), output, torch.tensor([0]), one, both)
+    objective = Objective({}, {(0, 1): 1.0}, kl, CLASSES)
+    terms = loss_terms(objective, output, torch.tensor([[0]]), one, both)
     assert terms[1].item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
 
 
@@ -225,9 +308,9 @@ def test_terms_skip_missing_modalities():
         representations=(torch.eye(3), torch.eye(3).roll(1, 0)),
     )
     present = torch.tensor([[True, True], [False, True], [True, False]])
-    objective = Objective({0: 1.0, 1: 1.0}, {(0, 1): 1.0}, cosine)
+    objective = Objective({0: 1.0, 1: 1.0}, {(0, 1): 1.0}, cosine, CLASSES)
     weight = torch.tensor([2.0, 0.5, 0.5])
-    terms = loss_terms(objective, output, torch.tensor([0, 1, 0]), weight, present)
+    terms = loss_terms(objective, output, torch.tensor([[0], [1], [0]]), weight, present)
     # ln(4/3) is the loss of the class that has 3/4, ln 2 that of a guess
     assert terms.tolist() == pytest.approx(
         [

@@ -227,7 +227,7 @@ def test_additive_fusion_needs_no_cross_fitting(data):
 def test_linear_modalities_are_aligned_by_their_scores():
     network = FusionNetwork(
         [3, 2],
-        4,
+        [4],
         torch.tensor([0.5, 0.5]),
         fusion="additive",
         hidden_layer_sizes=(),
@@ -288,7 +288,7 @@ def test_dropout_keeps_the_mean_and_drops_its_share(rate):
 def test_network_knows_no_estimator():
     network = FusionNetwork(
         [3, 2],
-        4,
+        [4],
         torch.tensor([0.5, 0.5]),
         fusion="late",
         hidden_layer_sizes=(),

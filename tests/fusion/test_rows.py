@@ -90,10 +90,10 @@ ALPHA = np.array([0.5, 0.5])
 
 
 def select(X, codes, present, weight=None, alpha=ALPHA):
-    X, codes = np.asarray(X, dtype=float), np.asarray(codes)
+    X, target = np.asarray(X, dtype=float), np.asarray(codes)[:, None]
     weight = np.ones(len(X)) if weight is None else np.asarray(weight, dtype=float)
     columns = np.arange(X.shape[1])
-    return select_rows(X, columns, codes, np.asarray(present, bool), weight, alpha, NAMES)
+    return select_rows(X, columns, target, np.asarray(present, bool), weight, alpha, NAMES)
 
 
 def test_weights_of_selected_rows_have_mean_one():
@@ -102,7 +102,7 @@ def test_weights_of_selected_rows_have_mean_one():
         rows = select([[0, 1], [2, 3], [4, 5], [0, 1]], [0, 1, 1, 0], np.ones((4, 2)), [1, 3, 0, 4])
     order = np.argsort(rows.index)
     np.testing.assert_array_equal(rows.index[order], [0, 1])  # 2 has no weight, 3 is a copy of 0
-    np.testing.assert_array_equal(rows.codes[order], [0, 1])
+    np.testing.assert_array_equal(rows.target[order], [[0], [1]])
     np.testing.assert_allclose(rows.weight[order], [5 / 4, 3 / 4])
     assert rows.present.shape == (2, 2)
 
@@ -138,13 +138,20 @@ def test_modality_missing_from_every_row_that_counts():
 def distinct(X, codes, weight, columns=None):
     X = np.asarray(X)
     columns = np.arange(X.shape[1]) if columns is None else np.asarray(columns)
-    return distinct_rows(X, columns, np.asarray(codes), np.asarray(weight, dtype=float))
+    return distinct_rows(X, columns, np.asarray(codes)[:, None], np.asarray(weight, dtype=float))
 
 
 def test_copies_become_one_row_with_the_sum_of_their_weights():
     X = [[1.0, 2.0], [3.0, np.nan], [1.0, 2.0], [3.0, np.nan], [1.0, 2.0], [1.0, 2.0]]
     index, weight = distinct(X, [0, 1, 0, 1, 1, 0], [1, 2, 4, 8, 16, 0])
     assert dict(zip(index.tolist(), weight.tolist(), strict=True)) == {0: 5, 1: 10, 4: 16}
+
+
+def test_every_target_makes_rows_distinct():
+    X, columns, weight = np.ones((4, 2)), np.arange(2), np.array([1.0, 2.0, 4.0, 8.0])
+    target = np.array([[0.5, np.nan], [0.5, 1.0], [0.5, np.nan], [0.5, 1.0]])
+    index, weight = distinct_rows(X, columns, target, weight)
+    assert dict(zip(index.tolist(), weight.tolist(), strict=True)) == {0: 5, 1: 10}
 
 
 def test_only_the_columns_of_modalities_make_rows_distinct():

@@ -10,20 +10,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._losses import ALIGNMENT_LOSSES, Objective, Rows, cosine, log_losses
+from skmm.fusion._losses import ALIGNMENT_LOSSES, Objective, Rows, cosine, row_losses
 from skmm.fusion._network import FusionNetwork, fuse
+from skmm.fusion._tasks import Task
 from skmm.fusion._training import (
     Settings,
     Split,
     _step,
     drop_modalities,
     evaluate,
-    log_loss,
+    held_out_loss,
     store_statistics,
     train,
 )
 
 FUSIONS = ["late", "weighted", "concat"]
+TASKS = [Task("multiclass", slice(0, 3), slice(0, 1), 1.0)]
 
 
 # What is recorded
@@ -122,13 +124,13 @@ def problem(fusion="late", **settings):
     rows = Rows(
         torch.tensor(X.to_numpy()),
         torch.ones(400, 2, dtype=torch.bool),
-        torch.from_numpy(y),
+        torch.from_numpy(y)[:, None],
         torch.ones(400),
     )
     torch.manual_seed(0)
     network = FusionNetwork(
         [10, 10],
-        3,
+        [3],
         torch.tensor([0.5, 0.5]),
         fusion=fusion,
         hidden_layer_sizes=(32,),
@@ -150,7 +152,7 @@ def problem(fusion="late", **settings):
     split = Split(
         torch.arange(300), [torch.arange(150), torch.arange(150, 300)], torch.arange(300, 400)
     )
-    objective = Objective({0: 0.3, 1: 0.3}, {}, cosine)
+    objective = Objective({0: 0.3, 1: 0.3}, {}, cosine, TASKS)
     return network, rows, split, objective, Settings(**{**given, **settings})
 
 
@@ -161,7 +163,7 @@ def test_early_stopping_returns_to_the_best_epoch(fusion):
     best = int(np.argmin(history.validation))
     assert len(history.terms) == len(history.validation) < 100
     assert len(history.validation) - 1 - best == 5  # n_iter_no_change
-    restored = log_loss(network, rows.take(split.held_out))
+    restored = held_out_loss(network, rows.take(split.held_out), TASKS)
     assert history.validation[-1] > history.validation[best] + 0.01
     assert restored == pytest.approx(history.validation[best], abs=1e-5)
 
@@ -322,15 +324,15 @@ def test_no_float64_on_a_device_that_may_have_none(fusion):
     network, rows, split, _, settings = problem(fusion)
     network = network.to("meta")  # tensors without values, which every machine has
     rows = Rows(*(tensor.to("meta") for tensor in rows))
-    objective = Objective({0: 0.3}, {(0, 1): 0.5}, cosine)
+    objective = Objective({0: 0.3}, {(0, 1): 0.5}, cosine, TASKS)
     coefficients = torch.tensor(objective.coefficients, device="meta")
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
     with NoFloat64():
         _step(network.train(), optimizer, rows, objective, coefficients, settings)
         store_statistics(network, rows, split.fitting.to("meta"))
         parts, weights = evaluate(network, rows.x, rows.present)
-        losses = log_losses(network.head(fuse(weights, parts)), rows)
-    assert losses.shape == (400,)
+        losses = row_losses(TASKS, network.head(fuse(weights, parts)), rows.target)
+    assert losses.shape == (400, 1)
 
 
 # Parts

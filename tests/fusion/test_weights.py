@@ -16,7 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion._losses import Rows
-from skmm.fusion._weights import DOUBT, Unseen, _doubt
+from skmm.fusion._network import TemperatureHead
+from skmm.fusion._tasks import Task
+from skmm.fusion._weights import DOUBT, Unseen, _doubt, _per_value
 
 spec = importlib.util.spec_from_file_location(
     "shared_features", Path(__file__).parents[1] / "shared_features.py"
@@ -24,6 +26,7 @@ spec = importlib.util.spec_from_file_location(
 shared_features = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(shared_features)
 
+TASK = Task("multiclass", slice(0, 2), slice(0, 1), 1.0)
 SETS = ["emoji", "mosi_utterance", "fashion_small", "av_digits"]
 
 
@@ -69,12 +72,36 @@ def test_doubt_asks_more_of_what_proves_less():
     shuffled = logits[torch.randperm(n)]
     present = torch.ones(n, 3, dtype=torch.bool)
     present[8:, 2] = False  # right in each of its rows, but it has only eight
-    rows = Rows(torch.empty(n, 0), present, target, torch.ones(n))
+    rows = Rows(torch.empty(n, 0), present, target[:, None], torch.ones(n))
     unseen = Unseen(torch.nn.Identity(), torch.stack([logits, shuffled, logits], dim=1), rows)
-    proven, noise, rare = _doubt([unseen]).tolist()
+    proven, noise, rare = _doubt(
+        [unseen], [Task("multiclass", slice(0, 2), slice(0, 1), 1.0)]
+    ).tolist()
     assert proven == 0
     assert noise == pytest.approx(DOUBT * n**0.5, rel=0.1)
     assert rare == pytest.approx(DOUBT * (n**0.5 - 2 * 8 * np.log(2)), rel=0.01)
+
+
+def test_doubt_of_numbers():
+    torch.manual_seed(0)
+    n = 400
+    target = torch.randn(n, dtype=torch.float64)[:, None]
+    parts = torch.stack([target, torch.randn(n, 1, dtype=torch.float64)], dim=1)
+    rows = Rows(torch.empty(n, 0), torch.ones(n, 2, dtype=torch.bool), target, torch.ones(n))
+    task = Task("squared_error", slice(0, 1), slice(0, 1), 1.0)
+    proven, noise = _doubt([Unseen(torch.nn.Identity(), parts, rows)], [task]).tolist()
+    assert proven == 0
+    assert noise == pytest.approx(DOUBT * n**0.5, rel=0.1)
+
+
+def test_late_fusion_has_a_scale_for_each_task():
+    head = TemperatureHead([2, 3])
+    scale = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert _per_value(head, scale).tolist() == [[1, 1, 2, 2, 2], [3, 3, 4, 4, 4]]
+    with torch.no_grad():
+        head.log_scale.copy_(torch.tensor([0.0, np.log(2)]))
+    assert head(torch.ones(1, 5)).tolist() == [[1, 1, 2, 2, 2]]
+    assert _per_value(torch.nn.Identity(), torch.tensor([3.0])).tolist() == [3.0]
 
 
 @pytest.mark.slow
