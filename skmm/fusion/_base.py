@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -46,6 +47,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu", "gelu"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "solver": [StrOptions({"adamw", "lbfgs"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -107,6 +109,13 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self.history_ = history_frame(history, objective, [names[i] for i in order])
         self.loss_curve_ = self.history_["loss"].tolist()
         self.n_iter_ = len(self.history_)
+        if not history.converged:
+            warnings.warn(
+                f"L-BFGS did not converge to tol={self.tol} within max_iter={self.max_iter} "
+                "iterations; raise max_iter, or tol.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         self._n_features_out = self.network_.normalizer.mean.shape[1]
 
     def _read_weights(self, alpha: np.ndarray) -> dict[str, float]:

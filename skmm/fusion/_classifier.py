@@ -88,25 +88,39 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
+    solver : {"adamw", "lbfgs"}, default="adamw"
+        "adamw": gradient steps on batches [2]_. "lbfgs": L-BFGS on all rows at once, in float64,
+        with a line search for the strong Wolfe conditions; it needs ``dropout=0`` (unless
+        ``hidden_layer_sizes=()``) and ``modality_dropout=0``, and memory for all rows at once, for
+        the "contrastive" alignment for all pairs of rows. Good for linear f_i.
     weight_decay : float, default=0.5
-        The decoupled L2 penalty of AdamW [2]_ (`MLPClassifier` calls its penalty ``alpha``).
+        With "adamw" its decoupled L2 penalty (`MLPClassifier` calls its penalty ``alpha``). With
+        "lbfgs", ``weight_decay / (2 n)`` times the sum of the squares of all weights, biases left
+        out, is added to the loss of n distinct rows, as in `MLPClassifier`; with
+        ``modality_loss_weight=0`` nothing else may feel the scale of what is normalised, and it
+        shrinks without end.
     learning_rate_init : float, default=0.005
-        The largest step size. It is reached after a tenth of the epochs and falls to 0 along a
-        cosine.
+        The largest step size of "adamw". It is reached after a tenth of the epochs and falls to 0
+        along a cosine.
     batch_size : int or "auto", default="auto"
-        Rows in a gradient step. "auto" is a tenth of the rows, but at least 16 and at most 256.
+        Rows in a gradient step of "adamw". "auto" is a tenth of the rows, but at least 16 and at
+        most 256.
     max_iter : int, default=40
-        The number of epochs. Where weights are learned, and for the temperature of "late", the
-        networks on two thirds of the rows take half as many each, before.
+        The number of epochs; of iterations with "lbfgs". Where weights are learned, and for the
+        temperature of "late", the networks on two thirds of the rows take half as many each,
+        before.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their log-loss no longer improves, and return to the
         epoch in which it was lowest. If False, it is the training loss that has to improve.
     validation_fraction : float, default=0.1
         The share of rows held out for ``early_stopping``, stratified by class.
     n_iter_no_change : int, default=10
-        Stop after so many epochs without an improvement by ``tol``.
+        Stop after so many epochs without an improvement by ``tol``. With "lbfgs" for
+        ``early_stopping`` only.
     tol : float, default=1e-4
-        By how much the loss must fall to count as an improvement.
+        By how much the loss must fall to count as an improvement. "lbfgs" has converged where no
+        element of the gradient is larger, or the loss has stopped falling; if it has not after
+        ``max_iter`` iterations, there is a `ConvergenceWarning`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as elsewhere in scikit-learn.
     random_state : int, RandomState instance or None, default=None
@@ -136,7 +150,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     history_ : DataFrame of shape (n_iter_, n_terms + 1)
         Each part of the loss in each epoch, before it is multiplied by its weight: "fused",
         "modality__NAME", "alignment__NAME__NAME", and "loss", the sum of their products. With early
-        stopping also "validation_loss".
+        stopping also "validation_loss". The penalty of ``weight_decay`` is no part of it.
     loss_curve_ : list of float
         The loss in each epoch.
     n_iter_ : int
@@ -200,6 +214,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         activation="relu",
         dropout=0.5,
         modality_dropout=0.0,
+        solver="adamw",
         weight_decay=0.5,
         learning_rate_init=0.005,
         batch_size="auto",
@@ -223,6 +238,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.activation = activation
         self.dropout = dropout
         self.modality_dropout = modality_dropout
+        self.solver = solver
         self.weight_decay = weight_decay
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size

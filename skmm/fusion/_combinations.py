@@ -42,6 +42,8 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
             f"None or 'uniform', got {parameters['modality_weights']!r}. To weigh them, take "
             'fusion="late".'
         )
+    if parameters["solver"] == "lbfgs":
+        _check_full_batch(parameters, n_layers=len(sizes))
 
 
 def check_losses(parameters: Mapping[str, Any], lambda_: np.ndarray, gamma: np.ndarray) -> None:
@@ -59,4 +61,17 @@ def check_losses(parameters: Mapping[str, Any], lambda_: np.ndarray, gamma: np.n
             'alignment="kl" compares the predictions of each modality on its own, and with '
             f'fusion="{parameters["fusion"]}" only modality_loss_weight teaches a modality to '
             "predict: give each modality that is aligned one above 0."
+        )
+
+
+def _check_full_batch(parameters: Mapping[str, Any], n_layers: int) -> None:
+    """Refuse what makes the loss another function at each step."""
+    drops = [name for name in ("dropout", "modality_dropout") if parameters[name]]
+    if not n_layers and "dropout" in drops:
+        drops.remove("dropout")  # there are no hidden units that it could leave out
+    if drops:
+        raise ValueError(
+            f'solver="lbfgs" minimises one fixed function, and {drops[0]}='
+            f"{parameters[drops[0]]} makes it another one at each step: set {drops[0]}=0, or take "
+            'solver="adamw".'
         )

@@ -16,8 +16,9 @@ from ._combinations import learns_weights
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows, kl
 from ._network import FusionNetwork
 from ._rows import TrainingRows
+from ._solvers import Settings
 from ._tasks import Task
-from ._training import History, Settings, Split, train
+from ._training import History, Split, train
 
 _generators_in_use = threading.Lock()
 

@@ -142,6 +142,7 @@ class ModalityNormalizer(nn.Module):
 
     def __init__(self, n_modalities: int, n_values: int):
         super().__init__()
+        self.prior_rows = PRIOR_ROWS  # 0 where all rows are one batch
         self.register_buffer("mean", torch.zeros(n_modalities, n_values))
         self.register_buffer("rms", torch.ones(n_modalities))
 
@@ -150,7 +151,7 @@ class ModalityNormalizer(nn.Module):
         if not self.training:
             return (values - self.mean) / self.rms[:, None]
         n_rows = (weights > 0).sum(0)  # (m,)
-        share = n_rows / (n_rows + PRIOR_ROWS)
+        share = n_rows / (n_rows + self.prior_rows).clamp(min=1)
         weights = weights / weights.sum(0).clamp(min=1e-12) * share  # (n, m)
         mean = (weights[:, :, None] * values).sum(0) + (1 - share)[:, None] * self.mean  # (m, q)
         centred = values - mean

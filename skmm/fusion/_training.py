@@ -18,30 +18,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ._losses import Objective, Rows, known, loss_terms, row_losses
-from ._network import FusionNetwork, TemperatureHead, fuse
+from ._losses import Objective, Rows, known, row_losses
+from ._network import FusionNetwork, fuse
+from ._solvers import SOLVERS, Settings
 from ._tasks import Task
 from ._weights import Unseen, learn_weights
 
 CROSS_FIT_SHARE = 0.5  # of the epochs
-WARM_UP_SHARE = 0.1
-HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
 EVALUATION_ROWS = 2048
 WEIGHING_ROWS = 5000  # of each fold, at most
-
-
-class Settings(NamedTuple):
-    """Hyperparameters of training, under the names of `FusionClassifier`."""
-
-    learning_rate_init: float
-    weight_decay: float
-    batch_size: int
-    max_iter: int
-    tol: float
-    n_iter_no_change: int
-    modality_dropout: float
-    learn_weights: bool
-    verbose: bool
 
 
 class Split(NamedTuple):
@@ -57,6 +42,7 @@ class History(NamedTuple):
 
     terms: list[list[float]]
     validation: list[float]  # L of the held-out rows; empty without early stopping
+    converged: bool = True  # False if more epochs would have been of use
 
 
 def train(
@@ -67,11 +53,15 @@ def train(
     settings: Settings,
 ) -> History:
     """Train ``network`` in place."""
-    history = History([], [])
+    history, converged = History([], []), True
     free = settings.learn_weights or network.fusion == "late"
     cross_fitted = free and len(split.folds) > 1
     n_short = max(1, round(settings.max_iter * CROSS_FIT_SHARE)) if cross_fitted else 0
     n_epochs = settings.max_iter + n_short * len(split.folds)
+    dtype, used = network.modality_weights.dtype, rows
+    if settings.solver == "lbfgs":  # which ends early where a float32 cannot show progress
+        used = rows._replace(x=precise(rows.x), weight=precise(rows.weight))
+        network.to(used.x.dtype)
     with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
         try:
             if cross_fitted:
@@ -79,9 +69,9 @@ def train(
                 short = settings._replace(
                     max_iter=n_short, batch_size=math.ceil(settings.batch_size * trained_on)
                 )
-                _cross_fit(network, rows, split.folds, objective, short, bar)
-            _run_pass(
-                network, rows, split.fitting, split.held_out, objective, settings, history, bar
+                _cross_fit(network, used, split.folds, objective, short, bar)
+            converged = _run_pass(
+                network, used, split.fitting, split.held_out, objective, settings, history, bar
             )
         except KeyboardInterrupt:
             if not history.terms:
@@ -91,8 +81,9 @@ def train(
                 "epochs; the estimator is fitted as far as it got.",
                 stacklevel=2,
             )
+    network.to(dtype)
     store_statistics(network, rows, split.fitting)
-    return history
+    return history._replace(converged=converged)
 
 
 def _cross_fit(
@@ -125,28 +116,18 @@ def _run_pass(
     settings: Settings,
     history: History,
     bar: tqdm,
-) -> None:
-    """Epochs under one warm-up and one cosine decay of the step size, while there is progress."""
-    n_epochs = settings.max_iter
-    optimizer = _optimizer(network, settings)
-    n_batches = math.ceil(len(fitting) / settings.batch_size)
-    coefficients = torch.tensor(objective.coefficients, device=rows.x.device)
+) -> bool:
+    """Epochs while there is progress; tells whether they ended before there were too many."""
+    store_statistics(network, rows, fitting[:EVALUATION_ROWS])  # what the batches' begin from
+    solver = SOLVERS[settings.solver](network, rows, fitting, objective, settings)
     best, best_state, n_stale = math.inf, None, 0
     held_out = None if monitored is None else rows.take(monitored)
-    store_statistics(network, rows, fitting[:EVALUATION_ROWS])  # what the batches' begin from
+    waits = settings.solver == "adamw" or held_out is not None
     try:
-        for epoch in range(n_epochs):
+        for epoch in range(settings.max_iter):
             network.train()
-            sums = torch.zeros_like(coefficients)
-            order = fitting[torch.randperm(len(fitting)).to(fitting.device)]
-            for step, index in enumerate(order.tensor_split(n_batches), start=epoch * n_batches):
-                _set_step_size(optimizer, step / (n_epochs * n_batches))
-                batch = rows.take(index)
-                sums += _step(network, optimizer, batch, objective, coefficients, settings) * len(
-                    index
-                )
-            terms = sums / len(fitting)
-            loss = float(coefficients @ terms)
+            terms = solver.run_epoch(epoch)
+            loss = float(solver.coefficients @ terms)
             _check_loss(loss, settings)
             if held_out is not None:
                 store_statistics(network, rows, fitting)
@@ -159,8 +140,9 @@ def _run_pass(
             if held_out is not None and loss < best:
                 best_state = copy.deepcopy(network.state_dict())
             best = min(best, loss)
-            if n_stale >= settings.n_iter_no_change:
-                break
+            if solver.converged or (waits and n_stale >= settings.n_iter_no_change):
+                return True
+        return settings.solver == "adamw"  # whose step size has come down to 0
     finally:  # after an interrupt too
         del history.validation[len(history.terms) :]
         if best_state is not None:
@@ -173,56 +155,6 @@ def _check_loss(loss: float, settings: Settings) -> None:
             f"The loss became {loss}: training diverged. Lower learning_rate_init "
             f"(it is {settings.learning_rate_init}) or weight_decay ({settings.weight_decay})."
         )
-
-
-def _optimizer(network: FusionNetwork, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW; a `TemperatureHead` has a larger step, no decay, and keeps a scale once learned."""
-    rate = settings.learning_rate_init
-    groups = {
-        False: {"params": [], "peak": rate, "weight_decay": settings.weight_decay},
-        True: {"params": [], "peak": rate * HEAD_STEP_RATIO, "weight_decay": 0.0},
-    }
-    late = isinstance(network.head, TemperatureHead)
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            groups[late and name.startswith("head.")]["params"].append(parameter)
-    return torch.optim.AdamW([g for g in groups.values() if g["params"]], lr=rate, fused=True)
-
-
-def _set_step_size(optimizer: torch.optim.Optimizer, progress: float) -> None:
-    """Linear from near 0 to the peak, then half a cosine down to 0."""
-    if progress < WARM_UP_SHARE:
-        factor = (progress + 0.01) / (WARM_UP_SHARE + 0.01)
-    else:
-        factor = (1 + math.cos(math.pi * (progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))) / 2
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-
-
-def _step(
-    network: FusionNetwork,
-    optimizer: torch.optim.Optimizer,
-    batch: Rows,
-    objective: Objective,
-    coefficients: Tensor,
-    settings: Settings,
-) -> Tensor:
-    """One gradient step; the terms of the loss, detached."""
-    fused = drop_modalities(batch.present, settings.modality_dropout)
-    output = network(batch.x, fused, batch.weight)
-    terms = loss_terms(objective, output, batch.target, batch.weight, batch.present)
-    optimizer.zero_grad()
-    (coefficients @ terms).backward()
-    optimizer.step()
-    return terms.detach()
-
-
-def drop_modalities(present: Tensor, rate: float) -> Tensor:
-    """Leave out each modality of a row with probability ``rate``, never all of them."""
-    if rate == 0:
-        return present
-    kept = present & (torch.rand(present.shape, device=present.device) >= rate)
-    return torch.where(kept.any(1, keepdim=True), kept, present)
 
 
 @torch.no_grad()

@@ -12,12 +12,10 @@ from torch.utils._pytree import tree_leaves
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion._losses import ALIGNMENT_LOSSES, Objective, Rows, cosine, row_losses
 from skmm.fusion._network import FusionNetwork, fuse
+from skmm.fusion._solvers import AdamW, Settings
 from skmm.fusion._tasks import Task
 from skmm.fusion._training import (
-    Settings,
     Split,
-    _step,
-    drop_modalities,
     evaluate,
     held_out_loss,
     store_statistics,
@@ -139,6 +137,7 @@ def problem(fusion="late", **settings):
         modality_heads=True,
     )
     given = {
+        "solver": "adamw",
         "learning_rate_init": 0.02,
         "weight_decay": 0.0,
         "batch_size": 30,
@@ -325,29 +324,18 @@ def test_no_float64_on_a_device_that_may_have_none(fusion):
     network = network.to("meta")  # tensors without values, which every machine has
     rows = Rows(*(tensor.to("meta") for tensor in rows))
     objective = Objective({0: 0.3}, {(0, 1): 0.5}, cosine, TASKS)
-    coefficients = torch.tensor(objective.coefficients, device="meta")
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    fitting = split.fitting.to("meta")
     with NoFloat64():
-        _step(network.train(), optimizer, rows, objective, coefficients, settings)
-        store_statistics(network, rows, split.fitting.to("meta"))
+        solver = AdamW(network.train(), rows, fitting, objective, settings)
+        solver.optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)  # not fused on "meta"
+        solver.step(rows)
+        store_statistics(network, rows, fitting)
         parts, weights = evaluate(network, rows.x, rows.present)
         losses = row_losses(TASKS, network.head(fuse(weights, parts)), rows.target)
     assert losses.shape == (400, 1)
 
 
 # Parts
-
-
-def test_drop_modalities():
-    torch.manual_seed(0)
-    present = torch.ones(10_000, 3, dtype=torch.bool)
-    present[:100] = torch.tensor([True, False, False])
-    kept = drop_modalities(present, 0.4)
-    assert kept.any(1).all()  # never all of a row's
-    assert not (kept & ~present).any()  # nothing comes back
-    # a row of three keeps each with .6, or all three where it would have lost all (.4^3 = .064)
-    assert kept[100:].float().mean().item() == pytest.approx(0.6 + 0.064, abs=0.01)
-    assert torch.equal(drop_modalities(present, 0.0), present)
 
 
 def test_store_statistics_weighs_rows_and_skips_missing_modalities():

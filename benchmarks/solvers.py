@@ -1,0 +1,90 @@
+"""How long do the two solvers take to the same training loss, for linear f_i on embeddings?
+
+Rows that look like embeddings (a few strong directions, a long tail, unit length) of 384 and 512
+dimensions, three classes that overlap. Additive fusion of linear f_i without penalties is
+convex: both solvers have one minimum to find, L-BFGS finds it, and the question is when each has
+come within some percent of it. AdamW is asked with several step sizes and numbers of epochs, and
+its quickest success counts; L-BFGS is asked once.
+
+    python benchmarks/solvers.py [n_rows]
+"""
+
+import sys
+import time
+import warnings
+
+import numpy as np
+import torch
+from sklearn.metrics import log_loss
+
+from skmm import FusionClassifier
+
+WIDTHS = {"image": 512, "text": 384}
+N_CLASSES, N_LATENT = 3, 64
+WITHIN = (0.10, 0.03, 0.01)
+EPOCHS, STEPS = (5, 10, 20, 40, 80), (0.001, 0.005, 0.02)
+
+
+def make_embeddings(n_rows, random_state=0):
+    rng = np.random.default_rng(random_state)
+    latent = rng.normal(size=(n_rows, N_LATENT)) / np.sqrt(np.arange(1, N_LATENT + 1))
+    blocks = []
+    for width in WIDTHS.values():
+        block = latent @ rng.normal(size=(N_LATENT, width)) + 0.3 * rng.normal(size=(n_rows, width))
+        blocks.append(block / np.linalg.norm(block, axis=1, keepdims=True))
+    scores = 2 * latent @ rng.normal(size=(N_LATENT, N_CLASSES)) + rng.gumbel(
+        size=(n_rows, N_CLASSES)
+    )
+    return np.hstack(blocks).astype(np.float32), scores.argmax(1)
+
+
+def fit(X, y, **parameters):
+    """Fit; give seconds, loss over the training rows, and iterations."""
+    model = FusionClassifier(
+        "additive",
+        modalities=WIDTHS,
+        hidden_layer_sizes=(),
+        modality_loss_weight=0.0,
+        dropout=0.0,
+        weight_decay=0.0,
+        random_state=0,
+        device="cpu",
+        **parameters,
+    )
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # iterations run out: on purpose
+        model.fit(X, y)
+    seconds = time.perf_counter() - start
+    return seconds, log_loss(y, model.predict_proba(X)), model.n_iter_
+
+
+def main():
+    torch.set_num_threads(1)
+    X, y = make_embeddings(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    print(f"{len(X):,} rows x {tuple(WIDTHS.values())}, {N_CLASSES} classes", flush=True)
+    seconds, least, n_iter = fit(X, y, solver="lbfgs", max_iter=2000, tol=1e-6)
+    print(
+        f"L-BFGS to a gradient below 1e-6: {seconds:.1f} s, {n_iter} iterations, loss {least:.4f}"
+    )
+    lbfgs = [fit(X, y, solver="lbfgs", tol=0.0, max_iter=n) for n in (5, 10, 20, 40, 80, 160)]
+    adamw = [
+        fit(X, y, max_iter=n, learning_rate_init=step, n_iter_no_change=n)
+        for n in EPOCHS
+        for step in STEPS
+    ]
+    for share in WITHIN:
+        goal = least * (1 + share)
+        times = [
+            min((run[0] for run in runs if run[1] <= goal), default=np.inf)
+            for runs in (adamw, lbfgs)
+        ]
+        print(
+            f"to within {share:.0%} of it ({goal:.4f}): AdamW {times[0]:.1f} s, L-BFGS "
+            f"{times[1]:.1f} s, AdamW / L-BFGS = {times[0] / times[1]:.1f}"
+        )
+    print(f"the least loss that AdamW reached: {min(run[1] for run in adamw):.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""How a network is brought closer to its objective."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from skmm.datasets import make_multimodal_classification
+from skmm.fusion._solvers import drop_modalities
+
+EXACT = {"solver": "lbfgs", "dropout": 0.0, "max_iter": 1000, "tol": 1e-6}
+LINEAR = {**EXACT, "hidden_layer_sizes": ()}
+
+
+def converged(model, X, y, **fit_parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return model.fit(X, y, **fit_parameters)
+
+
+def test_linear_additive_fusion_reaches_the_minimum_that_scipy_finds(small):
+    X, y = make_multimodal_classification(80, n_features=(3, 2), random_state=0)
+    weight = np.random.default_rng(0).uniform(0.5, 2, 80)
+    model = small(**LINEAR, fusion="additive", modality_loss_weight=0.4, weight_decay=2.0)
+    model.set_params(tol=1e-9)
+    converged(model, X, y, sample_weight=weight)
+    scaled = model._scaler.transform(X.to_numpy(), np.arange(80), np.arange(5)).astype(float)
+    share, sign = weight / weight.mean(), 2 * y - 1
+
+    def loss(theta):  # differences of the two classes' logits: three biases, then weights
+        a, b = theta[0] + scaled[:, :3] @ theta[3:6], theta[1] + scaled[:, 3:] @ theta[6:]
+        terms = [np.logaddexp(0, -sign * scores) for scores in (a + b + theta[2], a, b)]
+        total = terms[0] + 0.4 * terms[1] + 0.4 * terms[2]
+        # the classes' own weights are half of it and minus that
+        return (share * total).mean() + 2.0 / (2 * 80) * 2 * np.square(theta[3:] / 2).sum()
+
+    found = minimize(loss, np.zeros(8), tol=1e-12)
+    weights = [p for p in model.network_.parameters() if p.ndim > 1]
+    penalty = 2.0 / (2 * 80) * sum(p.square().sum().item() for p in weights)
+    assert model.loss_curve_[-1] + penalty == pytest.approx(found.fun, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:L-BFGS did not converge")
+@pytest.mark.parametrize("fusion", ["late", "weighted", "concat", "additive"])
+def test_loss_falls_with_each_iteration(data, small, fusion):
+    model = small(
+        fusion=fusion,
+        solver="lbfgs",
+        dropout=0.0,
+        max_iter=30,
+        activation="tanh",
+        modality_weights="uniform",
+        weight_decay=0.0,
+        modality_loss_weight={"text": 0.2, "image": 0.1},
+        alignment="cosine",
+        alignment_weight=0.1,
+    )
+    model.fit(*data)
+    assert (np.diff(model.loss_curve_) < 0).all()
+    assert model.loss_curve_[-1] < 0.5 * model.loss_curve_[0]
+    assert {parameter.dtype for parameter in model.network_.parameters()} == {torch.float32}
+    assert model.score(*data) > 0.9
+
+
+def test_recorded_loss_is_that_of_the_stored_network(data, small):
+    X, y = data
+    model = converged(small(**{**LINEAR, "tol": 1e-4}), X, y)
+    loss = -model.predict_log_proba(X)[np.arange(len(y)), y].mean()
+    assert model.history_["fused"].iloc[-1] == pytest.approx(loss, rel=1e-5)
+
+
+def test_fits_repeat_and_learn_weights(data, small):
+    X, y = data
+    model = converged(small(**LINEAR), X, y)
+    again = converged(small(**LINEAR), X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert model.modality_weights_["text"] != 0.5
+
+
+def test_n_iter_and_warning_when_iterations_run_out(data, small):
+    with pytest.warns(ConvergenceWarning, match=r"tol=1e-06 within max_iter=3"):
+        model = small(**{**LINEAR, "max_iter": 3}).fit(*data)
+    assert model.n_iter_ == len(model.history_) == 3
+    done = converged(small(**LINEAR), *data)
+    assert 3 < done.n_iter_ < 1000
+    coarse = converged(small(**{**LINEAR, "tol": 1e-2}), *data)
+    assert coarse.n_iter_ < done.n_iter_
+
+
+def test_early_stopping(data, small):
+    model = small(**LINEAR, early_stopping=True, n_iter_no_change=3, weight_decay=0.0)
+    history = converged(model, *data).history_
+    assert len(history) - 1 - history["validation_loss"].idxmin() >= 3
+    assert len(history) < 1000
+
+
+def test_missing_modalities(data, small):
+    X, y = data
+    X = X.copy()
+    X.loc[:60, X.columns.str.startswith("text")] = np.nan
+    X.loc[90:, X.columns.str.startswith("image")] = np.nan
+    model = converged(small(**LINEAR, fusion="late"), X, y)
+    assert model.score(X, y) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"dropout": 0.5}, r'solver="lbfgs" minimises .* dropout=0\.5 makes .* set dropout=0'),
+        ({"dropout": 0.0, "modality_dropout": 0.1}, "and modality_dropout=0.1 makes"),
+        ({"hidden_layer_sizes": (), "modality_dropout": 0.1}, "set modality_dropout=0"),
+    ],
+)
+def test_the_function_to_minimise_must_not_change(data, small, parameters, match):
+    with pytest.raises(ValueError, match=match):
+        small(solver="lbfgs", **parameters).fit(*data)
+
+
+def test_drop_modalities():
+    torch.manual_seed(0)
+    present = torch.ones(10_000, 3, dtype=torch.bool)
+    present[:100] = torch.tensor([True, False, False])
+    kept = drop_modalities(present, 0.4)
+    assert kept.any(1).all()  # never all of a row's
+    assert not (kept & ~present).any()  # nothing comes back
+    # a row of three keeps each with .6, or all three where it would have lost all (.4^3 = .064)
+    assert kept[100:].float().mean().item() == pytest.approx(0.6 + 0.064, abs=0.01)
+    assert torch.equal(drop_modalities(present, 0.0), present)
