@@ -142,8 +142,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         fold = deal_folds(stratum[order], N_FOLDS, random_state)
         return order, [order[fold == i] for i in np.unique(fold)], held_out
 
-    def _evaluate(self, X, read: Callable) -> tuple[np.ndarray, np.ndarray]:
+    def _evaluate(self, X, read: Callable, *, alone: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Run ``read(network, parts, weights)`` on rows, a chunk at a time.
+
+        With ``alone`` each part is that of a row that has no other modality.
 
         Returns
         -------
@@ -169,9 +171,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             rows = slice(start, min(start + PREDICTION_ROWS, len(X)))
             x = torch.from_numpy(self._scaler.transform(X, rows, self._columns)).to(device)
             with torch.inference_mode():
-                parts, weights = evaluate(
-                    network, precise(x), torch.from_numpy(there[rows]).to(device)
-                )
+                has = torch.from_numpy(there[rows]).to(device)
+                parts, weights = evaluate(network, precise(x), has, alone=alone)
                 chunk = read(network, parts, weights).cpu().numpy()
             if values is None:
                 values = np.empty((len(X), *chunk.shape[1:]), dtype=chunk.dtype)

@@ -44,7 +44,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     that a modality does not gain by being easy to memorise: three networks are trained on two
     thirds of the rows each, and alpha minimises their log-loss on the other third, less what a
     modality of noise would gain there by chance. With these weights the network itself is then
-    trained on all rows.
+    trained on all rows. The same rows, with some of their modalities taken away, tell how much less
+    sure a prediction has to be for each modality that is missing.
 
     Parameters
     ----------
@@ -168,7 +169,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     Notes
     -----
     A modality is missing from a row if all of its columns are NaN there: its part is left out and
-    the other weights are renormalised, in training and in prediction.
+    the other weights are renormalised, in training and in prediction. Where weights are learned,
+    and with "late", each missing modality i also multiplies what is fused by ``exp(-c_i)``, with a
+    c_i that is learned, not negative, so that a row that lacks modalities is not predicted more
+    boldly than it deserves.
 
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
@@ -364,7 +368,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             What `predict_proba` would give if the row had only that modality, whatever its weight;
             NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
         """
-        opinions, present = self._evaluate(X, lambda net, parts, a: net.head(parts))
+        opinions, present = self._evaluate(X, lambda net, parts, a: net.head(parts), alone=True)
         proba = softmax(self._in_order(opinions).astype(np.float64), axis=2)
         proba[~present] = np.nan
         return proba

@@ -5,6 +5,10 @@
 What is weighted is normalised: centred and divided by its root mean square over the rows in which
 the modality is present. Otherwise f_i could absorb any scale, and alpha would say nothing. Additive
 fusion weighs nothing: there the f_i themselves are summed.
+
+A sum of several normalised values is smaller than each of them unless they agree, so a row with
+fewer modalities would get bolder predictions. Each that it lacks shrinks its values by a factor
+that is learned, exp(-c_i).
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ class FusionOutput(NamedTuple):
     """One forward pass: n rows, m modalities, k classes; q values are fused, f_i has width h."""
 
     logits: Tensor  # (n, k)
-    parts: Tensor  # (n, m, q) normalised f_i(x_i), not yet weighted
+    parts: Tensor  # (n, m, q) normalised f_i(x_i) times the confidence, not yet weighted
     weights: Tensor  # (n, m) a
     modality_logits: tuple[Tensor, ...]  # m times (n, k), or empty without modality heads
     representations: tuple[Tensor, ...]  # m times (n, h); the scores where f_i is linear
@@ -103,11 +107,13 @@ class FusionNetwork(nn.Module):
         else:
             self.head = _trunk(hidden_layer_sizes, k, activation, dropout)
         self.register_buffer("modality_weights", modality_weights.float())
+        self.register_buffer("absence_costs", torch.zeros(len(self.n_features)))
 
     def forward(self, x: Tensor, present: Tensor, sample_weight: Tensor) -> FusionOutput:
         """Run rows ``x`` (n, sum of widths) with ``present`` (n, m) and ``sample_weight`` (n,)."""
         representations, modality_logits, values = self.values(x)
         parts = self.normalizer(values, present * sample_weight[:, None])
+        parts = parts * self.confidence(present)[:, None, None]
         weights = self.row_weights(present)
         logits = self.head(fuse(weights, parts))
         return FusionOutput(logits, parts, weights, modality_logits, representations)
@@ -130,6 +136,10 @@ class FusionNetwork(nn.Module):
         weights = self.modality_weights * present
         total = weights.sum(1, keepdim=True)
         return weights / torch.where(total > 0, total, 1.0)
+
+    def confidence(self, present: Tensor) -> Tensor:
+        """What the values of rows that lack modalities are multiplied by (...), from (..., m)."""
+        return torch.exp(-((~present).to(self.absence_costs) @ self.absence_costs))
 
 
 class ModalityNormalizer(nn.Module):

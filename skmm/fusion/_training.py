@@ -1,7 +1,8 @@
 """Training a fusion network in memory: tensors in, losses out.
 
 First, networks are trained on all folds of the rows but one. On the rows that a network has not
-seen, alpha and the temperature of late fusion are learned (cross-fitting). Then the network itself
+seen, alpha, the temperature of late fusion and what a missing modality costs are learned
+(cross-fitting). Then the network itself
 is trained on all rows, with both fixed. On its own training rows a modality looks the better the
 more it can memorise: 200 columns of noise would get their share.
 """
@@ -180,9 +181,18 @@ def precise(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(network: FusionNetwork, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Parts (n, m, q) and weights (n, m) of rows; the network must be in evaluation mode."""
-    return network.normalizer(network.values(x)[2], present), network.row_weights(present)
+def evaluate(
+    network: FusionNetwork, x: Tensor, present: Tensor, *, alone: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Parts (n, m, q) and weights (n, m) of rows; the network must be in evaluation mode.
+
+    With ``alone`` each part is that of a row that has no other modality.
+    """
+    parts = network.normalizer(network.values(x)[2], present)
+    there = torch.eye(present.shape[1], dtype=torch.bool, device=x.device) if alone else present
+    confidence = network.confidence(there)  # (m,) if alone, else (n,)
+    parts = parts * (confidence[:, None] if alone else confidence[:, None, None])
+    return parts, network.row_weights(present)
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Rows that lack modalities, in training and in prediction."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,3 +113,31 @@ def test_a_modality_that_few_rows_have(data, small, fusion, n_present):
     logits = np.log(model.predict_proba(X))
     assert np.abs(logits - np.log(model.predict_proba(rare))).max() < 2
     assert model.score(X, y) > model.score(rare, y) - 0.1
+
+
+@pytest.mark.parametrize("fusion", ["late", "weighted", "concat"])
+def test_rows_with_fewer_modalities_are_not_predicted_more_boldly(fusion):
+    names = ("a", "b", "c")
+    X, y = make_multimodal_classification(
+        900,
+        n_features=(20, 20, 20),
+        n_classes=4,
+        informativeness=(0.7, 0.7, 0.5),
+        modality_names=names,
+        random_state=0,
+    )
+    model = FusionClassifier(fusion, random_state=0).fit(X[:600], y[:600])
+    sure = {
+        kept: model.predict_proba(without(X[600:], *{*names} - {*kept})).max(axis=1).mean()
+        for n in (1, 2, 3)
+        for kept in itertools.combinations(names, n)
+    }
+    for kept, each in sure.items():
+        for name in set(kept) if len(kept) > 1 else ():
+            assert sure[tuple(other for other in kept if other != name)] <= each
+
+
+def test_absence_of_what_has_no_weight_costs_nothing(data, small):
+    X, y = data
+    model = small(modality_weights={"text": 1, "image": 0}).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(without(X, "image")), model.predict_proba(X))

@@ -81,7 +81,8 @@ def recompute(model, X):
         if model.fusion != "additive":
             z = (z - state["normalizer.mean"][i]) / state["normalizer.rms"][i]
         values.append(z)
-    f = np.stack(values, axis=1)  # (n, m, q)
+    confidence = np.exp(-(~present @ state["absence_costs"]))
+    f = np.stack(values, axis=1) * confidence[:, None, None]  # (n, m, q)
     fused = (a[:, :, None] * f).sum(1)
     return head(fused), a[:, :, None] * head(f), fused
 

@@ -18,7 +18,7 @@ from skmm.datasets import make_multimodal_classification
 from skmm.fusion._losses import Rows
 from skmm.fusion._network import TemperatureHead
 from skmm.fusion._tasks import Task
-from skmm.fusion._weights import DOUBT, Unseen, _doubt, _per_value
+from skmm.fusion._weights import DOUBT, Unseen, _absence_costs, _doubt, _per_value
 
 spec = importlib.util.spec_from_file_location(
     "shared_features", Path(__file__).parents[1] / "shared_features.py"
@@ -92,6 +92,27 @@ def test_doubt_of_numbers():
     proven, noise = _doubt([Unseen(torch.nn.Identity(), parts, rows)], [task]).tolist()
     assert proven == 0
     assert noise == pytest.approx(DOUBT * n**0.5, rel=0.1)
+
+
+def test_absence_costs_are_what_makes_single_modalities_calibrated():
+    # Scores s = +-1 that are right in 3 of 4 rows, alone; logits (0, 2 s) are calibrated for both
+    # together, log(3) s is for one: it should be multiplied by log(3) / 2.
+    torch.manual_seed(0)
+    n = 40_000
+    target = torch.randint(2, (n, 1))
+    signs = torch.where(torch.rand(n, 2) < 0.75, 1.0, -1.0) * (2 * target - 1)
+    parts = torch.stack([torch.zeros_like(signs), 2 * signs], dim=2).double()
+    rows = Rows(torch.empty(n, 0), torch.ones(n, 2, dtype=torch.bool), target, torch.ones(n))
+    unseen = [Unseen(torch.nn.Identity(), parts[::2], rows.take(torch.arange(0, n, 2)))] * 2
+    weights = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    task = Task("multiclass", slice(0, 2), slice(0, 1), 1.0)
+    costs = _absence_costs(unseen, [task], weights, torch.zeros(1, dtype=torch.float64))
+    assert torch.exp(-costs).tolist() == pytest.approx([np.log(3) / 2] * 2, abs=0.05)
+    right = 5.0 * (2 * target - 1)  # each modality alone is
+    certain = torch.stack([torch.zeros(n, 2), right.expand(n, 2)], dim=2).double()
+    unseen = [Unseen(torch.nn.Identity(), certain, rows)]
+    costs = _absence_costs(unseen, [task], weights, torch.zeros(1, dtype=torch.float64))
+    assert costs.max() < 0.01  # one alone would rather be bolder, which no cost makes it
 
 
 def test_late_fusion_has_a_scale_for_each_task():
