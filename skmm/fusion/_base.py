@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._combinations import check_losses, learns_weights
-from ._modalities import ColumnScaler, find_present, group_columns
+from ._modalities import ColumnScaler, ScaledRows, find_present, group_columns
 from ._parameters import (
     resolve_alignment_weight,
     resolve_modality_loss_weight,
@@ -29,6 +29,7 @@ from ._tasks import Task
 
 N_FOLDS = 3
 PREDICTION_ROWS = 8192
+KEPT_BYTES = 2**26  # of scaled rows; more of them are scaled anew for each batch
 FLOATS = [np.float64, np.float32]
 FLOAT_DTYPES = {np.dtype(kind) for kind in FLOATS}
 
@@ -89,7 +90,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         rows = select_rows(X, self._columns, target, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
         random_state = check_random_state(self.random_state)
-        x = self._scaler.transform(X, rows.index, self._columns)
+        x = ScaledRows(X, rows.index, self._columns, self._scaler)
+        if x.nbytes <= KEPT_BYTES or self.solver == "lbfgs":
+            x = x[:]
         fitting, folds, held_out = self._split(order_rows(x), strata(rows.target), random_state)
         problem = Problem(
             x=x,

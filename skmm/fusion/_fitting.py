@@ -14,11 +14,14 @@ import torch
 from .._device import choose_device
 from ._combinations import learns_weights
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows, kl
+from ._modalities import ScaledRows
 from ._network import FusionNetwork
 from ._rows import TrainingRows
 from ._solvers import Settings
 from ._tasks import Task
 from ._training import History, Split, train
+
+CHUNK = 8192
 
 _generators_in_use = threading.Lock()
 
@@ -26,7 +29,7 @@ _generators_in_use = threading.Lock()
 class Problem(NamedTuple):
     """What is trained on; modalities in the network's order."""
 
-    x: np.ndarray  # (n, sum of widths) scaled float32
+    x: np.ndarray | ScaledRows  # (n, sum of widths) scaled float32
     rows: TrainingRows
     fitting: np.ndarray  # positions of the rows to train on
     folds: list[np.ndarray]  # a partition of these
@@ -72,7 +75,7 @@ def fit_network(
         problem.tasks,
     )
     rows = Rows(
-        torch.from_numpy(problem.x).to(device),
+        _on_device(problem.x, device),
         torch.from_numpy(problem.rows.present).to(device),
         torch.from_numpy(problem.rows.target).to(device),
         torch.from_numpy(problem.rows.weight.astype(np.float32)).to(device),
@@ -95,6 +98,31 @@ def fit_network(
         ).to(device)
         history = train(network, rows, split, objective, _settings(parameters, len(rows.x)))
     return network, objective, history
+
+
+class RowsOnDemand:
+    """What training asks of the tensor of all rows, without that tensor."""
+
+    def __init__(self, x: ScaledRows, device: torch.device):
+        self.x, self.device = x, device
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def index_select(self, dim: int, index: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.x[index.cpu().numpy()]).to(self.device)
+
+
+def _on_device(x: np.ndarray | ScaledRows, device: torch.device) -> torch.Tensor | RowsOnDemand:
+    """Hold the rows on the device, or in the memory of X alone where that is better."""
+    if isinstance(x, np.ndarray):
+        return torch.from_numpy(x).to(device)
+    if device.type != "cuda" or x.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return RowsOnDemand(x, device)
+    rows = torch.empty(x.shape, device=device)
+    for start in range(0, len(x), CHUNK):
+        rows[start : start + CHUNK] = torch.from_numpy(x[start : start + CHUNK])
+    return rows
 
 
 def _settings(parameters: dict[str, Any], n_rows: int) -> Settings:

@@ -206,6 +206,24 @@ class ColumnScaler:
         return scaled
 
 
+class ScaledRows:
+    """Rows of X as the network sees them, scaled each time that they are asked for.
+
+    Indexed as an array is, with a slice or an array of positions, it gives float32.
+    """
+
+    def __init__(self, X: np.ndarray, index: np.ndarray, columns: np.ndarray, scaler: ColumnScaler):
+        self.X, self.index, self.columns, self.scaler = X, index, columns, scaler
+        self.shape = len(index), len(columns)
+        self.nbytes = 4 * len(index) * len(columns)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return self.scaler.transform(self.X, self.index[rows], self.columns)
+
+
 def _take(X: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Copy rows and columns; a run of columns without touching the others."""
     taken = as_slice(columns)

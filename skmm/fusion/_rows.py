@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -88,15 +89,21 @@ def distinct_rows(X, columns, target, weight) -> tuple[np.ndarray, np.ndarray]:
     of its own, on that of the modalities.
     """
     rows = np.flatnonzero(weight > 0)
-    taken = as_slice(columns)
-    digests = np.array([_digest(X[row, taken], target[row]) for row in rows])
+    digests = np.fromiter(_digests(X, rows, columns, target), dtype="S16", count=len(rows))
     _, first, kind = np.unique(digests, return_index=True, return_inverse=True)
     return rows[first], np.bincount(kind, weights=weight[rows])
 
 
-def _digest(row: np.ndarray, target: np.ndarray) -> bytes:
-    values = row.astype(np.float64) + 0.0  # one form for each number: no float32, no -0.0
-    return blake2b(values.tobytes() + target.tobytes(), digest_size=16).digest()
+def _digests(X, rows, columns, target) -> Iterator[bytes]:
+    taken = as_slice(columns)
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        values = X[chunk][:, taken].astype(np.float64, order="C")
+        values += 0.0  # one form for each number: no float32, no -0.0
+        for row, known in zip(values, target[chunk], strict=True):
+            digest = blake2b(row, digest_size=16)
+            digest.update(known.tobytes())
+            yield digest.digest()
 
 
 def order_rows(x: np.ndarray) -> np.ndarray:

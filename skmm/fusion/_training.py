@@ -112,7 +112,7 @@ def _run_pass(
     network: FusionNetwork,
     rows: Rows,
     fitting: Tensor,
-    monitored: Tensor | None,
+    held_out: Tensor | None,
     objective: Objective,
     settings: Settings,
     history: History,
@@ -122,7 +122,6 @@ def _run_pass(
     store_statistics(network, rows, fitting[:EVALUATION_ROWS])  # what the batches' begin from
     solver = SOLVERS[settings.solver](network, rows, fitting, objective, settings)
     best, best_state, n_stale = math.inf, None, 0
-    held_out = None if monitored is None else rows.take(monitored)
     waits = settings.solver == "adamw" or held_out is not None
     try:
         for epoch in range(settings.max_iter):
@@ -132,7 +131,7 @@ def _run_pass(
             _check_loss(loss, settings)
             if held_out is not None:
                 store_statistics(network, rows, fitting)
-                loss = held_out_loss(network, held_out, objective.tasks)
+                loss = held_out_loss(network, rows, held_out, objective.tasks)
                 history.validation.append(loss)
             history.terms.append(terms.tolist())
             bar.update()
@@ -196,14 +195,16 @@ def evaluate(
 
 
 @torch.no_grad()
-def held_out_loss(network: FusionNetwork, rows: Rows, tasks: Sequence[Task]) -> float:
-    """L of rows that are not trained on."""
+def held_out_loss(
+    network: FusionNetwork, rows: Rows, held_out: Tensor, tasks: Sequence[Task]
+) -> float:
+    """L of the rows ``held_out``, which are not trained on."""
     network.eval()
     total = torch.zeros(rows.target.shape[1], dtype=torch.float64)
-    for index in torch.arange(len(rows.x), device=rows.x.device).split(EVALUATION_ROWS):
+    for index in held_out.split(EVALUATION_ROWS):
         chunk = rows.take(index)
         parts, weights = evaluate(network, chunk.x, chunk.present)
         losses = row_losses(tasks, network.head(fuse(weights, parts)), chunk.target)
         total += (losses * chunk.weight[:, None]).sum(0).cpu()
-    weight = (rows.weight[:, None] * known(rows.target)).sum(0).cpu()
+    weight = (rows.weight[held_out][:, None] * known(rows.target[held_out])).sum(0).cpu()
     return float((total / weight.double().clamp(min=1e-300)).sum())

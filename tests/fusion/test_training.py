@@ -162,7 +162,7 @@ def test_early_stopping_returns_to_the_best_epoch(fusion):
     best = int(np.argmin(history.validation))
     assert len(history.terms) == len(history.validation) < 100
     assert len(history.validation) - 1 - best == 5  # n_iter_no_change
-    restored = held_out_loss(network, rows.take(split.held_out), TASKS)
+    restored = held_out_loss(network, rows, split.held_out, TASKS)
     assert history.validation[-1] > history.validation[best] + 0.01
     assert restored == pytest.approx(history.validation[best], abs=1e-5)
 
