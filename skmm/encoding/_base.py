@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +22,7 @@ from ._columns import set_column_tags, warn_of_broken
 from ._digests import FileDigests, digest_file, digest_item
 from ._files import BrokenItemError
 from ._run import Run
+from ._warnings import warn_user
 
 
 class CellEncoder(TransformerMixin, BaseEstimator):
@@ -127,25 +127,22 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         column = self._read_column(X)
-        # scikit-learn wraps this method, hence the levels of the stack
-        self._warn_of_other_method(stacklevel=4)
+        self._warn_of_other_method()
         with self._reading(), self._start_run(column) as run:
             encoder = self._get_ready()
             encoder._encode_rows(run, run.find_distinct())
         if run.broken:
-            warn_of_broken(run.collect_broken(), column, estimator=run.name, stacklevel=4)
+            warn_of_broken(run.collect_broken(), column, estimator=run.name)
         return run.collect_vectors(encoder._n_features_out)
 
-    def _warn_of_other_method(self, stacklevel: int) -> None:
+    def _warn_of_other_method(self) -> None:
         now = self._name_method()
         fitted = getattr(self, "method_", now)
         if fitted != now:
-            warnings.warn(
+            warn_user(
                 f"{type(self).__name__} was fitted with {fitted}; this is {now}. Vectors may "
                 "differ from those that the next steps learned from: fit again, or bring back "
-                "what it was fitted with.",
-                UserWarning,
-                stacklevel=stacklevel,
+                "what it was fitted with."
             )
 
     def _start_run(self, column: Column) -> Run:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import TypeVar
@@ -12,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from ._stores import MemoryStore, Store
+from ._warnings import warn_user
 
 MAX_SIZE_IN_MEMORY = 2**30
 MAX_SIZE_ON_DISK = 10 * 2**30
@@ -163,10 +163,7 @@ class EmbeddingCache:
             self._retry_at[what] = time.monotonic() + RETRY_SECONDS
             if not self._warned:
                 self._warned = True
-                warnings.warn(
-                    f"The cache cannot be {what}: {e}. Encoding goes on without it.",
-                    stacklevel=3,
-                )
+                warn_user(f"The cache cannot be {what}: {e}. Encoding goes on without it.")
             return otherwise
 
     def __repr__(self) -> str:

@@ -33,13 +33,14 @@ def as_column(X, *, estimator: str) -> Column:
     labels = None
     if isinstance(X, pd.DataFrame | pd.Series) and not isinstance(X.index, pd.RangeIndex):
         labels = X.index.tolist()
-    if hasattr(X, "columns"):  # a frame of pandas or polars
-        if len(X.columns) != 1:
+    if hasattr(X, "columns"):  # a frame of pandas or polars, or a table of pyarrow
+        names = list(getattr(X, "column_names", X.columns))
+        if len(names) != 1:
             raise ValueError(
-                f"{estimator} expects one column, got {len(X.columns)}: {list(X.columns)}. Name "
+                f"{estimator} expects one column, got {len(names)}: {names}. Name "
                 f'one, as in ModalityTransformer([("name", {estimator}(), "column")]).'
             )
-        X = X[X.columns[0]]
+        X = X[names[0]]
     has_order = hasattr(X, "__len__") and not isinstance(X, str | bytes | dict | set | frozenset)
     if not has_order or (isinstance(X, np.ndarray) and X.ndim == 0):
         raise ValueError(
@@ -48,7 +49,8 @@ def as_column(X, *, estimator: str) -> Column:
         )
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
         X = X[:, 0]
-    cells = X.to_list() if hasattr(X, "to_list") else list(X)
+    to_list = getattr(X, "to_pylist", getattr(X, "to_list", None))  # to_pylist: pyarrow's
+    cells = list(X) if to_list is None else to_list()
     if not cells:
         raise ValueError(
             f"Found array with 0 sample(s) while a minimum of 1 is required by {estimator}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from tqdm.auto import tqdm
 
 from ._cells import Column, as_column, is_missing, shorten
 from ._files import BrokenItemError
+from ._warnings import warn_user
 
 N_NAMED = 5
 
@@ -58,17 +58,14 @@ def read_item(read: Callable, column: Column, row: int, *, estimator: str, error
         ) from e
 
 
-def warn_of_broken(
-    broken: dict[int, BrokenItemError], column: Column, *, estimator: str, stacklevel: int = 3
-) -> None:
-    """Warn of broken items, by row; to be called from a public method."""
+def warn_of_broken(broken: dict[int, BrokenItemError], column: Column, *, estimator: str) -> None:
+    """Warn of broken items, by row."""
     named = [f"{column.describe(row)}: {broken[row]}" for row in list(broken)[:N_NAMED]]
     if len(broken) > N_NAMED:
         named.append(f"and {len(broken) - N_NAMED} more")
-    warnings.warn(
+    warn_user(
         f"{estimator}: {len(broken)} of {len(column.cells)} items are broken and count as missing: "
-        f"{'; '.join(named)}",
-        stacklevel=stacklevel,
+        f"{'; '.join(named)}"
     )
 
 

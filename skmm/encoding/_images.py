@@ -140,6 +140,8 @@ def _to_rgb(image, background) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
+    if image.mode == "La":  # which Pillow converts to this alone
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         canvas = Image.new("RGBA", image.size, (*background, 255))

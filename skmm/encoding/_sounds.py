@@ -155,7 +155,7 @@ def estimate_samples(cell: Any) -> float:
         return len(cell) / 2
     if isinstance(cell, dict | tuple):
         cell = cell["array"] if isinstance(cell, dict) else cell[0]
-    return float(np.size(cell))
+    return float(np.asarray(cell).size)  # np.size takes the method of a tensor
 
 
 # From a cell to blocks

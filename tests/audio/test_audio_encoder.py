@@ -284,6 +284,7 @@ def test_one_sound_in_every_form_has_one_vector(saved, tmp_path):
         encoded(integers, format="FLAC"),
         (integers, RATE),
         (np.stack([integers, integers]) / 2**15, RATE),
+        (torch.from_numpy(integers / 2**15), RATE),
         {"array": integers, "sampling_rate": RATE},
         {"path": str(path), "bytes": None},
         integers,

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from skmm.encoding._cells import as_column, is_missing, shorten
@@ -29,6 +30,8 @@ def test_not_missing(cell):
         (pd.DataFrame({"says": ["a", "b"]}), "column 'says', row 1"),
         (pl.Series("says", ["a", "b"]), "column 'says', row 1"),
         (pl.DataFrame({"says": ["a", "b"]}), "column 'says', row 1"),
+        (pa.array(["a", "b"]), "row 1"),
+        (pa.table({"says": ["a", "b"]}), "row 1"),
     ],
 )
 def test_rows_are_described(column, described):
@@ -41,6 +44,12 @@ def test_rows_are_described(column, described):
 def test_what_is_no_column(column):
     with pytest.raises(ValueError, match=r"Encoder expects a column.*For one item pass a list"):
         as_column(column, estimator="Encoder")
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_two_columns_are_refused(make):
+    with pytest.raises(ValueError, match=r"expects one column, got 2: \['a', 'b'\]"):
+        as_column(make({"a": [1], "b": [2]}), estimator="Encoder")
 
 
 def test_long_values_are_shortened():

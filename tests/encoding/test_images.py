@@ -31,12 +31,13 @@ def test_lossless_formats_give_the_very_pixels(format, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "mode", ["1", "L", "LA", "P", "PA", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV"]
+    "mode", ["1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV"]
 )
 def test_every_mode_gives_rgb(mode):
     gray = Image.fromarray(np.tile(np.array([0, 255], dtype=np.uint8), (4, 4)))
     rgb = gray.convert("RGB") if mode in ("CMYK", "YCbCr", "HSV") else gray
-    image = rgb.convert("RGBA").convert(mode) if mode == "RGBa" else rgb.convert(mode)
+    through = {"RGBa": "RGBA", "La": "LA"}.get(mode, rgb.mode)
+    image = rgb.convert(through).convert(mode)
     pixels = read(image)
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, np.dstack([np.asarray(gray)] * 3))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.exceptions import InconsistentVersionWarning
 
 from skmm.text import TextDescriptor, _descriptor
 
@@ -136,3 +137,10 @@ def test_components_of_rounding_errors_are_left_out():
     described = descriptor.transform(texts)
     assert described.std(axis=0).min() > 1e-3
     assert np.abs(descriptor.transform(["a blue whale", "tractor", "gr"])).max() < 1
+
+
+def test_other_scikit_learn_than_in_fit_is_told(monkeypatch):
+    saved = pickle.dumps(TextDescriptor().fit(TEXTS))
+    monkeypatch.setattr("sklearn.base.__version__", "0.1")
+    with pytest.warns(InconsistentVersionWarning, match=r"TfidfVectorizer from version .* 0\.1"):
+        pickle.loads(saved)
