@@ -34,7 +34,10 @@ ESTIMATORS = [
     FusionClassifier(),
     FusionClassifier(fusion="weighted", max_iter=20, n_iter_no_change=3),
     FusionClassifier(fusion="concat", max_iter=20, n_iter_no_change=3),
-    FusionClassifier(fusion="additive", max_iter=10, n_iter_no_change=3),
+    *(
+        FusionClassifier(fusion=fusion, max_iter=10, hidden_layer_sizes=(32,))
+        for fusion in ("additive", "gated", "attention", "bilinear")
+    ),
     LateFusionClassifier(
         [
             ("est1", LogisticRegression(), slice(0, 2)),

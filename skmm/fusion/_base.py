@@ -14,16 +14,17 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._combinations import check_losses, learns_weights
+from ._combinations import FUSIONS, WEIGHTED_FUSIONS, check_losses, learns_weights
 from ._modalities import ColumnScaler, ScaledRows, find_present, group_columns
 from ._parameters import (
     resolve_alignment_weight,
     resolve_modality_loss_weight,
     resolve_modality_weights,
 )
-from ._rows import deal_folds, order_rows, select_rows, take_share
+from ._rows import TrainingRows, deal_folds, order_rows, select_rows, take_share
 from ._targets import strata
 from ._tasks import Task
 
@@ -34,11 +35,20 @@ FLOATS = [np.float64, np.float32]
 FLOAT_DTYPES = {np.dtype(kind) for kind in FLOATS}
 
 
+def _has_row_weights(estimator: BaseFusion) -> bool:
+    if estimator.fusion not in WEIGHTED_FUSIONS:
+        raise AttributeError(
+            f"row_weights needs fusion to be one of {WEIGHTED_FUSIONS}; "
+            f'fusion="{estimator.fusion}" does not weigh modalities.'
+        )
+    return True
+
+
 class BaseFusion(TransformerMixin, BaseEstimator):
     """Fit a fusion network and run it; subclasses encode the target and read the logits."""
 
     _parameter_constraints: ClassVar[dict] = {
-        "fusion": [StrOptions({"late", "weighted", "concat", "additive"})],
+        "fusion": [StrOptions({*FUSIONS})],
         "modalities": [None, StrOptions({"prefix"}), dict],
         "modality_weights": [None, StrOptions({"uniform"}), dict],
         "modality_loss_weight": [Interval(Real, 0, None, closed="left"), dict],
@@ -108,7 +118,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         )
         seed = random_state.randint(np.iinfo(np.int32).max)
         self.network_, objective, history = fit_network(problem, self.get_params(deep=False), seed)
-        self.modality_weights_ = self._read_weights(alpha)
+        self._store_weights(alpha, X, rows)
         self.history_ = history_frame(history, objective, [names[i] for i in order])
         self.loss_curve_ = self.history_["loss"].tolist()
         self.n_iter_ = len(self.history_)
@@ -121,15 +131,21 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             )
         self._n_features_out = self.network_.normalizer.mean.shape[1]
 
-    def _read_weights(self, alpha: np.ndarray) -> dict[str, float]:
-        """Give the weight of each modality; ``alpha`` is what it is where it is not learned."""
+    def _store_weights(self, alpha: np.ndarray, X: np.ndarray, rows: TrainingRows) -> None:
+        """Set ``modality_weights_``; ``alpha`` is what it is where it is not learned."""
+        vars(self).pop("modality_weights_", None)  # of an earlier fit
+        if self.fusion in ("attention", "bilinear"):
+            return
         network, order = self.network_, np.argsort(self._order)
-        if learns_weights(self.get_params(deep=False)):
-            alpha = network.modality_weights.cpu().numpy()[order]
+        if self.fusion == "gated":
+            each, _ = self._run(X[rows.index], lambda network, parts, weights: weights)
+            alpha = np.average(self._in_order(each), axis=0, weights=rows.weight)
         elif self.fusion == "additive":
             spread = network.normalizer.rms.cpu().numpy()[order].astype(float)
             alpha = spread / spread.sum() if spread.any() else alpha
-        return dict(zip(self._groups, alpha.tolist(), strict=True))
+        elif learns_weights(self.get_params(deep=False)):
+            alpha = network.modality_weights.cpu().numpy()[order]
+        self.modality_weights_ = dict(zip(self._groups, alpha.tolist(), strict=True))
 
     def _split(self, order, stratum, random_state):
         """Split rows, in their ``order``, into those to fit, folds of these, and the rest."""
@@ -158,7 +174,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             Which modalities each row has, in the order of ``modalities_``.
         """
         check_is_fitted(self)
-        X = self._read_rows(X)
+        return self._run(self._read_rows(X), read)
+
+    def _run(self, X: np.ndarray, read: Callable) -> tuple[np.ndarray, np.ndarray]:
+        """Do what `_evaluate` does, on rows that are validated."""
         import torch
 
         from ._fitting import choose_device
@@ -222,12 +241,30 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_fused), float32
             ``sum_i a_i f_i(x_i)``: with "late" and "additive" n_fused is the number of classes,
-            otherwise the width of the layer that is fused. Zeros for rows without any modality.
+            otherwise the width of the layer that is fused. What takes the place of the sum with
+            "attention" and "bilinear". Zeros for rows without any modality.
         """
-        from ._network import fuse
-
-        fused, _ = self._evaluate(X, lambda network, parts, weights: fuse(weights, parts))
+        fused, _ = self._evaluate(X, lambda network, parts, weights: network.fuse(weights, parts))
         return fused.astype(np.float32)
+
+    @available_if(_has_row_weights)
+    def row_weights(self, X):
+        """Give the weight that each modality has in each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_modalities)
+            The weights a, in the order of ``modalities_``. With "gated" they depend on what is in
+            the row; otherwise they are alpha over the modalities that the row has, renormalised.
+            They add up to 1, or are all 0 for rows without any modality that counts.
+        """
+        weights, _ = self._evaluate(X, lambda network, parts, weights: weights)
+        return self._in_order(weights)
 
     def __getstate__(self):
         """Pickle the network from the CPU, so that machines without a GPU can load it."""

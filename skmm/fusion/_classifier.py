@@ -297,9 +297,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     def _logits(self, X) -> np.ndarray:
         """Logits (n_samples, n_classes) in float64; for rows without modality the log prior."""
-        from ._network import fuse
-
-        logits, present = self._evaluate(X, lambda net, parts, a: net.head(fuse(a, parts)))
+        logits, present = self._evaluate(X, lambda net, parts, a: net.logits(a, parts))
         logits = logits.astype(np.float64)
         empty = self._without_modality(present)
         with np.errstate(divide="ignore"):
@@ -368,7 +366,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             What `predict_proba` would give if the row had only that modality, whatever its weight;
             NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
         """
-        opinions, present = self._evaluate(X, lambda net, parts, a: net.head(parts), alone=True)
+        opinions, present = self._evaluate(
+            X, lambda net, parts, a: net.opinions(parts), alone=True
+        )
         proba = softmax(self._in_order(opinions).astype(np.float64), axis=2)
         proba[~present] = np.nan
         return proba

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+FUSIONS = ("late", "weighted", "concat", "additive", "gated", "attention", "bilinear")
 SCORE_FUSIONS = ("late", "additive")  # they fuse the scores of each modality
-EXACT_FUSIONS = ("late", "weighted", "additive")  # a logit is a sum of one part per modality
+WEIGHTED_FUSIONS = ("late", "weighted", "concat", "gated")  # alpha has a meaning
+EXACT_FUSIONS = ("late", "weighted", "additive", "gated")  # a logit is a sum of modalities' parts
 
 
 def learns_weights(parameters: Mapping[str, Any]) -> bool:
     """Whether alpha is learned, by cross-fitting."""
-    return parameters["modality_weights"] is None and parameters["fusion"] != "additive"
+    return parameters["modality_weights"] is None and parameters["fusion"] in WEIGHTED_FUSIONS
 
 
 def check_combination(parameters: Mapping[str, Any]) -> None:
@@ -36,11 +38,12 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
             "hidden_layer_sizes=() leaves each modality as wide as it came, and "
             f'fusion="{fusion}" needs the same width for all: give at least one hidden layer.'
         )
-    if fusion == "additive" and isinstance(parameters["modality_weights"], Mapping):
+    allowed = (None, "uniform") if fusion == "additive" else (None,)
+    if fusion not in WEIGHTED_FUSIONS and parameters["modality_weights"] not in allowed:
         raise ValueError(
-            'fusion="additive" adds the modalities up as they are, so modality_weights must be '
-            f"None or 'uniform', got {parameters['modality_weights']!r}. To weigh them, take "
-            'fusion="late".'
+            f'fusion="{fusion}" has no weights to set, so modality_weights must be '
+            f"{' or '.join(map(repr, allowed))}, got {parameters['modality_weights']!r}. "
+            f"Those with weights are {WEIGHTED_FUSIONS}."
         )
     if parameters["solver"] == "lbfgs":
         _check_full_batch(parameters, n_layers=len(sizes))

@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ._layers import Dropout, IdentityNormalizer, ModalityNormalizer
+from ._rules import Attention, Bilinear, Gate, WeightedSum
 
 ACTIVATIONS = {
     "identity": nn.Identity,
@@ -28,8 +30,6 @@ ACTIVATIONS = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
 }
-PRIOR_ROWS = 2
-MOMENTUM = 0.1
 INPUT_DROPOUT_RATIO = 0.4  # an input carries more than a hidden unit does, so fewer are dropped
 
 
@@ -54,11 +54,13 @@ class FusionNetwork(nn.Module):
         The number of outputs of each task; k in all, which are called logits here.
     modality_weights : Tensor of shape (m,)
         alpha. A buffer: no gradient step of the network changes it.
-    fusion : {"late", "weighted", "concat", "additive"}
+    fusion : {"late", "weighted", "concat", "additive", "gated", "attention", "bilinear"}
         What is summed. "late": scores, (k,). "weighted": representations, (h,), which a linear
         head reads. "concat": what each modality adds to the first layer of one network on all of
         them side by side; the head is the rest of that network. "additive": scores, (k,), as they
-        are; alpha must be equal for all.
+        are. "gated": representations, as "weighted", by weights that depend on the row.
+        "attention" and "bilinear": representations are not summed but put together as
+        `Attention` and `Bilinear` say. For these two and "additive" alpha must be equal for all.
     hidden_layer_sizes : sequence of int
     activation : str
         A key of `ACTIVATIONS`.
@@ -102,10 +104,12 @@ class FusionNetwork(nn.Module):
             self.head: nn.Module = TemperatureHead(n_outputs)
         elif fusion == "additive":
             self.head = SumHead(len(self.n_features), k)
-        elif fusion == "weighted":
-            self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, k))
-        else:
+        elif fusion == "concat":
             self.head = _trunk(hidden_layer_sizes, k, activation, dropout)
+        else:
+            self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, k))
+        self.gate = Gate(len(self.n_features), n_values, dropout) if fusion == "gated" else None
+        self.fuse = _rule(fusion, len(self.n_features), n_values, dropout)
         self.register_buffer("modality_weights", modality_weights.float())
         self.register_buffer("absence_costs", torch.zeros(len(self.n_features)))
 
@@ -114,8 +118,8 @@ class FusionNetwork(nn.Module):
         representations, modality_logits, values = self.values(x)
         parts = self.normalizer(values, present * sample_weight[:, None])
         parts = parts * self.confidence(present)[:, None, None]
-        weights = self.row_weights(present)
-        logits = self.head(fuse(weights, parts))
+        weights = self.row_weights(present, parts)
+        logits = self.logits(weights, parts)
         return FusionOutput(logits, parts, weights, modality_logits, representations)
 
     def values(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
@@ -131,9 +135,9 @@ class FusionNetwork(nn.Module):
         fused_values = modality_logits if self.fuses_scores else representations
         return representations, modality_logits, torch.stack(fused_values, dim=1)
 
-    def row_weights(self, present: Tensor) -> Tensor:
-        """Alpha over the modalities present, summing to 1 (n, m); zeros where none has weight."""
-        weights = self.modality_weights * present
+    def row_weights(self, present: Tensor, parts: Tensor) -> Tensor:
+        """Weights of each row, summing to 1 (n, m); zeros where no modality has weight."""
+        weights = self.modality_weights * self.odds(present, parts)
         total = weights.sum(1, keepdim=True)
         return weights / torch.where(total > 0, total, 1.0)
 
@@ -141,75 +145,22 @@ class FusionNetwork(nn.Module):
         """What the values of rows that lack modalities are multiplied by (...), from (..., m)."""
         return torch.exp(-((~present).to(self.absence_costs) @ self.absence_costs))
 
+    def odds(self, present: Tensor, parts: Tensor) -> Tensor:
+        """What alpha is multiplied by in each row, before it is renormalised (n, m)."""
+        if self.gate is None:
+            return present
+        return self.gate(present & (self.modality_weights > 0), parts)
 
-class ModalityNormalizer(nn.Module):
-    """Centre each modality's values and divide them by one root mean square per modality.
+    def logits(self, weights: Tensor, parts: Tensor) -> Tensor:
+        """What the head reads from the fused parts (n, k)."""
+        return self.head(self.fuse(weights, parts))
 
-    In training by the statistics of the batch, with gradients flowing through them, so that none is
-    spent on scale; in evaluation by those that were stored. Those of earlier batches count as
-    `PRIOR_ROWS` rows more in each batch, so that a modality with one row in it does not vanish.
-    """
-
-    def __init__(self, n_modalities: int, n_values: int):
-        super().__init__()
-        self.prior_rows = PRIOR_ROWS  # 0 where all rows are one batch
-        self.register_buffer("mean", torch.zeros(n_modalities, n_values))
-        self.register_buffer("rms", torch.ones(n_modalities))
-
-    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Normalise ``values`` (n, m, q); ``weights`` (n, m) are 0 where a modality is missing."""
-        if not self.training:
-            return (values - self.mean) / self.rms[:, None]
-        n_rows = (weights > 0).sum(0)  # (m,)
-        share = n_rows / (n_rows + self.prior_rows).clamp(min=1)
-        weights = weights / weights.sum(0).clamp(min=1e-12) * share  # (n, m)
-        mean = (weights[:, :, None] * values).sum(0) + (1 - share)[:, None] * self.mean  # (m, q)
-        centred = values - mean
-        square = torch.linalg.vecdot(centred, centred) / centred.shape[2]  # (n, m)
-        earlier = self.rms**2 + ((self.mean - mean) ** 2).mean(1)
-        rms = ((weights * square).sum(0) + (1 - share) * earlier + 1e-8).sqrt()  # (m,)
-        self.mean.lerp_(mean.detach(), MOMENTUM)
-        self.rms.lerp_(rms.detach(), MOMENTUM)
-        return centred * (1 / rms)[:, None]
-
-    def store(self, mean: Tensor, variance: Tensor) -> None:
-        """Set the statistics that evaluation uses; where variance is 0, values keep their scale."""
-        self.mean.copy_(mean)
-        self.rms.copy_(torch.where(variance > 0, variance + 1e-8, 1.0).sqrt())
-
-
-class IdentityNormalizer(ModalityNormalizer):
-    """Leave the values as they are, and only store their statistics."""
-
-    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
-        return values
-
-    def store(self, mean: Tensor, variance: Tensor) -> None:
-        self.mean.copy_(mean)
-        self.rms.copy_(variance.sqrt())
-
-
-class Dropout(nn.Module):
-    """`nn.Dropout`, which on a CPU draws a float for each value; a byte each takes a sixth of it.
-
-    So the rate is rounded to a multiple of 1/256.
-    """
-
-    def __init__(self, rate: float):
-        super().__init__()
-        self.n_dropped = round(rate * 256)  # byte values, of 256
-
-    def forward(self, values: Tensor) -> Tensor:
-        if not self.training or self.n_dropped == 0:
-            return values
-        rate = self.n_dropped / 256
-        if values.device.type != "cpu":
-            return F.dropout(values, rate)
-        n = values.numel()
-        words = torch.empty(n // 8 + 1, dtype=torch.int64).random_(-(2**63), None)
-        drawn = words.view(torch.uint8)[:n].view(values.shape)
-        kept = torch.ge(drawn, self.n_dropped, out=torch.empty_like(values))  # as 0.0 and 1.0
-        return values * kept.mul_(1 / (1 - rate))
+    def opinions(self, parts: Tensor) -> Tensor:
+        """Logits of rows that had each modality alone (n, m, k)."""
+        if isinstance(self.fuse, WeightedSum):
+            return self.head(parts)
+        alone = torch.eye(parts.shape[1], dtype=parts.dtype, device=parts.device)
+        return torch.stack([self.logits(one.expand(len(parts), -1), parts) for one in alone], dim=1)
 
 
 class TemperatureHead(nn.Module):
@@ -243,9 +194,12 @@ class SumHead(nn.Module):
         return self.n_modalities * scores + self.bias
 
 
-def fuse(weights: Tensor, parts: Tensor) -> Tensor:
-    """Sum over modalities of weights (n, m) times parts (n, m, q): (n, q)."""
-    return (weights[:, :, None] * parts).sum(1)
+def _rule(fusion: str, n_modalities: int, width: int, dropout: float) -> nn.Module:
+    if fusion == "attention":
+        return Attention(n_modalities, width, dropout)
+    if fusion == "bilinear":
+        return Bilinear(n_modalities, width, dropout)
+    return WeightedSum()
 
 
 def _encoder(

@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ._losses import Objective, Rows, known, row_losses
-from ._network import FusionNetwork, fuse
+from ._network import FusionNetwork
 from ._solvers import SOLVERS, Settings
 from ._tasks import Task
 from ._weights import Unseen, learn_weights
@@ -104,7 +104,8 @@ def _cross_fit(
         store_statistics(trained, rows, others)
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
         parts, _ = evaluate(trained, sample.x, sample.present)
-        unseen.append(Unseen(trained.head, parts, sample))
+        odds = trained.odds(sample.present, parts).detach()
+        unseen.append(Unseen(trained.head, parts, odds, sample))
     learn_weights(network, unseen, objective.tasks, alpha=settings.learn_weights)
 
 
@@ -191,7 +192,7 @@ def evaluate(
     there = torch.eye(present.shape[1], dtype=torch.bool, device=x.device) if alone else present
     confidence = network.confidence(there)  # (m,) if alone, else (n,)
     parts = parts * (confidence[:, None] if alone else confidence[:, None, None])
-    return parts, network.row_weights(present)
+    return parts, network.row_weights(present, parts)
 
 
 @torch.no_grad()
@@ -204,7 +205,7 @@ def held_out_loss(
     for index in held_out.split(EVALUATION_ROWS):
         chunk = rows.take(index)
         parts, weights = evaluate(network, chunk.x, chunk.present)
-        losses = row_losses(tasks, network.head(fuse(weights, parts)), chunk.target)
+        losses = row_losses(tasks, network.logits(weights, parts), chunk.target)
         total += (losses * chunk.weight[:, None]).sum(0).cpu()
     weight = (rows.weight[held_out][:, None] * known(rows.target[held_out])).sum(0).cpu()
     return float((total / weight.double().clamp(min=1e-300)).sum())

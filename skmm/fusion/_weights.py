@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ._losses import Rows, row_losses
-from ._network import FusionNetwork, TemperatureHead, fuse
+from ._network import FusionNetwork, TemperatureHead
+from ._rules import fuse
 from ._tasks import Task
 
 PRIOR_STRENGTH = 0.5  # rows' worth of belief in equal weights
@@ -27,6 +28,7 @@ class Unseen(NamedTuple):
 
     head: nn.Module
     parts: Tensor  # (n, m, q)
+    odds: Tensor  # (n, m) what alpha is multiplied by
     rows: Rows
 
 
@@ -45,6 +47,7 @@ def learn_weights(
         Unseen(
             copy.deepcopy(u.head).cpu().double().requires_grad_(False),
             u.parts.cpu().double(),
+            u.odds.cpu(),
             u.rows.cpu(),
         )
         for u in unseen
@@ -57,8 +60,8 @@ def learn_weights(
         weights = log_alpha.softmax(0)
         prior = (log_scale**2).sum() - (log_alpha.log_softmax(0).mean() if alpha else 0.0)
         total = PRIOR_STRENGTH * prior + penalty @ weights
-        for head, parts, rows in unseen:
-            own = weights * rows.present
+        for head, parts, odds, rows in unseen:
+            own = weights * odds
             own = own / own.sum(1, keepdim=True).clamp(min=1e-300)
             logits = head(_per_value(head, log_scale.exp()) * fuse(own, parts))
             losses = row_losses(tasks, logits, rows.target)
@@ -139,7 +142,7 @@ def _doubt(unseen: Sequence[Unseen], tasks: Sequence[Task]) -> Tensor:
 
     def losses(scale: Tensor) -> Tensor:
         total = 0.0
-        for head, parts, rows in unseen:
+        for head, parts, _, rows in unseen:
             logits = head(_per_value(head, scale) * parts).transpose(1, 2)  # (n, k, m)
             target = rows.target[:, :, None].expand(-1, -1, m)
             each = row_losses(tasks, logits, target).sum(1)  # (n, m)

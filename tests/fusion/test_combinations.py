@@ -9,7 +9,11 @@ WEIGHTS = {"text": 0.5, "image": 0.5}
 CONTRADICTIONS = [
     {"fusion": "weighted", "hidden_layer_sizes": ()},
     {"fusion": "concat", "hidden_layer_sizes": ()},
+    {"fusion": "gated", "hidden_layer_sizes": ()},
     {"fusion": "additive", "modality_weights": WEIGHTS},
+    {"fusion": "attention", "modality_weights": WEIGHTS},
+    {"fusion": "attention", "modality_weights": "uniform"},
+    {"fusion": "bilinear", "modality_weights": WEIGHTS},
     {"alignment": "kl", "modality_loss_weight": 0, "fusion": "weighted", "alignment_weight": 1.0},
 ]
 
@@ -38,7 +42,9 @@ def test_predictions_that_are_taught_may_be_aligned(data, small):
         ("late", None, True),
         ("late", "uniform", False),
         ("weighted", WEIGHTS, False),
+        ("gated", None, True),
         ("additive", None, False),
+        ("attention", None, False),
     ],
 )
 def test_when_weights_are_learned(fusion, modality_weights, expected):

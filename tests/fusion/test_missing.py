@@ -8,6 +8,7 @@ import pytest
 
 from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
+from skmm.fusion._combinations import EXACT_FUSIONS, FUSIONS, WEIGHTED_FUSIONS
 
 
 def without(X, *names):
@@ -17,7 +18,7 @@ def without(X, *names):
     return X
 
 
-@pytest.mark.parametrize("fusion", ["late", "weighted", "concat", "additive"])
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_row_without_modalities_gets_the_prior(data, small, fusion):
     X, y = data
     weight = np.where(y == 1, 3.0, 1.0)
@@ -35,7 +36,7 @@ def test_row_without_modalities_gets_the_prior(data, small, fusion):
         np.testing.assert_array_equal(model.predict(X)[2:], 1)
     assert np.isnan(model.modality_proba(X)[2:]).all()
     np.testing.assert_array_equal(model.transform(X)[2:], 0)
-    if fusion != "concat":
+    if fusion in EXACT_FUSIONS:
         np.testing.assert_array_equal(model.contributions(X)[2:], 0)
 
 
@@ -49,12 +50,13 @@ def test_training_row_without_modalities_is_left_out(data, small):
 
 
 @pytest.mark.filterwarnings("error")
-def test_rows_may_lack_modalities_in_training_and_prediction(data, small):
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_rows_may_lack_modalities_in_training_and_prediction(data, small, fusion):
     X, y = data
     X = X.copy()
     X.iloc[::3, :5] = np.nan
     X.iloc[1::3, 5:] = np.nan
-    model = small(max_iter=20).fit(X, y)
+    model = small(fusion=fusion, max_iter=20, learning_rate_init=0.02).fit(X, y)
     assert np.isfinite(model.predict_proba(X)).all()
     assert model.score(X, y) > 0.5
 
@@ -101,7 +103,7 @@ def test_modality_dropout_prepares_for_missing_ones():
     assert losses[1] < losses[0]
 
 
-@pytest.mark.parametrize("fusion", ["late", "weighted", "concat"])
+@pytest.mark.parametrize("fusion", WEIGHTED_FUSIONS)
 @pytest.mark.parametrize("n_present", [1, 2, 5])
 def test_a_modality_that_few_rows_have(data, small, fusion, n_present):
     X, y = data

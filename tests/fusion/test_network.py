@@ -12,9 +12,10 @@ from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion._network import Dropout, FusionNetwork, ModalityNormalizer
 
-WEIGHTED = ["late", "weighted", "concat"]
-FUSIONS = [*WEIGHTED, "additive"]
-EXACT = ["late", "weighted", "additive"]
+WEIGHTED = ["late", "weighted", "concat", "gated"]
+UNWEIGHTED = ["additive", "attention", "bilinear"]
+FUSIONS = WEIGHTED + UNWEIGHTED
+EXACT = ["late", "weighted", "additive", "gated"]
 NAMES = ["b", "a", "c"]  # not in alphabetical order
 
 
@@ -39,6 +40,13 @@ def fit(data, fusion, **parameters):
     ).fit(*data)
 
 
+def weights_of(model):
+    """Weights by name, in the order of ``modalities_``, if there are any."""
+    weights = getattr(model, "modality_weights_", {})
+    assert list(weights) == list(model.modalities_) or model.fusion in UNWEIGHTED
+    return weights
+
+
 def relu(x):
     return np.maximum(x, 0)
 
@@ -57,18 +65,20 @@ def recompute(model, X):
             return np.exp(state["head.log_scale"]) * fused + state["head.bias"]
         if model.fusion == "additive":
             return len(names) * fused + state["head.bias"]
-        if model.fusion == "weighted":
-            return linear(fused, "head.1")
-        return linear(relu(linear(relu(fused), "head.2")), "head.5")
+        if model.fusion == "concat":
+            return linear(relu(linear(relu(fused), "head.2")), "head.5")
+        return linear(fused, "head.1")
 
     names = sorted(model.modalities_)
     blocks = [X[model.modalities_[name]].to_numpy(dtype=float) for name in names]
     present = np.stack([~np.isnan(block).all(1) for block in blocks], axis=1)
-    alpha = np.array([model.modality_weights_[name] for name in names])
-    if model.fusion == "additive":
-        alpha = np.ones(len(names))
-    a = present * alpha
-    a = a / a.sum(1, keepdims=True)
+    alpha = np.ones(len(names))
+    if isinstance(model.modality_weights, dict):
+        alpha = np.array([model.modality_weights[name] for name in names])
+    elif model.fusion == "gated":
+        alpha = state["modality_weights"]
+    elif model.fusion not in UNWEIGHTED:
+        alpha = np.array([model.modality_weights_[name] for name in names])
     values = []
     for i, (name, block) in enumerate(zip(names, blocks, strict=True)):
         columns = [list(X.columns).index(column) for column in model.modalities_[name]]
@@ -83,7 +93,19 @@ def recompute(model, X):
         values.append(z)
     confidence = np.exp(-(~present @ state["absence_costs"]))
     f = np.stack(values, axis=1) * confidence[:, None, None]  # (n, m, q)
-    fused = (a[:, :, None] * f).sum(1)
+    odds = present * 1.0
+    if model.fusion == "gated":
+        seen = (f * present[:, :, None]).reshape(len(X), -1)
+        odds = present * np.exp(linear(seen, "gate.score") / f.shape[2] ** 0.5)
+    a = alpha * odds
+    a = a / a.sum(1, keepdims=True)
+    if model.fusion in ("attention", "bilinear"):  # against numpy in test_rules.py
+        with torch.inference_mode():
+            rule = model.network_.fuse.double()
+            fused = rule(torch.from_numpy(a), torch.from_numpy(f)).numpy()
+            rule.float()
+    else:
+        fused = (a[:, :, None] * f).sum(1)
     return head(fused), a[:, :, None] * head(f), fused
 
 
@@ -91,7 +113,7 @@ def recompute(model, X):
     ("fusion", "weights"),
     [
         *itertools.product(WEIGHTED, [None, "uniform", {"a": 0.2, "b": 0.5, "c": 0.3}]),
-        ("additive", None),
+        *((fusion, None) for fusion in UNWEIGHTED),
     ],
 )
 def test_decision_is_the_head_of_the_weighted_sum(data, fusion, weights):
@@ -100,7 +122,7 @@ def test_decision_is_the_head_of_the_weighted_sum(data, fusion, weights):
     logits, parts, fused = recompute(model, X)
     np.testing.assert_allclose(model.predict_log_proba(X), log_softmax(logits, axis=1), atol=1e-5)
     np.testing.assert_allclose(model.transform(X), fused, atol=1e-5)
-    if fusion != "concat":
+    if fusion in EXACT:
         np.testing.assert_allclose(parts.sum(1), logits, atol=1e-9)
         order = [sorted(NAMES).index(name) for name in model.modalities_]
         np.testing.assert_allclose(model.contributions(X), parts[:, order], atol=1e-5)
@@ -114,13 +136,42 @@ def test_contributions_add_up_to_the_logits(data, fusion):
     np.testing.assert_allclose(log_softmax(total, axis=1), model.predict_log_proba(X), atol=1e-5)
 
 
-def test_concat_has_no_contributions(data):
-    model = fit(data, "concat")
+@pytest.mark.parametrize("fusion", sorted({*FUSIONS} - {*EXACT}))
+def test_networks_that_mix_modalities_have_no_contributions(data, fusion):
+    model = FusionClassifier(fusion)
     assert not hasattr(model, "contributions")
     with pytest.raises(AttributeError) as caught:
         model.contributions(data[0])
     assert "needs fusion to be one of" in str(caught.value.__cause__)
-    assert 'fusion="concat"' in str(caught.value.__cause__)
+    assert f'fusion="{fusion}"' in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("fusion", UNWEIGHTED)
+def test_fusions_without_weights_have_none_for_rows(data, fusion):
+    model = FusionClassifier(fusion)
+    assert not hasattr(model, "row_weights")
+    with pytest.raises(AttributeError) as caught:
+        model.row_weights(data[0])
+    assert "needs fusion to be one of" in str(caught.value.__cause__)
+    assert f'fusion="{fusion}"' in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("fusion", ["attention", "bilinear"])
+def test_fusions_whose_weights_would_mean_nothing_have_none(data, fusion):
+    model = fit(data, "late")
+    assert hasattr(model, "modality_weights_")
+    model.set_params(fusion=fusion).fit(*data)
+    assert not hasattr(model, "modality_weights_")
+
+
+@pytest.mark.parametrize("fusion", ["late", "weighted", "concat"])
+def test_row_weights_are_alpha_over_the_modalities_of_the_row(data, fusion):
+    X, _ = data
+    model = fit(data, fusion, modality_weights={"a": 0.2, "b": 0.5, "c": 0.3})
+    alpha = np.array([0.5, 0.2, 0.3]) * np.stack(
+        [X[model.modalities_[name]].notna().all(axis=1) for name in NAMES], axis=1
+    )
+    np.testing.assert_allclose(model.row_weights(X), alpha / alpha.sum(1, keepdims=True))
 
 
 @pytest.mark.filterwarnings("ignore:.* training rows have no modality that counts")
@@ -148,12 +199,12 @@ def test_order_of_modalities_changes_only_the_order(data, fusion):
     permuted = X[[column for name in names for column in model.modalities_[name]]]
     other = fit((permuted, y), fusion)
     assert list(other.modalities_) == names
-    assert other.modality_weights_ == model.modality_weights_
+    assert weights_of(other) == weights_of(model)
     np.testing.assert_array_equal(other.predict_proba(permuted), model.predict_proba(X))
     order = [NAMES.index(name) for name in names]
     np.testing.assert_array_equal(other.modality_proba(permuted), model.modality_proba(X)[:, order])
     np.testing.assert_array_equal(other.transform(permuted), model.transform(X))
-    if fusion != "concat":
+    if fusion in EXACT:
         np.testing.assert_array_equal(
             other.contributions(permuted), model.contributions(X)[:, order]
         )
@@ -165,8 +216,8 @@ def test_order_of_a_dict_of_modalities_changes_only_the_order(data, fusion):
     model = fit(data, fusion)
     columns = {name: model.modalities_[name] for name in ("a", "c", "b")}
     other = fit(data, fusion, modalities=columns)
-    assert list(other.modality_weights_) == ["a", "c", "b"]
-    assert other.modality_weights_ == model.modality_weights_
+    assert list(other.modalities_) == ["a", "c", "b"]
+    assert weights_of(other) == weights_of(model)
     np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(other.modality_proba(X), model.modality_proba(X)[:, [1, 2, 0]])
     assert other.history_.equals(model.history_)
@@ -180,7 +231,7 @@ def test_parameters_go_with_the_names_of_modalities(data, fusion):
     gamma = np.array([[0, 0.1, 0.2], [0.3, 0, 0.4], [0.5, 0.6, 0]])  # in the order b, a, c
     order = [NAMES.index(name) for name in names]
     given = {"modality_loss_weight": {"a": 1.0, "b": 0.0, "c": 0.5}}
-    if fusion != "additive":
+    if fusion in WEIGHTED:
         given["modality_weights"] = {"a": 0.2, "b": 0.5, "c": 0.3}
     model = fit(data, fusion, alignment_weight=gamma, **given)
     other = fit((permuted, y), fusion, alignment_weight=gamma[np.ix_(order, order)], **given)

@@ -73,7 +73,8 @@ def test_doubt_asks_more_of_what_proves_less():
     present = torch.ones(n, 3, dtype=torch.bool)
     present[8:, 2] = False  # right in each of its rows, but it has only eight
     rows = Rows(torch.empty(n, 0), present, target[:, None], torch.ones(n))
-    unseen = Unseen(torch.nn.Identity(), torch.stack([logits, shuffled, logits], dim=1), rows)
+    parts = torch.stack([logits, shuffled, logits], dim=1)
+    unseen = Unseen(torch.nn.Identity(), parts, present, rows)
     proven, noise, rare = _doubt(
         [unseen], [Task("multiclass", slice(0, 2), slice(0, 1), 1.0)]
     ).tolist()
@@ -87,9 +88,10 @@ def test_doubt_of_numbers():
     n = 400
     target = torch.randn(n, dtype=torch.float64)[:, None]
     parts = torch.stack([target, torch.randn(n, 1, dtype=torch.float64)], dim=1)
-    rows = Rows(torch.empty(n, 0), torch.ones(n, 2, dtype=torch.bool), target, torch.ones(n))
+    present = torch.ones(n, 2, dtype=torch.bool)
+    rows = Rows(torch.empty(n, 0), present, target, torch.ones(n))
     task = Task("squared_error", slice(0, 1), slice(0, 1), 1.0)
-    proven, noise = _doubt([Unseen(torch.nn.Identity(), parts, rows)], [task]).tolist()
+    proven, noise = _doubt([Unseen(torch.nn.Identity(), parts, present, rows)], [task]).tolist()
     assert proven == 0
     assert noise == pytest.approx(DOUBT * n**0.5, rel=0.1)
 
@@ -126,7 +128,7 @@ def test_late_fusion_has_a_scale_for_each_task():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fusion", ["late", "weighted"])
+@pytest.mark.parametrize("fusion", ["late", "weighted", "gated"])
 def test_noise_gets_at_most_a_tenth(fusion):
     weights = [weights_of(*make((0.9, 0.7, 0.0), seed), seed, fusion=fusion) for seed in range(10)]
     assert max(each["c"] for each in weights) <= 0.10

@@ -1,0 +1,80 @@
+"""Layers that the fusion network is built of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PRIOR_ROWS = 2
+MOMENTUM = 0.1
+
+
+class ModalityNormalizer(nn.Module):
+    """Centre each modality's values and divide them by one root mean square per modality.
+
+    In training by the statistics of the batch, with gradients flowing through them, so that none is
+    spent on scale; in evaluation by those that were stored. Those of earlier batches count as
+    `PRIOR_ROWS` rows more in each batch, so that a modality with one row in it does not vanish.
+    """
+
+    def __init__(self, n_modalities: int, n_values: int):
+        super().__init__()
+        self.prior_rows = PRIOR_ROWS  # 0 where all rows are one batch
+        self.register_buffer("mean", torch.zeros(n_modalities, n_values))
+        self.register_buffer("rms", torch.ones(n_modalities))
+
+    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
+        """Normalise ``values`` (n, m, q); ``weights`` (n, m) are 0 where a modality is missing."""
+        if not self.training:
+            return (values - self.mean) / self.rms[:, None]
+        n_rows = (weights > 0).sum(0)  # (m,)
+        share = n_rows / (n_rows + self.prior_rows).clamp(min=1)
+        weights = weights / weights.sum(0).clamp(min=1e-12) * share  # (n, m)
+        mean = (weights[:, :, None] * values).sum(0) + (1 - share)[:, None] * self.mean  # (m, q)
+        centred = values - mean
+        square = torch.linalg.vecdot(centred, centred) / centred.shape[2]  # (n, m)
+        earlier = self.rms**2 + ((self.mean - mean) ** 2).mean(1)
+        rms = ((weights * square).sum(0) + (1 - share) * earlier + 1e-8).sqrt()  # (m,)
+        self.mean.lerp_(mean.detach(), MOMENTUM)
+        self.rms.lerp_(rms.detach(), MOMENTUM)
+        return centred * (1 / rms)[:, None]
+
+    def store(self, mean: Tensor, variance: Tensor) -> None:
+        """Set the statistics that evaluation uses; where variance is 0, values keep their scale."""
+        self.mean.copy_(mean)
+        self.rms.copy_(torch.where(variance > 0, variance + 1e-8, 1.0).sqrt())
+
+
+class IdentityNormalizer(ModalityNormalizer):
+    """Leave the values as they are, and only store their statistics."""
+
+    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
+        return values
+
+    def store(self, mean: Tensor, variance: Tensor) -> None:
+        self.mean.copy_(mean)
+        self.rms.copy_(variance.sqrt())
+
+
+class Dropout(nn.Module):
+    """`nn.Dropout`, which on a CPU draws a float for each value; a byte each takes a sixth of it.
+
+    So the rate is rounded to a multiple of 1/256.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.n_dropped = round(rate * 256)  # byte values, of 256
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or self.n_dropped == 0:
+            return values
+        rate = self.n_dropped / 256
+        if values.device.type != "cpu":
+            return F.dropout(values, rate)
+        n = values.numel()
+        words = torch.empty(n // 8 + 1, dtype=torch.int64).random_(-(2**63), None)
+        drawn = words.view(torch.uint8)[:n].view(values.shape)
+        kept = torch.ge(drawn, self.n_dropped, out=torch.empty_like(values))  # as 0.0 and 1.0
+        return values * kept.mul_(1 / (1 - rate))
