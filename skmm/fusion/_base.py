@@ -95,7 +95,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         alpha = resolve_modality_weights(self.modality_weights, names)
         lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
         gamma = resolve_alignment_weight(self.alignment_weight, names)
-        check_losses(self.get_params(deep=False), lambda_, gamma)
+        check_losses(self.get_params(deep=False), lambda_, gamma, tasks)
         present = find_present(X, self._groups, self._labels.tolist())
         rows = select_rows(X, self._columns, target, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)

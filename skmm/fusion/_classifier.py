@@ -49,12 +49,17 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     Parameters
     ----------
-    fusion : {"late", "weighted", "concat", "additive"}, default="late"
+    fusion : {"late", "weighted", "concat", "additive", "gated", "attention", "bilinear"}, \
+            default="late"
         What is weighted and summed. "late": the scores of each modality. "weighted": their
         representations, which one linear layer reads. "concat": what each modality adds to the
         first layer of one network that reads all of them side by side. "additive": the scores of
         each modality as they are, neither normalised nor weighted: a generalised additive model of
-        the modalities, ``m / m_present`` times the sum over those of the m that a row has.
+        the modalities, ``m / m_present`` times the sum over those of the m that a row has. "gated":
+        representations as with "weighted", by weights that depend on the row: alpha times odds that
+        a small network reads from all representations of the row [6]_. "attention": one token for
+        each modality, one layer of a Transformer encoder [7]_, and the mean of the tokens.
+        "bilinear": products of the representations, of low rank [8]_.
     modalities : None, "prefix" or dict, default=None
         Which columns make up a modality. None reads names of the form ``modality__feature``, and
         takes all columns for one modality where names have no such form. "prefix" insists on
@@ -62,7 +67,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         that stand in order, the number of columns for each name.
     modality_weights : None, "uniform" or dict, default=None
         The weights alpha. None learns them; a dict gives each modality a weight, not negative;
-        they are divided by their sum. With "additive" there are none to set.
+        they are divided by their sum. "additive", "attention" and "bilinear" have none to set.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda: one for all modalities, or one for each.
     alignment : {"contrastive", "cosine", "mse", "kl", "correlation"}, default="contrastive"
@@ -145,7 +150,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modality_weights_ : dict of str to float
         The weights alpha. They add up to 1. With "additive", which has none: the root mean square
         of each modality's centred scores over the training rows, divided by their sum. These were
-        not tested on unseen rows, so a modality that is only memorised has its share too.
+        not tested on unseen rows, so a modality that is only memorised has its share too. With
+        "gated": the mean of `row_weights` over the training rows. Not there with "attention" and
+        "bilinear", where no number says how much a modality counts.
     network_ : torch.nn.Module
         The trained network. It knows the modalities in alphabetical order.
     history_ : DataFrame of shape (n_iter_, n_terms + 1)
@@ -190,6 +197,11 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     .. [4] Y. Zhang, T. Xiang, T. M. Hospedales, H. Lu, "Deep mutual learning", CVPR 2018.
     .. [5] J. Zbontar, L. Jing, I. Misra, Y. LeCun, S. Deny, "Barlow Twins: self-supervised
        learning via redundancy reduction", ICML 2021.
+    .. [6] J. Arevalo, T. Solorio, M. Montes-y-Gomez, F. A. Gonzalez, "Gated multimodal units for
+       information fusion", arXiv:1702.01992, 2017.
+    .. [7] A. Vaswani et al., "Attention is all you need", NeurIPS 2017.
+    .. [8] Z. Liu, Y. Shen, V. B. Lakshminarasimhan, P. P. Liang, A. Zadeh, L.-P. Morency,
+       "Efficient low-rank multimodal fusion with modality-specific factors", ACL 2018.
 
     Examples
     --------
@@ -377,9 +389,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     def contributions(self, X):
         """Split the logits of each row into one part for each modality.
 
-        With "late", "weighted" and "additive" fusion the head is affine and the weights of a row
-        add up to 1 (each is one over their number with "additive"), so that
-        ``head(sum_i a_i f_i) = sum_i a_i head(f_i)``.
+        With "late", "weighted", "gated" and "additive" fusion the head is affine and the weights of
+        a row add up to 1 (each is one over their number with "additive"), so that
+        ``head(sum_i a_i f_i) = sum_i a_i head(f_i)``. Other fusions have no such method.
 
         Parameters
         ----------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from ._tasks import Task
 
 FUSIONS = ("late", "weighted", "concat", "additive", "gated", "attention", "bilinear")
 SCORE_FUSIONS = ("late", "additive")  # they fuse the scores of each modality
@@ -49,14 +51,23 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
         _check_full_batch(parameters, n_layers=len(sizes))
 
 
-def check_losses(parameters: Mapping[str, Any], lambda_: np.ndarray, gamma: np.ndarray) -> None:
+def check_losses(
+    parameters: Mapping[str, Any], lambda_: np.ndarray, gamma: np.ndarray, tasks: Sequence[Task]
+) -> None:
     """Refuse weights of the loss terms that contradict another parameter, naming both.
 
     Raises
     ------
     ValueError
-        If predictions of modalities are to agree that nothing teaches to predict.
+        If predictions of modalities are to agree that nothing teaches to predict, or that are no
+        probabilities.
     """
+    numbers = [task.kind for task in tasks if task.kind not in ("multiclass", "multilabel")]
+    if parameters["alignment"] == "kl" and numbers and gamma.any():
+        raise ValueError(
+            'alignment="kl" compares probabilities, and alignment_weight is not 0, but y holds '
+            f'numbers (loss="{numbers[0]}"): take alignment="mse".'
+        )
     aligned = (gamma > 0).any(0) | (gamma > 0).any(1)
     untaught = aligned & (lambda_ == 0) & (parameters["fusion"] not in SCORE_FUSIONS)
     if parameters["alignment"] == "kl" and untaught.any():

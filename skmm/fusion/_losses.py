@@ -63,11 +63,12 @@ def loss_terms(
     terms = [supervised(tasks, output.logits, target, weight, everyone)]
     for i in objective.modality:
         terms.append(supervised(tasks, output.modality_logits[i], target, weight, present[:, i]))
-    opinions = objective.alignment_loss is kl
-    aligned = output.modality_logits if opinions else output.representations
+    align, aligned = objective.alignment_loss, output.representations
+    if align is kl:
+        align, aligned = functools.partial(agreement, tasks), output.modality_logits
     for i, j in objective.alignment:
         both = present[:, i] & present[:, j]
-        terms.append(objective.alignment_loss(aligned[i], aligned[j], weight, both))
+        terms.append(align(aligned[i], aligned[j], weight, both))
     return torch.stack(terms)
 
 
@@ -153,9 +154,22 @@ def kl(logits_i: Tensor, logits_j: Tensor, weight: Tensor, valid: Tensor) -> Ten
     As in deep mutual learning (Zhang et al. 2018), but nothing is detached: i and j both move, so
     that this is a loss with a gradient, as a line search needs it.
     """
-    log_p_i, log_p_j = logits_i.log_softmax(1), logits_j.log_softmax(1)
-    divergence = F.kl_div(log_p_j, log_p_i, reduction="none", log_target=True).sum(1)
-    return _mean(divergence, weight, valid)
+    log_p_i, log_p_j = logits_i.log_softmax(-1), logits_j.log_softmax(-1)
+    divergence = F.kl_div(log_p_j, log_p_i, reduction="none", log_target=True)
+    return _mean(divergence.flatten(1).sum(1), weight, valid)
+
+
+def agreement(
+    tasks: Sequence[Task], outputs_i: Tensor, outputs_j: Tensor, weight: Tensor, valid: Tensor
+) -> Tensor:
+    """L_ij: `kl` of every task, weighted as their losses are; a label is a choice of two."""
+    total = torch.zeros((), dtype=outputs_i.dtype, device=outputs_i.device)
+    for task in tasks:
+        pair = [outputs[:, task.outputs] for outputs in (outputs_i, outputs_j)]
+        if task.kind == "multilabel":
+            pair = [torch.stack([z, torch.zeros_like(z)], dim=-1) for z in pair]
+        total = total + task.weight * kl(*pair, weight, valid)
+    return total
 
 
 def correlation(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """Parameters that contradict each other: the error names both."""
 
+import numpy as np
 import pytest
 
-from skmm.fusion._combinations import learns_weights
+from skmm.fusion._combinations import check_losses, learns_weights
+from skmm.fusion._tasks import Task
 
 WEIGHTS = {"text": 0.5, "image": 0.5}
 
@@ -34,6 +36,14 @@ def test_predictions_that_are_taught_may_be_aligned(data, small):
     model.set_params(fusion="weighted", modality_loss_weight=one, alignment_weight=0).fit(*data)
     with pytest.raises(ValueError, match="kl"):
         model.set_params(alignment_weight=0.1).fit(*data)
+
+
+def test_numbers_have_no_probabilities_to_agree_on():
+    tasks = [Task("squared_error", slice(0, 1), slice(0, 1), 1.0)]
+    parameters = {"fusion": "late", "alignment": "kl"}
+    with pytest.raises(ValueError, match=r'alignment="kl".*loss="squared_error"'):
+        check_losses(parameters, np.ones(2), 1 - np.eye(2), tasks)
+    check_losses(parameters, np.ones(2), np.zeros((2, 2)), tasks)
 
 
 @pytest.mark.parametrize(

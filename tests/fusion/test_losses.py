@@ -9,6 +9,7 @@ from skmm.fusion._losses import (
     ALIGNMENT_LOSSES,
     REDUNDANCY_WEIGHT,
     Objective,
+    agreement,
     contrastive,
     correlation,
     cosine,
@@ -156,6 +157,19 @@ def test_kl():
     assert kl(q, p, ONES, ALL).item() == pytest.approx(backward / 2, abs=1e-6)
     weighted = kl(p, q, torch.tensor([1.5, 0.5]), torch.tensor([True, False]))
     assert weighted.item() == pytest.approx(1.5 * forward, abs=1e-6)
+
+
+def test_agreement_of_tasks():
+    p, q = torch.tensor([[math.log(3), 0.0, 0.0]]), torch.tensor([[5.0, 5.0, math.log(3)]])
+    tasks = [
+        Task("multiclass", slice(0, 2), slice(0, 1), 0.25),
+        Task("multilabel", slice(2, 3), slice(1, 2), 0.75),
+    ]
+    one = torch.ones(1)
+    # a label with p = 1/2 against q = 3/4
+    label = 0.5 * math.log(2 / 3) + 0.5 * math.log(2)
+    expected = 0.25 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)) + 0.75 * label
+    assert agreement(tasks, p, q, one, one > 0).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_kl_moves_both():
