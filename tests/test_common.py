@@ -35,7 +35,9 @@ ESTIMATORS = [
     FusionClassifier(fusion="weighted", max_iter=20, n_iter_no_change=3),
     FusionClassifier(fusion="concat", max_iter=20, n_iter_no_change=3),
     *(
-        FusionClassifier(fusion=fusion, max_iter=10, hidden_layer_sizes=(32,))
+        FusionClassifier(
+            fusion=fusion, max_iter=5, hidden_layer_sizes=(16,), learning_rate_init=0.03
+        )
         for fusion in ("additive", "gated", "attention", "bilinear")
     ),
     LateFusionClassifier(
