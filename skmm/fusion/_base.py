@@ -174,9 +174,11 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             Which modalities each row has, in the order of ``modalities_``.
         """
         check_is_fitted(self)
-        return self._run(self._read_rows(X), read)
+        return self._run(self._read_rows(X), read, alone=alone)
 
-    def _run(self, X: np.ndarray, read: Callable) -> tuple[np.ndarray, np.ndarray]:
+    def _run(
+        self, X: np.ndarray, read: Callable, *, alone: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Do what `_evaluate` does, on rows that are validated."""
         import torch
 

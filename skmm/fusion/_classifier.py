@@ -378,9 +378,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             What `predict_proba` would give if the row had only that modality, whatever its weight;
             NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
         """
-        opinions, present = self._evaluate(
-            X, lambda net, parts, a: net.opinions(parts), alone=True
-        )
+        opinions, present = self._evaluate(X, lambda net, parts, a: net.opinions(parts), alone=True)
         proba = softmax(self._in_order(opinions).astype(np.float64), axis=2)
         proba[~present] = np.nan
         return proba

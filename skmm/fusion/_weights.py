@@ -93,18 +93,18 @@ def _absence_costs(
     counts = weights > 0
     root = torch.full((len(weights),), 0.1, dtype=torch.float64)
     samples = [
-        Unseen(head, parts[::step], rows.take(torch.arange(0, len(parts), step)))
-        for head, parts, rows in unseen
+        Unseen(head, parts[::step], odds[::step], rows.take(torch.arange(0, len(parts), step)))
+        for head, parts, odds, rows in unseen
         for step in [math.ceil(len(parts) / ROWS_WITHOUT)]
     ]
 
     def loss() -> Tensor:
         costs = root**2 * counts
         total = PRIOR_STRENGTH * (costs**2).sum()
-        for head, parts, rows in samples:
+        for head, parts, odds, rows in samples:
             for subset in kept:
                 there = rows.present & subset
-                own = weights * there
+                own = weights * odds * there  # a gate's odds are those of the row with all it has
                 own = own / own.sum(1, keepdim=True).clamp(min=1e-300)
                 confidence = torch.exp(-((~there).double() @ costs))[:, None]
                 scale = _per_value(head, log_scale.exp()) * confidence

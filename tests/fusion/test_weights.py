@@ -105,14 +105,15 @@ def test_absence_costs_are_what_makes_single_modalities_calibrated():
     signs = torch.where(torch.rand(n, 2) < 0.75, 1.0, -1.0) * (2 * target - 1)
     parts = torch.stack([torch.zeros_like(signs), 2 * signs], dim=2).double()
     rows = Rows(torch.empty(n, 0), torch.ones(n, 2, dtype=torch.bool), target, torch.ones(n))
-    unseen = [Unseen(torch.nn.Identity(), parts[::2], rows.take(torch.arange(0, n, 2)))] * 2
+    half = rows.take(torch.arange(0, n, 2))
+    unseen = [Unseen(torch.nn.Identity(), parts[::2], half.present, half)] * 2
     weights = torch.tensor([0.5, 0.5], dtype=torch.float64)
     task = Task("multiclass", slice(0, 2), slice(0, 1), 1.0)
     costs = _absence_costs(unseen, [task], weights, torch.zeros(1, dtype=torch.float64))
     assert torch.exp(-costs).tolist() == pytest.approx([np.log(3) / 2] * 2, abs=0.05)
     right = 5.0 * (2 * target - 1)  # each modality alone is
     certain = torch.stack([torch.zeros(n, 2), right.expand(n, 2)], dim=2).double()
-    unseen = [Unseen(torch.nn.Identity(), certain, rows)]
+    unseen = [Unseen(torch.nn.Identity(), certain, rows.present, rows)]
     costs = _absence_costs(unseen, [task], weights, torch.zeros(1, dtype=torch.float64))
     assert costs.max() < 0.01  # one alone would rather be bolder, which no cost makes it
 
