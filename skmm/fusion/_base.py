@@ -56,6 +56,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "alignment_weight": [Interval(Real, 0, None, closed="left"), dict, "array-like"],
         "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu", "gelu"})],
+        "sharing": [None, StrOptions({"layers", "parameters", "representation"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
         "solver": [StrOptions({"adamw", "lbfgs"})],
@@ -138,14 +139,21 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             return
         network, order = self.network_, np.argsort(self._order)
         if self.fusion == "gated":
-            each, _ = self._run(X[rows.index], lambda network, parts, weights: weights)
-            alpha = np.average(self._in_order(each), axis=0, weights=rows.weight)
+            alpha = self._mean_weights(X, rows)
         elif self.fusion == "additive":
             spread = network.normalizer.rms.cpu().numpy()[order].astype(float)
             alpha = spread / spread.sum() if spread.any() else alpha
         elif learns_weights(self.get_params(deep=False)):
             alpha = network.modality_weights.cpu().numpy()[order]
         self.modality_weights_ = dict(zip(self._groups, alpha.tolist(), strict=True))
+
+    def _mean_weights(self, X: np.ndarray, rows: TrainingRows) -> np.ndarray:
+        total = np.zeros(len(self._groups))
+        for start in range(0, len(rows.index), PREDICTION_ROWS):  # X may be too large to copy
+            some = slice(start, start + PREDICTION_ROWS)
+            each, _ = self._run(X[rows.index[some]], lambda network, parts, weights: weights)
+            total += (rows.weight[some, None] * each).sum(0)
+        return self._in_order(total[None])[0] / rows.weight.sum()
 
     def _split(self, order, stratum, random_state):
         """Split rows, in their ``order``, into those to fit, folds of these, and the rest."""

@@ -88,6 +88,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         "late" and "additive".
     activation : {"identity", "logistic", "tanh", "relu", "gelu"}, default="relu"
         The activation of the hidden layers.
+    sharing : {None, "layers", "parameters", "representation"}, default=None
+        What the f_i have in common. None: nothing. "layers": all hidden layers but the first.
+        "parameters": they are one network, with a linear map before it for each modality, to the
+        width of the first hidden layer. "representation": one head reads each modality's hidden
+        layer; which an ``alignment`` can bring together. Not with "concat"; "representation"
+        neither with "attention" nor "bilinear".
     dropout : float, default=0.5
         The share of hidden units that are left out in training, in [0, 1); of the inputs, 0.4 times
         this share.
@@ -228,6 +234,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         alignment_weight=0.0,
         hidden_layer_sizes=(256,),
         activation="relu",
+        sharing=None,
         dropout=0.5,
         modality_dropout=0.0,
         solver="adamw",
@@ -252,6 +259,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.alignment_weight = alignment_weight
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.sharing = sharing
         self.dropout = dropout
         self.modality_dropout = modality_dropout
         self.solver = solver

@@ -47,6 +47,7 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
             f"{' or '.join(map(repr, allowed))}, got {parameters['modality_weights']!r}. "
             f"Those with weights are {WEIGHTED_FUSIONS}."
         )
+    _check_sharing(parameters, n_layers=len(sizes))
     if parameters["solver"] == "lbfgs":
         _check_full_batch(parameters, n_layers=len(sizes))
 
@@ -62,6 +63,16 @@ def check_losses(
         If predictions of modalities are to agree that nothing teaches to predict, or that are no
         probabilities.
     """
+    if (
+        parameters["sharing"] == "representation"
+        and parameters["fusion"] not in SCORE_FUSIONS
+        and not lambda_.any()
+    ):
+        raise ValueError(
+            'sharing="representation" has each modality read by one head, and with '
+            f'fusion="{parameters["fusion"]}" only modality_loss_weight asks the head to read them '
+            "one by one: give at least one modality a weight above 0."
+        )
     numbers = [task.kind for task in tasks if task.kind not in ("multiclass", "multilabel")]
     if parameters["alignment"] == "kl" and numbers and gamma.any():
         raise ValueError(
@@ -75,6 +86,30 @@ def check_losses(
             'alignment="kl" compares the predictions of each modality on its own, and with '
             f'fusion="{parameters["fusion"]}" only modality_loss_weight teaches a modality to '
             "predict: give each modality that is aligned one above 0."
+        )
+
+
+def _check_sharing(parameters: Mapping[str, Any], n_layers: int) -> None:
+    """Refuse to share what there is not."""
+    sharing, fusion = parameters["sharing"], parameters["fusion"]
+    if sharing is None:
+        return
+    alone = ("concat",) if sharing != "representation" else ("concat", "attention", "bilinear")
+    if fusion in alone:
+        what = "layers" if fusion == "concat" else "head that reads one modality alone"
+        raise ValueError(
+            f'sharing="{sharing}" does not go with fusion="{fusion}": there a modality has no '
+            f"{what} that it could share."
+        )
+    if sharing == "layers" and n_layers < 2:
+        raise ValueError(
+            'sharing="layers" leaves each modality its own first layer and needs a second one to '
+            f"share, got hidden_layer_sizes={parameters['hidden_layer_sizes']!r}."
+        )
+    if n_layers == 0:
+        raise ValueError(
+            "hidden_layer_sizes=() leaves each modality as wide as it came, and "
+            f'sharing="{sharing}" needs the same width for all: give at least one hidden layer.'
         )
 
 

@@ -94,6 +94,7 @@ def fit_network(
             hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
             activation=parameters["activation"],
             dropout=parameters["dropout"],
+            sharing=parameters["sharing"],
             modality_heads=bool(objective.modality or objective.alignment_loss is kl),
         ).to(device)
         history = train(network, rows, split, objective, _settings(parameters, len(rows.x)))

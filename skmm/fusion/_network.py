@@ -13,24 +13,15 @@ that is learned, exp(-c_i).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ._encoders import make_encoders, make_rest
 from ._layers import Dropout, IdentityNormalizer, ModalityNormalizer
 from ._rules import Attention, Bilinear, Gate, WeightedSum
-
-ACTIVATIONS = {
-    "identity": nn.Identity,
-    "logistic": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-}
-INPUT_DROPOUT_RATIO = 0.4  # an input carries more than a hidden unit does, so fewer are dropped
 
 
 class FusionOutput(NamedTuple):
@@ -68,6 +59,10 @@ class FusionNetwork(nn.Module):
     modality_heads : bool
         Whether each modality gets a head of its own, for its own loss; with "late" and "additive"
         each has.
+    sharing : {None, "layers", "parameters", "representation"}
+        What the f_i have in common: nothing; all layers but the first, or one network behind a
+        linear adapter for each (see `make_encoders`); with "representation", and where f_i is one
+        network that ends in scores, all modalities have one head.
     """
 
     def __init__(
@@ -81,22 +76,27 @@ class FusionNetwork(nn.Module):
         activation: str,
         dropout: float,
         modality_heads: bool,
+        sharing: str | None = None,
     ):
         super().__init__()
         self.fusion = fusion
         self.n_features = tuple(n_features)
         k = sum(n_outputs)
-        own_sizes = tuple(hidden_layer_sizes[:1] if fusion == "concat" else hidden_layer_sizes)
-        self.encoders = nn.ModuleList(
-            _encoder((size, *own_sizes), activation, dropout, linear=fusion == "concat")
-            for size in self.n_features
+        linear = fusion == "concat"
+        own_sizes = tuple(hidden_layer_sizes[:1] if linear else hidden_layer_sizes)
+        self.encoders, self.trunk = make_encoders(
+            self.n_features, own_sizes, activation, dropout, linear=linear, sharing=sharing
         )
         self.dropout = Dropout(dropout if own_sizes else 0.0)
         widths = own_sizes[-1:] * len(self.n_features) or self.n_features
         self.fuses_scores = fusion in ("late", "additive")
         self.is_linear = not own_sizes
-        has_heads = modality_heads or self.fuses_scores
-        self.modality_heads = nn.ModuleList(nn.Linear(width, k) for width in widths if has_heads)
+        one_head = sharing == "representation" or (sharing == "parameters" and self.fuses_scores)
+        # Where representations are fused, the one head is that which reads their sum.
+        self.head_reads_parts = modality_heads and one_head and not self.fuses_scores
+        has_heads = self.fuses_scores or (modality_heads and not one_head)
+        heads = [nn.Linear(width, k) for width in widths[: 1 if one_head else None] if has_heads]
+        self.modality_heads = nn.ModuleList(heads * len(widths) if one_head else heads)
         n_values = k if self.fuses_scores else own_sizes[-1]
         normalizer = IdentityNormalizer if fusion == "additive" else ModalityNormalizer
         self.normalizer = normalizer(len(self.n_features), n_values)
@@ -105,7 +105,7 @@ class FusionNetwork(nn.Module):
         elif fusion == "additive":
             self.head = SumHead(len(self.n_features), k)
         elif fusion == "concat":
-            self.head = _trunk(hidden_layer_sizes, k, activation, dropout)
+            self.head = make_rest(hidden_layer_sizes, k, activation, dropout)
         else:
             self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, k))
         self.gate = Gate(len(self.n_features), n_values, dropout) if fusion == "gated" else None
@@ -120,12 +120,16 @@ class FusionNetwork(nn.Module):
         parts = parts * self.confidence(present)[:, None, None]
         weights = self.row_weights(present, parts)
         logits = self.logits(weights, parts)
+        if self.head_reads_parts:
+            modality_logits = self.head(parts).unbind(1)
         return FusionOutput(logits, parts, weights, modality_logits, representations)
 
     def values(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """Representations f_i, modality logits, and what of them is fused, (n, m, q)."""
         blocks = x.split(self.n_features, dim=1)
         representations = tuple(f(block) for f, block in zip(self.encoders, blocks, strict=True))
+        if self.trunk is not None:
+            representations = self.trunk(torch.stack(representations, dim=1)).unbind(1)
         modality_logits = tuple(
             head(self.dropout(z))
             for head, z in zip(self.modality_heads, representations, strict=False)
@@ -200,23 +204,3 @@ def _rule(fusion: str, n_modalities: int, width: int, dropout: float) -> nn.Modu
     if fusion == "bilinear":
         return Bilinear(n_modalities, width, dropout)
     return WeightedSum()
-
-
-def _encoder(
-    sizes: Sequence[int], activation: str, dropout: float, *, linear: bool
-) -> nn.Sequential:
-    """f_i: a multilayer perceptron, or its first linear map alone."""
-    layers: list[nn.Module] = []
-    rate = dropout * INPUT_DROPOUT_RATIO
-    for n_in, n_out in itertools.pairwise(sizes):
-        layers += [Dropout(rate), nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
-        rate = dropout
-    return nn.Sequential(*(layers[:-1] if linear else layers))
-
-
-def _trunk(sizes: Sequence[int], n_outputs: int, activation: str, dropout: float) -> nn.Sequential:
-    """The rest of a network whose first layer's sums come in."""
-    layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes, (*sizes[1:], n_outputs), strict=True):
-        layers += [ACTIVATIONS[activation](), Dropout(dropout), nn.Linear(n_in, n_out)]
-    return nn.Sequential(*layers)

@@ -16,6 +16,13 @@ CONTRADICTIONS = [
     {"fusion": "attention", "modality_weights": WEIGHTS},
     {"fusion": "attention", "modality_weights": "uniform"},
     {"fusion": "bilinear", "modality_weights": WEIGHTS},
+    {"sharing": "layers", "fusion": "concat"},
+    {"sharing": "representation", "fusion": "attention"},
+    {"sharing": "representation", "fusion": "bilinear"},
+    {"sharing": "layers", "hidden_layer_sizes": (8,)},
+    {"sharing": "parameters", "hidden_layer_sizes": ()},
+    {"sharing": "representation", "hidden_layer_sizes": ()},
+    {"sharing": "representation", "fusion": "weighted", "modality_loss_weight": 0},
     {"alignment": "kl", "modality_loss_weight": 0, "fusion": "weighted", "alignment_weight": 1.0},
 ]
 
@@ -40,7 +47,7 @@ def test_predictions_that_are_taught_may_be_aligned(data, small):
 
 def test_numbers_have_no_probabilities_to_agree_on():
     tasks = [Task("squared_error", slice(0, 1), slice(0, 1), 1.0)]
-    parameters = {"fusion": "late", "alignment": "kl"}
+    parameters = {"fusion": "late", "alignment": "kl", "sharing": None}
     with pytest.raises(ValueError, match=r'alignment="kl".*loss="squared_error"'):
         check_losses(parameters, np.ones(2), 1 - np.eye(2), tasks)
     check_losses(parameters, np.ones(2), np.zeros((2, 2)), tasks)
