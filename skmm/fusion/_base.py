@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -71,6 +72,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "random_state": ["random_state"],
         "device": [str],
+        "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
     }
 
@@ -90,8 +92,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
     ) -> None:
         """Learn everything that depends on the values of X, and set the fitted attributes."""
-        from ._fitting import Problem, fit_network, history_frame
+        from ._checkpoint import Checkpoint
+        from ._fitting import Problem, describe_fit, fit_network, history_frame
 
+        checkpoint = None if self.checkpoint is None else Checkpoint(self.checkpoint)
         names, order = list(self._groups), self._order
         alpha = resolve_modality_weights(self.modality_weights, names)
         lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
@@ -100,7 +104,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         present = find_present(X, self._groups, self._labels.tolist())
         rows = select_rows(X, self._columns, target, present, weight, alpha, names)
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
-        random_state = check_random_state(self.random_state)
+        random_state = self._open_random_state(checkpoint)
         x = ScaledRows(X, rows.index, self._columns, self._scaler)
         if x.nbytes <= KEPT_BYTES or self.solver == "lbfgs":
             x = x[:]
@@ -117,8 +121,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             lambda_=lambda_[order],
             gamma=gamma[np.ix_(order, order)],
         )
+        parameters = self.get_params(deep=False)
+        if checkpoint:
+            data = [*vars(self._scaler).values(), *problem.rows[1:], fitting]
+            checkpoint.identify(describe_fit(parameters, data))
         seed = random_state.randint(np.iinfo(np.int32).max)
-        self.network_, objective, history = fit_network(problem, self.get_params(deep=False), seed)
+        self.network_, objective, history = fit_network(problem, parameters, seed, checkpoint)
         self._store_weights(alpha, X, rows)
         self.history_ = history_frame(history, objective, [names[i] for i in order])
         self.loss_curve_ = self.history_["loss"].tolist()
@@ -131,6 +139,17 @@ class BaseFusion(TransformerMixin, BaseEstimator):
                 stacklevel=4,
             )
         self._n_features_out = self.network_.normalizer.mean.shape[1]
+
+    def _open_random_state(self, checkpoint) -> np.random.RandomState:
+        """Draw as the fit that is continued did, though ``random_state`` may say nothing of it."""
+        if checkpoint is None:
+            return check_random_state(self.random_state)
+        if isinstance(self.random_state, Integral):
+            checkpoint.seed = int(self.random_state)
+        elif checkpoint.seed is None:
+            drawn = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            checkpoint.seed = int(drawn)
+        return np.random.RandomState(checkpoint.seed)
 
     def _store_weights(self, alpha: np.ndarray, X: np.ndarray, rows: TrainingRows) -> None:
         """Set ``modality_weights_``; ``alpha`` is what it is where it is not learned."""

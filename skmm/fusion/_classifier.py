@@ -140,6 +140,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
     device : str, default="auto"
         Where torch computes: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where there is one.
+    checkpoint : str, path-like or None, default=None
+        A file in which `fit` saves where it is, after each epoch and whole or not at all. A fit
+        that was killed, or interrupted by Ctrl-C, continues when `fit` is called again with the
+        same data and parameters, and on one machine's CPU ends with the same weights, bit for bit.
+        A file of another fit is an error. When `fit` is done it removes the file. Loading it runs
+        no code.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -249,6 +255,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         class_weight=None,
         random_state=None,
         device="auto",
+        checkpoint=None,
         verbose=False,
     ):
         self.fusion = fusion
@@ -274,6 +281,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.class_weight = class_weight
         self.random_state = random_state
         self.device = device
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 
 from .._device import choose_device
+from ._checkpoint import Checkpoint
 from ._combinations import learns_weights
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows, kl
 from ._modalities import ScaledRows
@@ -19,7 +21,7 @@ from ._network import FusionNetwork
 from ._rows import TrainingRows
 from ._solvers import Settings
 from ._tasks import Task
-from ._training import History, Split, train
+from ._training import History, Split, generators, train
 
 CHUNK = 8192
 
@@ -47,24 +49,23 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
     Threads share these generators, so one fits at a time: each gets its own sequence.
     """
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index])
-    elif device.type == "mps":
-        generators.append(torch.mps._get_default_mps_generator())
+    used = generators(device)
     with _generators_in_use:
-        states = [generator.get_state() for generator in generators]
+        states = [generator.get_state() for generator in used]
         try:
-            for generator in generators:
+            for generator in used:
                 generator.manual_seed(seed)
             yield
         finally:
-            for generator, state in zip(generators, states, strict=True):
+            for generator, state in zip(used, states, strict=True):
                 generator.set_state(state)
 
 
 def fit_network(
-    problem: Problem, parameters: dict[str, Any], seed: int
+    problem: Problem,
+    parameters: dict[str, Any],
+    seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[FusionNetwork, Objective, History]:
     """Build and train a network; torch's own random state is left as it was."""
     device = choose_device(parameters["device"])
@@ -97,7 +98,8 @@ def fit_network(
             sharing=parameters["sharing"],
             modality_heads=bool(objective.modality or objective.alignment_loss is kl),
         ).to(device)
-        history = train(network, rows, split, objective, _settings(parameters, len(rows.x)))
+        settings = _settings(parameters, len(rows.x))
+        history = train(network, rows, split, objective, settings, checkpoint)
     return network, objective, history
 
 
@@ -124,6 +126,19 @@ def _on_device(x: np.ndarray | ScaledRows, device: torch.device) -> torch.Tensor
     for start in range(0, len(x), CHUNK):
         rows[start : start + CHUNK] = torch.from_numpy(x[start : start + CHUNK])
     return rows
+
+
+def describe_fit(parameters: dict[str, Any], data: Sequence[np.ndarray]) -> dict[str, str]:
+    """Tell what a fit depends on, so that another one is not taken for it."""
+    digest = blake2b(digest_size=16)
+    for array in data:
+        digest.update(str((array.dtype, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array))
+    matters = parameters.keys() - {"checkpoint", "device", "random_state", "verbose"}
+    return {
+        **{name: repr(parameters[name]) for name in sorted(matters)},
+        "data": digest.hexdigest(),
+    }
 
 
 def _settings(parameters: dict[str, Any], n_rows: int) -> Settings:

@@ -13,15 +13,16 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ._checkpoint import Checkpoint
 from ._losses import Objective, Rows, known, row_losses
 from ._network import FusionNetwork
-from ._solvers import SOLVERS, Settings
+from ._solvers import LBFGS, SOLVERS, AdamW, Settings
 from ._tasks import Task
 from ._weights import Unseen, learn_weights
 
@@ -52,39 +53,42 @@ def train(
     split: Split,
     objective: Objective,
     settings: Settings,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
-    """Train ``network`` in place."""
-    history, converged = History([], []), True
+    """Train ``network`` in place; go on where ``checkpoint`` says that the fit was."""
     free = settings.learn_weights or network.fusion == "late"
-    cross_fitted = free and len(split.folds) > 1
-    n_short = max(1, round(settings.max_iter * CROSS_FIT_SHARE)) if cross_fitted else 0
-    n_epochs = settings.max_iter + n_short * len(split.folds)
+    folds = split.folds if free and len(split.folds) > 1 else []
+    n_short = max(1, round(settings.max_iter * CROSS_FIT_SHARE))
+    n_epochs = settings.max_iter + n_short * len(folds)
     dtype, used = network.modality_weights.dtype, rows
     if settings.solver == "lbfgs":  # which ends early where a float32 cannot show progress
         used = rows._replace(x=precise(rows.x), weight=precise(rows.weight))
         network.to(used.x.dtype)
+    final: _Pass | None = None
     with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
         try:
-            if cross_fitted:
-                trained_on = 1 - 1 / len(split.folds)  # as many steps in an epoch as with all rows
+            if folds and not (checkpoint and checkpoint.find(len(folds))):
+                trained_on = 1 - 1 / len(folds)  # as many steps in an epoch as with all rows
                 short = settings._replace(
                     max_iter=n_short, batch_size=math.ceil(settings.batch_size * trained_on)
                 )
-                _cross_fit(network, used, split.folds, objective, short, bar)
-            converged = _run_pass(
-                network, used, split.fitting, split.held_out, objective, settings, history, bar
-            )
+                _cross_fit(network, used, folds, objective, short, bar, checkpoint)
+            final = _Pass(network, used, split.fitting, split.held_out, objective, settings)
+            final.run(bar, checkpoint, len(folds))
         except KeyboardInterrupt:
-            if not history.terms:
+            if final is None or not final.history.terms:
                 raise
             warnings.warn(
-                f"Training was interrupted after {len(history.terms)} of {settings.max_iter} "
+                f"Training was interrupted after {len(final.history.terms)} of {settings.max_iter} "
                 "epochs; the estimator is fitted as far as it got.",
                 stacklevel=2,
             )
+        else:
+            if checkpoint:
+                checkpoint.remove()
     network.to(dtype)
     store_statistics(network, rows, split.fitting)
-    return history._replace(converged=converged)
+    return final.history._replace(converged=final.converged)
 
 
 def _cross_fit(
@@ -94,60 +98,133 @@ def _cross_fit(
     objective: Objective,
     settings: Settings,
     bar: tqdm,
+    checkpoint: Checkpoint | None,
 ) -> None:
     """Set alpha and temperature of ``network`` by copies of it, each trained without one fold."""
     unseen = []
     for i, fold in enumerate(folds):
-        others = torch.cat([other for j, other in enumerate(folds) if j != i])
         trained = copy.deepcopy(network)
-        _run_pass(trained, rows, others, None, objective, settings, History([], []), bar)
-        store_statistics(trained, rows, others)
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
-        parts, _ = evaluate(trained, sample.x, sample.present)
-        odds = trained.odds(sample.present, parts).detach()
+        if checkpoint and i < len(checkpoint.results):
+            trained.eval().head.load_state_dict(checkpoint.results[i]["head"])
+            parts, odds = (checkpoint.results[i][k].to(sample.x.device) for k in ("parts", "odds"))
+        else:
+            others = torch.cat([other for j, other in enumerate(folds) if j != i])
+            _Pass(trained, rows, others, None, objective, settings).run(bar, checkpoint, i)
+            store_statistics(trained, rows, others)
+            parts, _ = evaluate(trained, sample.x, sample.present)
+            odds = trained.odds(sample.present, parts).detach()
+            if checkpoint:
+                head = trained.head.state_dict()
+                checkpoint.results.append({"head": head, "parts": parts, "odds": odds})
         unseen.append(Unseen(trained.head, parts, odds, sample))
     learn_weights(network, unseen, objective.tasks, alpha=settings.learn_weights)
+    if checkpoint:
+        checkpoint.results.clear()  # what came of them is in the network
 
 
-def _run_pass(
-    network: FusionNetwork,
-    rows: Rows,
-    fitting: Tensor,
-    held_out: Tensor | None,
-    objective: Objective,
-    settings: Settings,
-    history: History,
-    bar: tqdm,
-) -> bool:
-    """Epochs while there is progress; tells whether they ended before there were too many."""
-    store_statistics(network, rows, fitting[:EVALUATION_ROWS])  # what the batches' begin from
-    solver = SOLVERS[settings.solver](network, rows, fitting, objective, settings)
-    best, best_state, n_stale = math.inf, None, 0
-    waits = settings.solver == "adamw" or held_out is not None
-    try:
-        for epoch in range(settings.max_iter):
-            network.train()
-            terms = solver.run_epoch(epoch)
-            loss = float(solver.coefficients @ terms)
-            _check_loss(loss, settings)
-            if held_out is not None:
-                store_statistics(network, rows, fitting)
-                loss = held_out_loss(network, rows, held_out, objective.tasks)
-                history.validation.append(loss)
-            history.terms.append(terms.tolist())
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            n_stale = 0 if loss < best - settings.tol else n_stale + 1
-            if held_out is not None and loss < best:
-                best_state = copy.deepcopy(network.state_dict())
-            best = min(best, loss)
-            if solver.converged or (waits and n_stale >= settings.n_iter_no_change):
-                return True
-        return settings.solver == "adamw"  # whose step size has come down to 0
-    finally:  # after an interrupt too
-        del history.validation[len(history.terms) :]
-        if best_state is not None:
-            network.load_state_dict(best_state)
+class _Pass:
+    """The epochs of one network, and where they have got to."""
+
+    def __init__(
+        self,
+        network: FusionNetwork,
+        rows: Rows,
+        fitting: Tensor,
+        held_out: Tensor | None,
+        objective: Objective,
+        settings: Settings,
+    ):
+        self.network, self.rows = network, rows
+        self.fitting, self.held_out = fitting, held_out
+        self.objective, self.settings = objective, settings
+        self.history = History([], [])
+        self.best, self.best_state, self.n_stale, self.ended = math.inf, None, 0, False
+        self.solver: AdamW | LBFGS | None = None
+
+    def run(self, bar: tqdm, checkpoint: Checkpoint | None, number: int) -> None:
+        """Run epochs while there is progress; ``number`` is that of the pass in its fit."""
+        found = checkpoint.find(number) if checkpoint else None
+        if found:
+            self.restore(found)
+            bar.update(len(self.history.terms))
+        else:  # what the batches' statistics begin from
+            store_statistics(self.network, self.rows, self.fitting[:EVALUATION_ROWS])
+        self._make_solver(found)
+        try:
+            while not self.ended and len(self.history.terms) < self.settings.max_iter:
+                loss = self._run_epoch()
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                if checkpoint:
+                    checkpoint.save(number, self.state(), _generator_states(self.rows.x.device))
+        finally:  # after an interrupt too
+            del self.history.validation[len(self.history.terms) :]
+            if self.best_state is not None:
+                self.network.load_state_dict(self.best_state)
+
+    @property
+    def converged(self) -> bool:
+        """Whether more epochs would have been of no use."""
+        return self.ended or self.settings.solver == "adamw"  # whose step size has come down to 0
+
+    def _make_solver(self, found: dict[str, Any] | None) -> None:
+        make = SOLVERS[self.settings.solver]
+        self.solver = make(self.network, self.rows, self.fitting, self.objective, self.settings)
+        if found:
+            self.solver.optimizer.load_state_dict(found["optimizer"])
+            _set_generators(self.rows.x.device, found["generators"])
+
+    def _run_epoch(self) -> float:
+        self.network.train()
+        terms = self.solver.run_epoch(len(self.history.terms))
+        loss = float(self.solver.coefficients @ terms)
+        _check_loss(loss, self.settings)
+        if self.held_out is not None:
+            store_statistics(self.network, self.rows, self.fitting)
+            loss = held_out_loss(self.network, self.rows, self.held_out, self.objective.tasks)
+            self.history.validation.append(loss)
+        self.history.terms.append(terms.tolist())
+        self.n_stale = 0 if loss < self.best - self.settings.tol else self.n_stale + 1
+        if self.held_out is not None and loss < self.best:
+            self.best_state = copy.deepcopy(self.network.state_dict())
+        self.best = min(self.best, loss)
+        waits = self.settings.solver == "adamw" or self.held_out is not None
+        stalled = waits and self.n_stale >= self.settings.n_iter_no_change
+        self.ended = self.solver.converged or stalled
+        return loss
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, but for the generators of random numbers."""
+        return {
+            "network": self.network.state_dict(),
+            "trainable": {n: p.requires_grad for n, p in self.network.named_parameters()},
+            "optimizer": self.solver.optimizer.state_dict(),
+            "terms": self.history.terms,
+            "validation": self.history.validation,
+            "best": self.best,
+            "best_state": self.best_state,
+            "n_stale": self.n_stale,
+            "ended": self.ended,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state, but for solver and generators."""
+        self.network.load_state_dict(state["network"])
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(state["trainable"][name])
+        self.history = History(list(state["terms"]), list(state["validation"]))
+        self.best, self.best_state = state["best"], state["best_state"]
+        self.n_stale, self.ended = state["n_stale"], state["ended"]
+
+
+def _generator_states(device: torch.device) -> list[Tensor]:
+    return [generator.get_state() for generator in generators(device)]
+
+
+def _set_generators(device: torch.device, states: Sequence[Tensor]) -> None:
+    for generator, state in zip(generators(device), states, strict=True):
+        generator.set_state(state)
 
 
 def _check_loss(loss: float, settings: Settings) -> None:
@@ -156,6 +233,15 @@ def _check_loss(loss: float, settings: Settings) -> None:
             f"The loss became {loss}: training diverged. Lower learning_rate_init "
             f"(it is {settings.learning_rate_init}) or weight_decay ({settings.weight_decay})."
         )
+
+
+def generators(device: torch.device) -> list[torch.Generator]:
+    """Give the generators that training draws from: the CPU's, and that of ``device``."""
+    if device.type == "cuda":
+        return [torch.default_generator, torch.cuda.default_generators[device.index]]
+    if device.type == "mps":
+        return [torch.default_generator, torch.mps._get_default_mps_generator()]
+    return [torch.default_generator]
 
 
 @torch.no_grad()
