@@ -51,7 +51,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "fusion": [StrOptions({*FUSIONS})],
         "modalities": [None, StrOptions({"prefix"}), dict],
-        "modality_weights": [None, StrOptions({"uniform"}), dict],
+        "modality_weights": [None, StrOptions({"uniform", "per_class"}), dict],
         "modality_loss_weight": [Interval(Real, 0, None, closed="left"), dict],
         "alignment": [StrOptions({"contrastive", "cosine", "mse", "kl", "correlation"})],
         "alignment_weight": [Interval(Real, 0, None, closed="left"), dict, "array-like"],
@@ -164,7 +164,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             alpha = spread / spread.sum() if spread.any() else alpha
         elif learns_weights(self.get_params(deep=False)):
             alpha = network.modality_weights.cpu().numpy()[order]
-        self.modality_weights_ = dict(zip(self._groups, alpha.tolist(), strict=True))
+        if alpha.ndim == 2:
+            self.modality_weights_ = pd.DataFrame(
+                alpha.T.astype(float), index=pd.Index(self.classes_), columns=[*self._groups]
+            )
+        else:
+            self.modality_weights_ = dict(zip(self._groups, alpha.tolist(), strict=True))
 
     def _mean_weights(self, X: np.ndarray, rows: TrainingRows) -> np.ndarray:
         total = np.zeros(len(self._groups))
@@ -248,7 +253,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
 
     def _without_modality(self, present: np.ndarray) -> np.ndarray:
         """Mark the rows that have no modality with a weight above 0, with a warning."""
-        counts = self._in_order(self.network_.modality_weights.cpu().numpy()[None] > 0)[0]
+        counts = self._in_order(self.network_.counts.cpu().numpy()[None])[0]
         empty = ~present[:, counts].any(1)
         if empty.any():
             warnings.warn(
@@ -287,9 +292,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_modalities)
-            The weights a, in the order of ``modalities_``. With "gated" they depend on what is in
-            the row; otherwise they are alpha over the modalities that the row has, renormalised.
+        ndarray of shape (n_samples, n_modalities) or (n_samples, n_modalities, n_classes)
+            The weights a, in the order of ``modalities_``; with ``modality_weights="per_class"``
+            those of each class, in the order of ``classes_``. With "gated" they depend on what is
+            in the row; otherwise they are alpha over the modalities that the row has, renormalised.
             They add up to 1, or are all 0 for rows without any modality that counts.
         """
         weights, _ = self._evaluate(X, lambda network, parts, weights: weights)

@@ -65,9 +65,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         takes all columns for one modality where names have no such form. "prefix" insists on
         them. A dict gives columns (names, positions or a slice) for each name, or, for columns
         that stand in order, the number of columns for each name.
-    modality_weights : None, "uniform" or dict, default=None
-        The weights alpha. None learns them; a dict gives each modality a weight, not negative;
-        they are divided by their sum. "additive", "attention" and "bilinear" have none to set.
+    modality_weights : None, "per_class", "uniform" or dict, default=None
+        The weights alpha. None learns them; "per_class", with "late" and one column of classes,
+        learns some for each class, which stay near those for all unless many rows speak against it:
+        class k then has the score ``sum_i a_ik f_ik``. A dict gives each modality a weight, not
+        negative; they are divided by their sum. "additive", "attention" and "bilinear" have none to
+        set.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda: one for all modalities, or one for each.
     alignment : {"contrastive", "cosine", "mse", "kl", "correlation"}, default="contrastive"
@@ -159,8 +162,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         alpha is above 0.
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
-    modality_weights_ : dict of str to float
-        The weights alpha. They add up to 1. With "additive", which has none: the root mean square
+    modality_weights_ : dict of str to float, or DataFrame of shape (n_classes, n_modalities)
+        The weights alpha. They add up to 1. A frame if ``modality_weights="per_class"``, in which
+        those of each class do. With "additive", which has none: the root mean square
         of each modality's centred scores over the training rows, divided by their sum. These were
         not tested on unseen rows, so a modality that is only memorised has its share too. With
         "gated": the mean of `row_weights` over the training rows. Not there with "attention" and
@@ -420,5 +424,5 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             ``modalities_`` and ``classes_``. All zeros for rows without any modality that counts,
             whose prediction is ``class_prior_``.
         """
-        parts, _ = self._evaluate(X, lambda net, parts, a: a[:, :, None] * net.head(parts))
+        parts, _ = self._evaluate(X, lambda net, parts, a: net.contributions(a, parts))
         return self._in_order(parts)

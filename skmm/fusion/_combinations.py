@@ -17,7 +17,8 @@ EXACT_FUSIONS = ("late", "weighted", "additive", "gated")  # a logit is a sum of
 
 def learns_weights(parameters: Mapping[str, Any]) -> bool:
     """Whether alpha is learned, by cross-fitting."""
-    return parameters["modality_weights"] is None and parameters["fusion"] in WEIGHTED_FUSIONS
+    is_learned = parameters["modality_weights"] in (None, "per_class")
+    return is_learned and parameters["fusion"] in WEIGHTED_FUSIONS
 
 
 def check_combination(parameters: Mapping[str, Any]) -> None:
@@ -47,6 +48,11 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
             f"{' or '.join(map(repr, allowed))}, got {parameters['modality_weights']!r}. "
             f"Those with weights are {WEIGHTED_FUSIONS}."
         )
+    if parameters["modality_weights"] == "per_class" and fusion != "late":
+        raise ValueError(
+            'modality_weights="per_class" weighs the scores of each class, which only '
+            f'fusion="late" does, got fusion="{fusion}".'
+        )
     _check_sharing(parameters, n_layers=len(sizes))
     if parameters["solver"] == "lbfgs":
         _check_full_batch(parameters, n_layers=len(sizes))
@@ -63,6 +69,11 @@ def check_losses(
         If predictions of modalities are to agree that nothing teaches to predict, or that are no
         probabilities.
     """
+    if parameters["modality_weights"] == "per_class" and [t.kind for t in tasks] != ["multiclass"]:
+        raise ValueError(
+            'modality_weights="per_class" needs y to be one column of classes; for '
+            f"{len(tasks)} targets ({tasks[0].kind}) take modality_weights=None."
+        )
     if (
         parameters["sharing"] == "representation"
         and parameters["fusion"] not in SCORE_FUSIONS

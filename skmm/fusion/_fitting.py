@@ -86,11 +86,14 @@ def fit_network(
         [torch.from_numpy(fold).to(device) for fold in problem.folds],
         None if problem.held_out is None else torch.from_numpy(problem.held_out).to(device),
     )
+    alpha = torch.from_numpy(problem.alpha)
+    if parameters["modality_weights"] == "per_class":
+        alpha = alpha[:, None].repeat(1, problem.tasks[0].n_outputs)
     with seeded(device, seed):
         network = FusionNetwork(
             problem.widths,
             [task.n_outputs for task in problem.tasks],
-            torch.from_numpy(problem.alpha),
+            alpha,
             fusion=parameters["fusion"],
             hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
             activation=parameters["activation"],

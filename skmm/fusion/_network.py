@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ._encoders import make_encoders, make_rest
 from ._layers import Dropout, IdentityNormalizer, ModalityNormalizer
-from ._rules import Attention, Bilinear, Gate, WeightedSum
+from ._rules import Attention, Bilinear, Gate, WeightedSum, renormalise, weigh
 
 
 class FusionOutput(NamedTuple):
@@ -29,7 +29,7 @@ class FusionOutput(NamedTuple):
 
     logits: Tensor  # (n, k)
     parts: Tensor  # (n, m, q) normalised f_i(x_i) times the confidence, not yet weighted
-    weights: Tensor  # (n, m) a
+    weights: Tensor  # (n, m) a, or (n, m, k)
     modality_logits: tuple[Tensor, ...]  # m times (n, k), or empty without modality heads
     representations: tuple[Tensor, ...]  # m times (n, h); the scores where f_i is linear
 
@@ -43,8 +43,9 @@ class FusionNetwork(nn.Module):
         The width of each modality; the columns of ``x`` stand in this order.
     n_outputs : sequence of int
         The number of outputs of each task; k in all, which are called logits here.
-    modality_weights : Tensor of shape (m,)
-        alpha. A buffer: no gradient step of the network changes it.
+    modality_weights : Tensor of shape (m,) or (m, k)
+        alpha, or with "late" one for each class. A buffer: no gradient step of the network changes
+        it.
     fusion : {"late", "weighted", "concat", "additive", "gated", "attention", "bilinear"}
         What is summed. "late": scores, (k,). "weighted": representations, (h,), which a linear
         head reads. "concat": what each modality adds to the first layer of one network on all of
@@ -141,9 +142,12 @@ class FusionNetwork(nn.Module):
 
     def row_weights(self, present: Tensor, parts: Tensor) -> Tensor:
         """Weights of each row, summing to 1 (n, m); zeros where no modality has weight."""
-        weights = self.modality_weights * self.odds(present, parts)
-        total = weights.sum(1, keepdim=True)
-        return weights / torch.where(total > 0, total, 1.0)
+        return renormalise(self.modality_weights, self.odds(present, parts))
+
+    @property
+    def counts(self) -> Tensor:
+        """Whether alpha is above 0, of any class (m,)."""
+        return (self.modality_weights > 0).reshape(len(self.n_features), -1).any(1)
 
     def confidence(self, present: Tensor) -> Tensor:
         """What the values of rows that lack modalities are multiplied by (...), from (..., m)."""
@@ -153,11 +157,15 @@ class FusionNetwork(nn.Module):
         """What alpha is multiplied by in each row, before it is renormalised (n, m)."""
         if self.gate is None:
             return present
-        return self.gate(present & (self.modality_weights > 0), parts)
+        return self.gate(present & self.counts, parts)
 
     def logits(self, weights: Tensor, parts: Tensor) -> Tensor:
         """What the head reads from the fused parts (n, k)."""
         return self.head(self.fuse(weights, parts))
+
+    def contributions(self, weights: Tensor, parts: Tensor) -> Tensor:
+        """Parts (n, m, k) of the logits, where the head is affine and the rule a sum."""
+        return weigh(weights, self.head(parts))
 
     def opinions(self, parts: Tensor) -> Tensor:
         """Logits of rows that had each modality alone (n, m, k)."""

@@ -17,9 +17,24 @@ MAX_ATTENTION_HEADS = 4
 BILINEAR_RANK = 4
 
 
+def weigh(weights: Tensor, values: Tensor) -> Tensor:
+    """Weights, (n, m) or one for each value (n, m, q), times values (n, m, q)."""
+    return (weights if weights.ndim == values.ndim else weights[:, :, None]) * values
+
+
 def fuse(weights: Tensor, parts: Tensor) -> Tensor:
-    """Sum over modalities of weights (n, m) times parts (n, m, q): (n, q)."""
-    return (weights[:, :, None] * parts).sum(1)
+    """Sum over modalities of `weigh`: (n, q)."""
+    return weigh(weights, parts).sum(1)
+
+
+def renormalise(alpha: Tensor, odds: Tensor) -> Tensor:
+    """Alpha, (m,) or (m, k), times the odds of each row (n, m), to sum to 1 over modalities.
+
+    Zeros where no modality has weight.
+    """
+    weights = alpha * (odds if alpha.ndim == 1 else odds[:, :, None])
+    total = weights.sum(1, keepdim=True)
+    return weights / torch.where(total > 0, total, 1.0)
 
 
 class WeightedSum(nn.Module):

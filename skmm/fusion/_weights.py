@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ._losses import Rows, row_losses
 from ._network import FusionNetwork, TemperatureHead
-from ._rules import fuse
+from ._rules import fuse, renormalise
 from ._tasks import Task
 
 PRIOR_STRENGTH = 0.5  # rows' worth of belief in equal weights
@@ -52,7 +52,9 @@ def learn_weights(
         )
         for u in unseen
     ]
+    per_class = network.modality_weights.ndim == 2
     log_alpha = network.modality_weights.cpu().double().log()
+    log_alpha = log_alpha.mean(1) if per_class else log_alpha  # equal so far
     log_scale = torch.zeros(_n_scales(network.head), dtype=torch.float64)
     penalty = _doubt(unseen, tasks) if alpha else torch.zeros_like(log_alpha)
 
@@ -61,22 +63,49 @@ def learn_weights(
         prior = (log_scale**2).sum() - (log_alpha.log_softmax(0).mean() if alpha else 0.0)
         total = PRIOR_STRENGTH * prior + penalty @ weights
         for head, parts, odds, rows in unseen:
-            own = weights * odds
-            own = own / own.sum(1, keepdim=True).clamp(min=1e-300)
-            logits = head(_per_value(head, log_scale.exp()) * fuse(own, parts))
+            fused = fuse(renormalise(weights, odds), parts)
+            logits = head(_per_value(head, log_scale.exp()) * fused)
             losses = row_losses(tasks, logits, rows.target)
             total = total + (losses * rows.weight[:, None]).sum()
         return total
 
     _minimise(loss, [log_scale, log_alpha] if alpha else [log_scale])
-    network.modality_weights.copy_(log_alpha.softmax(0))
-    costs = _absence_costs(unseen, tasks, log_alpha.softmax(0), log_scale)
-    network.absence_costs.copy_(costs)
+    weights = log_alpha.softmax(0)
+    if per_class:
+        weights = _class_weights(unseen, tasks, weights, log_scale)
+    network.modality_weights.copy_(weights)
+    network.absence_costs.copy_(_absence_costs(unseen, tasks, weights, log_scale))
     if isinstance(network.head, TemperatureHead):
         scales = torch.stack([u.head.log_scale for u in unseen])
         with torch.no_grad():
             network.head.log_scale.copy_(scales.mean(0) + log_scale)
         network.head.log_scale.requires_grad_(False)
+
+
+def _class_weights(
+    unseen: Sequence[Unseen], tasks: Sequence[Task], weights: Tensor, log_scale: Tensor
+) -> Tensor:
+    """Weights for each class (m, k) instead of those for all, ``weights`` (m,).
+
+    The divergence of a class's weights from those for all costs sqrt(n) nats for each nat, as much
+    as chance gains: a class of few rows, which can gain little, stays where it is.
+    """
+    strength = math.sqrt(sum(len(u.parts) for u in unseen))
+    start = weights.log()[:, None]
+    log_alpha = start.repeat(1, unseen[0].parts.shape[2])
+
+    def loss() -> Tensor:
+        log_weights = log_alpha.log_softmax(0)
+        own = log_weights.exp()
+        total = strength * (own * (log_weights - start)).sum()
+        for head, parts, odds, rows in unseen:
+            fused = fuse(renormalise(own, odds), parts)
+            losses = row_losses(tasks, head(_per_value(head, log_scale.exp()) * fused), rows.target)
+            total = total + (losses * rows.weight[:, None]).sum()
+        return total
+
+    _minimise(loss, [log_alpha])
+    return log_alpha.softmax(0)
 
 
 def _absence_costs(
@@ -87,10 +116,10 @@ def _absence_costs(
     Minimises the loss of rows from which modalities are taken: each in turn, and all but each.
     """
     if len(weights) == 1:
-        return torch.zeros_like(weights)
+        return torch.zeros(1, dtype=torch.float64)
     each = torch.eye(len(weights), dtype=torch.bool)
     kept = torch.cat([each, ~each] if len(weights) > 2 else [each])  # (s, m)
-    counts = weights > 0
+    counts = (weights > 0).reshape(len(weights), -1).any(1)
     root = torch.full((len(weights),), 0.1, dtype=torch.float64)
     samples = [
         Unseen(head, parts[::step], odds[::step], rows.take(torch.arange(0, len(parts), step)))
@@ -104,11 +133,11 @@ def _absence_costs(
         for head, parts, odds, rows in samples:
             for subset in kept:
                 there = rows.present & subset
-                own = weights * odds * there  # a gate's odds are those of the row with all it has
-                own = own / own.sum(1, keepdim=True).clamp(min=1e-300)
+                # A gate's odds are those of the row with all that it has.
+                fused = fuse(renormalise(weights, odds * there), parts)
                 confidence = torch.exp(-((~there).double() @ costs))[:, None]
                 scale = _per_value(head, log_scale.exp()) * confidence
-                losses = row_losses(tasks, head(scale * fuse(own, parts)), rows.target).sum(1)
+                losses = row_losses(tasks, head(scale * fused), rows.target).sum(1)
                 asked = rows.weight * (there & counts).any(1)
                 total = total + (losses * asked).sum() / len(kept)
         return total

@@ -16,6 +16,8 @@ CONTRADICTIONS = [
     {"fusion": "attention", "modality_weights": WEIGHTS},
     {"fusion": "attention", "modality_weights": "uniform"},
     {"fusion": "bilinear", "modality_weights": WEIGHTS},
+    {"modality_weights": "per_class", "fusion": "weighted"},
+    {"modality_weights": "per_class", "fusion": "additive"},
     {"sharing": "layers", "fusion": "concat"},
     {"sharing": "representation", "fusion": "attention"},
     {"sharing": "representation", "fusion": "bilinear"},
@@ -47,16 +49,29 @@ def test_predictions_that_are_taught_may_be_aligned(data, small):
 
 def test_numbers_have_no_probabilities_to_agree_on():
     tasks = [Task("squared_error", slice(0, 1), slice(0, 1), 1.0)]
-    parameters = {"fusion": "late", "alignment": "kl", "sharing": None}
+    parameters = {"fusion": "late", "alignment": "kl", "sharing": None, "modality_weights": None}
     with pytest.raises(ValueError, match=r'alignment="kl".*loss="squared_error"'):
         check_losses(parameters, np.ones(2), 1 - np.eye(2), tasks)
     check_losses(parameters, np.ones(2), np.zeros((2, 2)), tasks)
+
+
+def test_weights_of_each_class_need_one_column_of_classes():
+    classes = Task("multiclass", slice(0, 2), slice(0, 1), 0.5)
+    more = Task("multiclass", slice(2, 5), slice(1, 2), 0.5)
+    labels = Task("multilabel", slice(0, 2), slice(0, 2), 0.5)
+    parameters = {"modality_weights": "per_class", "alignment": "mse", "sharing": None}
+    parameters["fusion"] = "late"
+    for tasks in ([classes, more], [labels]):
+        with pytest.raises(ValueError, match=r'modality_weights="per_class".*y'):
+            check_losses(parameters, np.ones(2), np.zeros((2, 2)), tasks)
+    check_losses(parameters, np.ones(2), np.zeros((2, 2)), [classes])
 
 
 @pytest.mark.parametrize(
     ("fusion", "modality_weights", "expected"),
     [
         ("late", None, True),
+        ("late", "per_class", True),
         ("late", "uniform", False),
         ("weighted", WEIGHTS, False),
         ("gated", None, True),

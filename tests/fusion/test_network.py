@@ -77,6 +77,8 @@ def recompute(model, X):
         alpha = np.array([model.modality_weights[name] for name in names])
     elif model.fusion == "gated":
         alpha = state["modality_weights"]
+    elif model.modality_weights == "per_class":
+        alpha = model.modality_weights_[names].to_numpy().T  # (m, k)
     elif model.fusion not in UNWEIGHTED:
         alpha = np.array([model.modality_weights_[name] for name in names])
     values = []
@@ -97,16 +99,16 @@ def recompute(model, X):
     if model.fusion == "gated":
         seen = (f * present[:, :, None]).reshape(len(X), -1)
         odds = present * np.exp(linear(seen, "gate.score") / f.shape[2] ** 0.5)
-    a = alpha * odds
+    a = np.reshape(alpha, (len(names), -1)) * odds[:, :, None]  # (n, m, 1) or (n, m, k)
     a = a / a.sum(1, keepdims=True)
     if model.fusion in ("attention", "bilinear"):  # against numpy in test_rules.py
         with torch.inference_mode():
             rule = model.network_.fuse.double()
-            fused = rule(torch.from_numpy(a), torch.from_numpy(f)).numpy()
+            fused = rule(torch.from_numpy(a[:, :, 0]), torch.from_numpy(f)).numpy()
             rule.float()
     else:
-        fused = (a[:, :, None] * f).sum(1)
-    return head(fused), a[:, :, None] * head(f), fused
+        fused = (a * f).sum(1)
+    return head(fused), a * head(f), fused
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,7 @@ def recompute(model, X):
     [
         *itertools.product(WEIGHTED, [None, "uniform", {"a": 0.2, "b": 0.5, "c": 0.3}]),
         *((fusion, None) for fusion in UNWEIGHTED),
+        ("late", "per_class"),
     ],
 )
 def test_decision_is_the_head_of_the_weighted_sum(data, fusion, weights):
@@ -208,6 +211,26 @@ def test_order_of_modalities_changes_only_the_order(data, fusion):
         np.testing.assert_array_equal(
             other.contributions(permuted), model.contributions(X)[:, order]
         )
+
+
+def test_weights_of_each_class_go_with_the_names_of_modalities(data):
+    X, y = data
+    y = np.array(["x", "y", "z"])[y]
+    model = fit((X, y), "late", modality_weights="per_class")
+    weights = model.modality_weights_
+    assert weights.index.tolist() == ["x", "y", "z"]
+    assert weights.columns.tolist() == NAMES
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    names = ["c", "b", "a"]
+    permuted = X[[column for name in names for column in model.modalities_[name]]]
+    other = fit((permuted, y), "late", modality_weights="per_class")
+    pd.testing.assert_frame_equal(other.modality_weights_, weights[names])
+    np.testing.assert_array_equal(other.predict_proba(permuted), model.predict_proba(X))
+    # of the modalities that a row has, for each class
+    each = model.row_weights(X)
+    present = np.stack([X[model.modalities_[name]].notna().all(axis=1) for name in NAMES], axis=1)
+    expected = present[:, :, None] * weights.to_numpy().T
+    np.testing.assert_allclose(each, expected / expected.sum(1, keepdims=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,14 @@ from skmm.datasets import make_multimodal_classification
 from skmm.fusion._losses import Rows
 from skmm.fusion._network import TemperatureHead
 from skmm.fusion._tasks import Task
-from skmm.fusion._weights import DOUBT, Unseen, _absence_costs, _doubt, _per_value
+from skmm.fusion._weights import (
+    DOUBT,
+    Unseen,
+    _absence_costs,
+    _class_weights,
+    _doubt,
+    _per_value,
+)
 
 spec = importlib.util.spec_from_file_location(
     "shared_features", Path(__file__).parents[1] / "shared_features.py"
@@ -126,6 +134,48 @@ def test_late_fusion_has_a_scale_for_each_task():
         head.log_scale.copy_(torch.tensor([0.0, np.log(2)]))
     assert head(torch.ones(1, 5)).tolist() == [[1, 1, 2, 2, 2]]
     assert _per_value(torch.nn.Identity(), torch.tensor([3.0])).tolist() == [3.0]
+
+
+def test_each_class_has_the_weights_of_what_tells_it():
+    rng = np.random.default_rng(0)
+    y = rng.choice(["animal", "food", "other"], 600)
+    X = pd.DataFrame(
+        rng.normal(size=(600, 6)),
+        columns=[f"{name}__{i}" for name in ("text", "image") for i in "012"],
+    )
+    X["text__0"] += 2.5 * (y == "animal")
+    X["image__0"] += 2.5 * (y == "food")
+    model = FusionClassifier(
+        modality_weights="per_class", hidden_layer_sizes=(16,), max_iter=20, random_state=0
+    ).fit(X, y)
+    weights = model.modality_weights_
+    assert weights.loc["animal", "text"] > 0.55
+    assert weights.loc["food", "image"] > 0.55
+
+
+def test_classes_of_few_rows_keep_the_weights_of_all():
+    # Both modalities tell a class of their own; the second one a class of six rows, too.
+    torch.manual_seed(0)
+    target = torch.cat([torch.zeros(300), torch.ones(300), torch.full((6,), 2)]).long()
+    noise = torch.randn(606, 2, 3, dtype=torch.float64)
+    parts = noise.clone()
+    parts[:, 0, 0] += 2.0 * (target == 0)  # a class that one modality tells
+    parts[:, 1, 1] += 2.0 * (target == 1)  # one that the other tells
+    parts[:, 1, 2] += 2.0 * (target == 2)  # as much, but in six rows
+    present = torch.ones(606, 2, dtype=torch.bool)
+    rows = Rows(torch.empty(606, 0), present, target[:, None], torch.ones(606))
+    equal = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    weights = _class_weights(
+        [Unseen(torch.nn.Identity(), parts, present, rows)],
+        [Task("multiclass", slice(0, 3), slice(0, 1), 1.0)],
+        equal,
+        torch.zeros(1, dtype=torch.float64),
+    )
+    torch.testing.assert_close(weights.sum(0), torch.ones(3, dtype=torch.float64))
+    moved = (weights[1] - 0.5).tolist()
+    assert moved[0] < -0.1
+    assert moved[1] > 0.1
+    assert abs(moved[2]) < 0.5 * moved[1]
 
 
 @pytest.mark.slow
