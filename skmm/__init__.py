@@ -1,12 +1,13 @@
 """Multimodal machine learning with scikit-learn's interface."""
 
 from .compose import ModalityTransformer, infer_modalities
-from .fusion import FusionClassifier, LateFusionClassifier
+from .fusion import FusionClassifier, FusionRegressor, LateFusionClassifier
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "FusionClassifier",
+    "FusionRegressor",
     "LateFusionClassifier",
     "ModalityTransformer",
     "__version__",

@@ -23,7 +23,7 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
-from skmm import FusionClassifier, LateFusionClassifier, ModalityTransformer
+from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
@@ -40,6 +40,8 @@ ESTIMATORS = [
         )
         for fusion in ("additive", "gated", "attention", "bilinear")
     ),
+    FusionRegressor(),
+    FusionRegressor(fusion="weighted", loss="huber", max_iter=20, n_iter_no_change=3),
     LateFusionClassifier(
         [
             ("est1", LogisticRegression(), slice(0, 2)),
@@ -149,9 +151,9 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-def test_classifier_fails_no_check():
+def test_fusion_fails_no_check():
     for estimator in ESTIMATORS:
-        if isinstance(estimator, FusionClassifier):
+        if isinstance(estimator, (FusionClassifier, FusionRegressor)):
             assert expected_failed_checks(estimator) == {}
 
 

@@ -2,5 +2,6 @@
 
 from ._classifier import FusionClassifier
 from ._late import LateFusionClassifier
+from ._regressor import FusionRegressor
 
-__all__ = ["FusionClassifier", "LateFusionClassifier"]
+__all__ = ["FusionClassifier", "FusionRegressor", "LateFusionClassifier"]

@@ -18,7 +18,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._combinations import FUSIONS, WEIGHTED_FUSIONS, check_losses, learns_weights
+from ._combinations import (
+    EXACT_FUSIONS,
+    FUSIONS,
+    WEIGHTED_FUSIONS,
+    check_losses,
+    learns_weights,
+)
 from ._modalities import ColumnScaler, ScaledRows, find_present, group_columns
 from ._parameters import (
     resolve_alignment_weight,
@@ -41,6 +47,17 @@ def _has_row_weights(estimator: BaseFusion) -> bool:
         raise AttributeError(
             f"row_weights needs fusion to be one of {WEIGHTED_FUSIONS}; "
             f'fusion="{estimator.fusion}" does not weigh modalities.'
+        )
+    return True
+
+
+def splits_exactly(estimator: BaseFusion) -> bool:
+    """Tell whether an output is a sum of one part for each modality; raise if it is not."""
+    if estimator.fusion not in EXACT_FUSIONS:
+        raise AttributeError(
+            f"contributions needs fusion to be one of {EXACT_FUSIONS}; with "
+            f'fusion="{estimator.fusion}" the network mixes the modalities, and what it gives has '
+            "no exact part for each."
         )
     return True
 
@@ -69,7 +86,6 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "class_weight": [StrOptions({"balanced"}), dict, None],
         "random_state": ["random_state"],
         "device": [str],
         "checkpoint": [None, str, os.PathLike],
@@ -103,6 +119,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         check_losses(self.get_params(deep=False), lambda_, gamma, tasks)
         present = find_present(X, self._groups, self._labels.tolist())
         rows = select_rows(X, self._columns, target, present, weight, alpha, names)
+        rows = rows._replace(target=self._scale_target(rows))
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
         random_state = self._open_random_state(checkpoint)
         x = ScaledRows(X, rows.index, self._columns, self._scaler)
@@ -150,6 +167,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             drawn = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             checkpoint.seed = int(drawn)
         return np.random.RandomState(checkpoint.seed)
+
+    def _scale_target(self, rows: TrainingRows) -> np.ndarray:
+        """Give the target as the network learns it."""
+        return rows.target
 
     def _store_weights(self, alpha: np.ndarray, X: np.ndarray, rows: TrainingRows) -> None:
         """Set ``modality_weights_``; ``alpha`` is what it is where it is not learned."""
@@ -235,6 +256,34 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             values[rows] = chunk
         return values, present
 
+    def _outputs(self, X, instead: np.ndarray, said: str) -> np.ndarray:
+        """Outputs of the network (n_samples, k) in float64.
+
+        ``instead`` (k,) is what rows without any modality get, with a warning in which it is
+        called what is ``said``.
+        """
+        outputs, present = self._evaluate(X, lambda net, parts, a: net.logits(a, parts))
+        outputs = outputs.astype(np.float64)
+        outputs[self._without_modality(present, said)] = instead
+        return outputs
+
+    def _opinions(self, X) -> np.ndarray:
+        """Outputs of each modality alone (n_samples, n_modalities, k); NaN where it is missing."""
+        outputs, present = self._evaluate(X, lambda net, parts, a: net.opinions(parts), alone=True)
+        outputs = self._in_order(outputs).astype(np.float64)
+        outputs[~present] = np.nan
+        return outputs
+
+    def _parts(self, X) -> np.ndarray:
+        """Parts of the outputs (n_samples, n_modalities, k), in float64, which add up to them."""
+        parts, _ = self._evaluate(X, lambda net, parts, a: net.contributions(a, parts))
+        return self._in_order(parts).astype(np.float64)
+
+    def _read_training_rows(self, X, y) -> np.ndarray:
+        """Validate the rows to train on; of y only that there is one."""
+        y = None if y is None else "no_validation"
+        return validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan")
+
     def _read_rows(self, X) -> np.ndarray:
         """Validate rows to predict; a frame of floats in less time than scikit-learn takes."""
         names = getattr(self, "feature_names_in_", None)
@@ -251,15 +300,15 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         """Bring the modalities (axis 1) from the network's order into that of ``modalities_``."""
         return values[:, np.argsort(self._order)]
 
-    def _without_modality(self, present: np.ndarray) -> np.ndarray:
+    def _without_modality(self, present: np.ndarray, said: str) -> np.ndarray:
         """Mark the rows that have no modality with a weight above 0, with a warning."""
         counts = self._in_order(self.network_.counts.cpu().numpy()[None])[0]
         empty = ~present[:, counts].any(1)
         if empty.any():
             warnings.warn(
                 f"{empty.sum()} of {len(empty)} rows have no modality that counts (the first is "
-                f"row {empty.argmax()}); their prediction is the class prior.",
-                stacklevel=4,
+                f"row {empty.argmax()}); their prediction is {said}.",
+                stacklevel=5,
             )
         return empty
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ._base import FLOATS, BaseFusion
-from ._combinations import EXACT_FUSIONS, check_combination
+from ._base import FLOATS, BaseFusion, splits_exactly
+from ._combinations import check_combination
 from ._rows import weigh_rows
 from ._tasks import Task
-
-
-def _splits_exactly(estimator: FusionClassifier) -> bool:
-    if estimator.fusion not in EXACT_FUSIONS:
-        raise AttributeError(
-            f"contributions needs fusion to be one of {EXACT_FUSIONS}; with "
-            f'fusion="{estimator.fusion}" the network mixes the modalities, and a logit has no '
-            "exact part for each."
-        )
-    return True
 
 
 class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFusion):
@@ -233,6 +226,11 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     True
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseFusion._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
     def __init__(
         self,
         fusion="late",
@@ -329,12 +327,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     def _logits(self, X) -> np.ndarray:
         """Logits (n_samples, n_classes) in float64; for rows without modality the log prior."""
-        logits, present = self._evaluate(X, lambda net, parts, a: net.logits(a, parts))
-        logits = logits.astype(np.float64)
-        empty = self._without_modality(present)
         with np.errstate(divide="ignore"):
-            logits[empty] = np.log(self.class_prior_)
-        return logits
+            return self._outputs(X, np.log(self.class_prior_), "the class prior")
 
     def predict(self, X):
         """Predict the class of each row.
@@ -398,12 +392,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             What `predict_proba` would give if the row had only that modality, whatever its weight;
             NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
         """
-        opinions, present = self._evaluate(X, lambda net, parts, a: net.opinions(parts), alone=True)
-        proba = softmax(self._in_order(opinions).astype(np.float64), axis=2)
-        proba[~present] = np.nan
-        return proba
+        return softmax(self._opinions(X), axis=2)
 
-    @available_if(_splits_exactly)
+    @available_if(splits_exactly)
     def contributions(self, X):
         """Split the logits of each row into one part for each modality.
 
@@ -424,5 +415,4 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             ``modalities_`` and ``classes_``. All zeros for rows without any modality that counts,
             whose prediction is ``class_prior_``.
         """
-        parts, _ = self._evaluate(X, lambda net, parts, a: net.contributions(a, parts))
-        return self._in_order(parts)
+        return self._parts(X)

@@ -24,6 +24,15 @@ class TrainingRows(NamedTuple):
     weight: np.ndarray  # (n,) with mean 1
 
 
+def check_sample_weight(sample_weight: np.ndarray) -> None:
+    """Refuse weights that are negative or all zero."""
+    if (sample_weight < 0).any():
+        row = int(np.argmax(sample_weight < 0))
+        raise ValueError(f"sample_weight is negative in row {row}: {sample_weight[row]}.")
+    if not sample_weight.any():
+        raise ValueError("sample_weight is zero for every row; there is nothing to train on.")
+
+
 def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray, np.ndarray]:
     """Multiply sample weights by class weights; also give the share of each class by weight.
 
@@ -32,11 +41,7 @@ def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray,
     ValueError
         If weights are negative or all zero, or fewer than two classes have any.
     """
-    if (sample_weight < 0).any():
-        row = int(np.argmax(sample_weight < 0))
-        raise ValueError(f"sample_weight is negative in row {row}: {sample_weight[row]}.")
-    if not sample_weight.any():
-        raise ValueError("sample_weight is zero for every row; there is nothing to train on.")
+    check_sample_weight(sample_weight)
     totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
     if (totals > 0).sum() < 2:
         raise ValueError(
