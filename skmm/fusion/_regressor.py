@@ -235,6 +235,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseFusion._parameter_constraints,
+        "modality_weights": [None, StrOptions({"uniform"}), dict],
         "alignment": [StrOptions({"contrastive", "cosine", "mse", "correlation"})],
         "loss": [StrOptions({"squared_error", "absolute_error", "huber"})],
         "task_weight": [None, dict, "array-like"],
