@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from ._parameters import (
     resolve_modality_weights,
 )
 from ._rows import TrainingRows, deal_folds, order_rows, select_rows, take_share
+from ._saving import OF_SCIKIT_LEARN, load, pack, save, unpack
 from ._targets import strata
 from ._tasks import Task
 
@@ -88,6 +88,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "device": [str],
+        "precision": [StrOptions({"float32", "bfloat16"})],
         "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
     }
@@ -350,12 +351,54 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         weights, _ = self._evaluate(X, lambda network, parts, weights: weights)
         return self._in_order(weights)
 
+    def save_weights(self, path):
+        """Save what was learned as safetensors, with all that predicting needs in its header.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file. It is replaced as a whole or not at all.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed (``pip install 'skmm[save]'``).
+        """
+        check_is_fitted(self)
+        save(self, path)
+
+    def load_weights(self, path):
+        """Take over what `save_weights` saved, instead of `fit`. No code of the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file written by `save_weights` of an estimator with the same parameters;
+            ``checkpoint``, ``device``, ``random_state`` and ``verbose`` may differ.
+
+        Returns
+        -------
+        BaseFusion
+            The estimator itself, fitted.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or comes from another estimator or other parameters.
+        """
+        learned = load(self, path)
+        for name in set(vars(self)) - set(self.get_params(deep=False)):
+            if not name.startswith(OF_SCIKIT_LEARN):
+                delattr(self, name)
+        vars(self).update(learned)
+        return self
+
     def __getstate__(self):
-        """Pickle the network from the CPU, so that machines without a GPU can load it."""
-        state = super().__getstate__().copy()
-        if "network_" in state:
-            state["network_"] = copy.deepcopy(state["network_"]).cpu()
-        return state
+        """Pickle plain data, so that few types need to be trusted, and no GPU be there."""
+        return pack(super().__getstate__())
+
+    def __setstate__(self, state):
+        super().__setstate__(unpack(state))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

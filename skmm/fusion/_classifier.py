@@ -136,6 +136,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
     device : str, default="auto"
         Where torch computes: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where there is one.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What "adamw" multiplies matrices in. "bfloat16" does so in half the bits where torch's
+        autocast knows it to be safe; weights, losses and predictions stay as they are.
     checkpoint : str, path-like or None, default=None
         A file in which `fit` saves where it is, after each epoch and whole or not at all. A fit
         that was killed, or interrupted by Ctrl-C, continues when `fit` is called again with the
@@ -192,6 +195,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
+
+    A fitted estimator is plain data in a pickle or joblib file, and for skops, which runs no code,
+    ``trusted=["skmm.fusion._classifier.FusionClassifier", "skmm.fusion._modalities.ColumnScaler"]``
+    is all that it needs to load one.
 
     Ctrl-C ends training with what the network has learned so far, and a warning; before it has
     begun, while weights are learned, it ends `fit`.
@@ -257,6 +264,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         class_weight=None,
         random_state=None,
         device="auto",
+        precision="float32",
         checkpoint=None,
         verbose=False,
     ):
@@ -283,6 +291,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.class_weight = class_weight
         self.random_state = random_state
         self.device = device
+        self.precision = precision
         self.checkpoint = checkpoint
         self.verbose = verbose
 

@@ -125,7 +125,12 @@ def _check_sharing(parameters: Mapping[str, Any], n_layers: int) -> None:
 
 
 def _check_full_batch(parameters: Mapping[str, Any], n_layers: int) -> None:
-    """Refuse what makes the loss another function at each step."""
+    """Refuse what makes the loss another function at each step, or too coarse a one."""
+    if parameters["precision"] != "float32":
+        raise ValueError(
+            f'solver="lbfgs" computes in float64, and precision={parameters["precision"]!r} is for '
+            'solver="adamw": set precision="float32".'
+        )
     drops = [name for name in ("dropout", "modality_dropout") if parameters[name]]
     if not n_layers and "dropout" in drops:
         drops.remove("dropout")  # there are no hidden units that it could leave out

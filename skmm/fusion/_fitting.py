@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from ._losses import ALIGNMENT_LOSSES, Objective, Rows, kl
 from ._modalities import ScaledRows
 from ._network import FusionNetwork
 from ._rows import TrainingRows
+from ._saving import KIND
 from ._solvers import Settings
 from ._tasks import Task
 from ._training import History, Split, generators, train
@@ -90,10 +92,10 @@ def fit_network(
     if parameters["modality_weights"] == "per_class":
         alpha = alpha[:, None].repeat(1, problem.tasks[0].n_outputs)
     with seeded(device, seed):
-        network = FusionNetwork(
-            problem.widths,
-            [task.n_outputs for task in problem.tasks],
+        network = build_network(
             alpha,
+            n_features=problem.widths,
+            n_outputs=[task.n_outputs for task in problem.tasks],
             fusion=parameters["fusion"],
             hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
             activation=parameters["activation"],
@@ -104,6 +106,43 @@ def fit_network(
         settings = _settings(parameters, len(rows.x))
         history = train(network, rows, split, objective, settings, checkpoint)
     return network, objective, history
+
+
+def build_network(modality_weights: torch.Tensor, **arguments: Any) -> FusionNetwork:
+    """Build a network that knows what it was built from."""
+    network = FusionNetwork(modality_weights=modality_weights, **arguments)
+    network.arguments = arguments
+    return network
+
+
+def pack_network(network: FusionNetwork) -> dict[str, Any] | FusionNetwork:
+    """Give a network as plain data, or itself on the CPU if it was changed by hand."""
+    with torch.device("meta"):  # draws no random numbers, which other threads may be using
+        built = build_network(network.modality_weights, **network.arguments)
+    if repr(built) != repr(network):
+        return copy.deepcopy(network).cpu()
+    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {
+        KIND: "network",
+        "arguments": network.arguments,
+        "state": {name: value.detach().cpu().numpy().copy() for name, value in state.items()},
+        "frozen": [name for name, p in network.named_parameters() if not p.requires_grad],
+    }
+
+
+def unpack_network(packed: dict[str, Any]) -> FusionNetwork:
+    """Build the network again."""
+    state = {name: torch.from_numpy(value.copy()) for name, value in packed["state"].items()}
+    with torch.device("meta"):
+        network = build_network(state["modality_weights"], **packed["arguments"])
+    network = network.to_empty(device="cpu")
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(state[name])
+            parameter.requires_grad_(name not in packed["frozen"])
+        for name, buffer in network.named_buffers():
+            buffer.copy_(state[name])
+    return network.eval()
 
 
 class RowsOnDemand:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ._losses import Objective, Rows, loss_terms
-from ._network import FusionNetwork, TemperatureHead
+from ._network import FusionNetwork, FusionOutput, TemperatureHead
 
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     tol: float
     n_iter_no_change: int
     modality_dropout: float
+    precision: str
     learn_weights: bool
     verbose: bool
 
@@ -81,7 +82,11 @@ class AdamW:
     def step(self, batch: Rows) -> Tensor:
         """One gradient step; the terms of the loss, detached."""
         fused = drop_modalities(batch.present, self.settings.modality_dropout)
-        output = self.network(batch.x, fused, batch.weight)
+        device, low = batch.x.device.type, self.settings.precision == "bfloat16"
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=low):
+            output = self.network(batch.x, fused, batch.weight)
+        if low:  # the losses stay in float32
+            output = _to_float32(output)
         terms = loss_terms(self.objective, output, batch.target, batch.weight, batch.present)
         self.optimizer.zero_grad()
         (self.coefficients @ terms).backward()
@@ -176,6 +181,12 @@ def drop_modalities(present: Tensor, rate: float) -> Tensor:
         return present
     kept = present & (torch.rand(present.shape, device=present.device) >= rate)
     return torch.where(kept.any(1, keepdim=True), kept, present)
+
+
+def _to_float32(output: FusionOutput) -> FusionOutput:
+    return FusionOutput(
+        *(tuple(t.float() for t in v) if isinstance(v, tuple) else v.float() for v in output)
+    )
 
 
 def _coefficients(network: FusionNetwork, objective: Objective) -> Tensor:

@@ -129,3 +129,37 @@ def test_drop_modalities():
     # a row of three keeps each with .6, or all three where it would have lost all (.4^3 = .064)
     assert kept[100:].float().mean().item() == pytest.approx(0.6 + 0.064, abs=0.01)
     assert torch.equal(drop_modalities(present, 0.0), present)
+
+
+# Precision
+
+
+def test_bfloat16_learns_the_same_but_not_bit_for_bit(data, small):
+    X, y = data
+    full = small(max_iter=20, alignment_weight=0.1).fit(X, y)
+    half = small(max_iter=20, alignment_weight=0.1, precision="bfloat16").fit(X, y)
+    difference = np.abs(half.predict_proba(X) - full.predict_proba(X))
+    assert 0 < difference.max() < 0.2
+    assert {p.dtype for p in half.network_.state_dict().values()} == {torch.float32}
+    np.testing.assert_allclose(half.loss_curve_, full.loss_curve_, rtol=0.05)
+
+
+def test_bfloat16_is_not_for_lbfgs(data, small):
+    with pytest.raises(ValueError, match=r'solver="lbfgs" .* precision=\'bfloat16\' is for'):
+        small(solver="lbfgs", dropout=0.0, precision="bfloat16").fit(*data)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("fusion", ["late", "weighted", "concat", "gated"])
+@pytest.mark.parametrize(
+    "parameters", [{"precision": "bfloat16"}, {"solver": "lbfgs", "dropout": 0.0}]
+)
+@pytest.mark.filterwarnings("ignore:L-BFGS did not converge")
+def test_cuda(data, small, fusion, parameters):
+    X, y = data
+    model = small(fusion=fusion, device="cuda", max_iter=30, **parameters).fit(X, y)
+    assert next(model.network_.parameters()).is_cuda
+    on_cpu = small(fusion=fusion, device="cpu", max_iter=30, **parameters).fit(X, y)
+    assert abs(model.score(X, y) - on_cpu.score(X, y)) < 0.1
+    assert model.score(X, y) > 0.8

@@ -145,6 +145,7 @@ def problem(fusion="late", **settings):
         "tol": 1e-4,
         "n_iter_no_change": 5,
         "modality_dropout": 0.0,
+        "precision": "float32",
         "learn_weights": True,
         "verbose": False,
     }
