@@ -199,6 +199,13 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     Of several targets, one that is NaN in a row is not known there, and the row tells nothing of
     it. Rows in which none is known are left out, with a warning.
 
+    Cooperative learning [3]_ of two modalities, which minimises ``1/2 (y - f_1 - f_2)^2 + rho/2
+    (f_1 - f_2)^2`` over linear f_1 and f_2, is ``fusion="additive"`` with
+    ``hidden_layer_sizes=()``, ``modality_loss_weight=0``, ``alignment="mse"``,
+    ``alignment_weight=rho / 4`` (each pair counts in both directions, and without the half),
+    ``solver="lbfgs"`` and ``weight_decay=0``. With rho = 0 this is least squares on all columns,
+    and with rho = 1 the mean of each modality's own least squares fit.
+
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
 
