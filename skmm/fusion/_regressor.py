@@ -144,6 +144,9 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
     device : str, default="auto"
         Where torch computes: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where there is one.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What "adamw" multiplies matrices in. "bfloat16" does so in half the bits where torch's
+        autocast knows it to be safe; weights, losses and predictions stay as they are.
     checkpoint : str, path-like or None, default=None
         A file in which `fit` saves where it is, after each epoch and whole or not at all. A fit
         that was killed, or interrupted by Ctrl-C, continues when `fit` is called again with the
@@ -275,6 +278,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         tol=1e-4,
         random_state=None,
         device="auto",
+        precision="float32",
         checkpoint=None,
         verbose=False,
     ):
@@ -302,6 +306,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.tol = tol
         self.random_state = random_state
         self.device = device
+        self.precision = precision
         self.checkpoint = checkpoint
         self.verbose = verbose
 

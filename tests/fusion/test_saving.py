@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from skmm import FusionRegressor
+
 TRUSTED = ["skmm.fusion._classifier.FusionClassifier", "skmm.fusion._modalities.ColumnScaler"]
 
 
@@ -127,3 +129,21 @@ def test_wrong_and_damaged_files(data, small, tmp_path):
         small().load_weights(tmp_path / "none")
     with pytest.raises(FileNotFoundError):
         model.save_weights(tmp_path / "no" / "folder")
+
+
+@pytest.mark.parametrize("kind", ["pickle", "skops", "weights"])
+def test_regressor(data, tmp_path, kind):
+    X, y = data
+    values = np.c_[X.to_numpy()[:, 0] * 100 + 7, y]
+    model = FusionRegressor(hidden_layer_sizes=(8,), max_iter=3, random_state=0).fit(X, values)
+    if kind == "weights":
+        model.save_weights(tmp_path / "w")
+        loaded = clone(model).load_weights(tmp_path / "w")
+    elif kind == "pickle":
+        loaded = in_pickle(model)
+    else:
+        trusted = ["skmm.fusion._regressor.FusionRegressor", TRUSTED[1]]
+        content = skops.io.dumps(model)
+        assert set(skops.io.get_untrusted_types(data=content)) == set(trusted)
+        loaded = skops.io.loads(content, trusted=trusted)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
