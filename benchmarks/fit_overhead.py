@@ -112,9 +112,9 @@ def compare(name, widths, hidden):
     times = {candidate: [] for candidate in candidates}
     for _ in range(REPEATS):  # in turns, so that a busy moment does not fall on one of them
         for candidate, fit in candidates.items():
-            start = time.perf_counter()
+            start = time.process_time()
             fit(X, y, widths, hidden)
-            times[candidate].append(time.perf_counter() - start)
+            times[candidate].append(time.process_time() - start)
     best = {candidate: min(values) for candidate, values in times.items()}
     print(f"{name}: {N_ROWS:,} rows x {widths}, {hidden} hidden units, {EPOCHS} epochs")
     print("   " + ", ".join(f"{candidate} {seconds:.2f} s" for candidate, seconds in best.items()))
