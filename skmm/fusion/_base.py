@@ -77,6 +77,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "sharing": [None, StrOptions({"layers", "parameters", "representation"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "n_ensembles": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"adamw", "lbfgs"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -215,10 +216,14 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         fold = deal_folds(stratum[order], N_FOLDS, random_state)
         return order, [order[fold == i] for i in np.unique(fold)], held_out
 
-    def _evaluate(self, X, read: Callable, *, alone: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def _evaluate(
+        self, X, read: Callable, *, alone: bool = False, members: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Run ``read(network, parts, weights)`` on rows, a chunk at a time.
 
-        With ``alone`` each part is that of a row that has no other modality.
+        With ``alone`` each part is that of a row that has no other modality. With ``members`` the
+        values of each member of an ensemble are kept (n_samples, n_ensembles, ...), otherwise they
+        are averaged.
 
         Returns
         -------
@@ -228,10 +233,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             Which modalities each row has, in the order of ``modalities_``.
         """
         check_is_fitted(self)
-        return self._run(self._read_rows(X), read, alone=alone)
+        return self._run(self._read_rows(X), read, alone=alone, members=members)
 
     def _run(
-        self, X: np.ndarray, read: Callable, *, alone: bool = False
+        self, X: np.ndarray, read: Callable, *, alone: bool = False, members: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Do what `_evaluate` does, on rows that are validated."""
         import torch
@@ -251,19 +256,23 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             with torch.inference_mode():
                 has = torch.from_numpy(there[rows]).to(device)
                 parts, weights = evaluate(network, precise(x), has, alone=alone)
-                chunk = read(network, parts, weights).cpu().numpy()
+                each = network.members(read(network, parts, weights))  # (e, n, ...)
+                chunk = (each.transpose(0, 1) if members else each.mean(0)).cpu().numpy()
             if values is None:
                 values = np.empty((len(X), *chunk.shape[1:]), dtype=chunk.dtype)
             values[rows] = chunk
         return values, present
 
-    def _outputs(self, X, instead: np.ndarray, said: str) -> np.ndarray:
+    def _outputs(self, X, instead: np.ndarray, said: str, *, members: bool = False) -> np.ndarray:
         """Outputs of the network (n_samples, k) in float64.
 
         ``instead`` (k,) is what rows without any modality get, with a warning in which it is
-        called what is ``said``.
+        called what is ``said``. With ``members`` the outputs are those of each member of an
+        ensemble (n_samples, n_ensembles, k).
         """
-        outputs, present = self._evaluate(X, lambda net, parts, a: net.logits(a, parts))
+        outputs, present = self._evaluate(
+            X, lambda net, parts, a: net.logits(a, parts), members=members
+        )
         outputs = outputs.astype(np.float64)
         outputs[self._without_modality(present, said)] = instead
         return outputs

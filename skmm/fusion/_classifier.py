@@ -96,6 +96,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
+    n_ensembles : int, default=1
+        The number of networks that are trained at once and averaged, logit by logit. They start
+        from different weights and have modality weights, temperature and head's bias in common.
+        `ensemble_proba` tells them apart.
     solver : {"adamw", "lbfgs"}, default="adamw"
         "adamw": gradient steps on batches [2]_. "lbfgs": L-BFGS on all rows at once, in float64,
         with a line search for the strong Wolfe conditions; it needs ``dropout=0`` (unless
@@ -252,6 +256,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         sharing=None,
         dropout=0.5,
         modality_dropout=0.0,
+        n_ensembles=1,
         solver="adamw",
         weight_decay=0.5,
         learning_rate_init=0.005,
@@ -279,6 +284,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.sharing = sharing
         self.dropout = dropout
         self.modality_dropout = modality_dropout
+        self.n_ensembles = n_ensembles
         self.solver = solver
         self.weight_decay = weight_decay
         self.learning_rate_init = learning_rate_init
@@ -334,10 +340,11 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self._train(X, codes[:, None], weight, [task])
         return self
 
-    def _logits(self, X) -> np.ndarray:
+    def _logits(self, X, *, members: bool = False) -> np.ndarray:
         """Logits (n_samples, n_classes) in float64; for rows without modality the log prior."""
         with np.errstate(divide="ignore"):
-            return self._outputs(X, np.log(self.class_prior_), "the class prior")
+            prior = np.log(self.class_prior_)
+        return self._outputs(X, prior, "the class prior", members=members)
 
     def predict(self, X):
         """Predict the class of each row.
@@ -386,6 +393,23 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             Natural logarithms, in the order of ``classes_``.
         """
         return log_softmax(self._logits(X), axis=1)
+
+    def ensemble_proba(self, X):
+        """Predict the probability of each class by each member of the ensemble.
+
+        How far they are apart says how sure the prediction is of itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_ensembles, n_classes)
+            Probabilities. `predict_proba` has those of the members' mean logits.
+        """
+        return softmax(self._logits(X, members=True), axis=2)
 
     def modality_proba(self, X):
         """Predict the probability of each class from each modality alone.

@@ -54,6 +54,12 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
             f'fusion="late" does, got fusion="{fusion}".'
         )
     _check_sharing(parameters, n_layers=len(sizes))
+    if parameters["n_ensembles"] > 1 and fusion in ("attention", "bilinear"):
+        raise ValueError(
+            f'fusion="{fusion}" cannot train several members at once, and n_ensembles='
+            f"{parameters['n_ensembles']}. Average classifiers of several random_state, with "
+            "VotingClassifier, or take n_ensembles=1."
+        )
     if parameters["solver"] == "lbfgs":
         _check_full_batch(parameters, n_layers=len(sizes))
 

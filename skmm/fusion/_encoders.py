@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 
 from torch import nn
 
-from ._layers import Dropout
+from ._layers import Dropout, make_linear
 
 ACTIVATIONS = {
     "identity": nn.Identity,
@@ -27,6 +28,7 @@ def make_encoders(
     *,
     linear: bool,
     sharing: str | None,
+    n_members: int,
 ) -> tuple[nn.ModuleList, nn.Module | None]:
     """Make what each modality has of f_i for itself, and what follows and is one for all.
 
@@ -44,6 +46,8 @@ def make_encoders(
     sharing : {None, "layers", "parameters", "representation"}
         "layers": the first layer is each modality's own. "parameters": a linear adapter to the
         width of the first layer is; all layers of f_i follow. Otherwise everything is.
+    n_members : int
+        The number of networks in an ensemble.
 
     Returns
     -------
@@ -51,29 +55,36 @@ def make_encoders(
     trunk : Module or None
     """
     rate = dropout * INPUT_DROPOUT_RATIO
+    make = functools.partial(_perceptron, activation=activation, rate=dropout, n_members=n_members)
     own, shared = tuple(sizes), None
     if sharing == "layers":
         own = sizes[:1]
-        shared = _perceptron(sizes, activation, dropout, dropout)
+        shared = make(sizes, first_rate=dropout)
     elif sharing == "parameters":
         own, linear = sizes[:1], True
-        shared = _perceptron((sizes[0], *sizes), activation, rate, dropout)
-    encoders = [
-        _perceptron((width, *own), activation, rate, dropout, linear=linear) for width in n_features
-    ]
+        shared = make((sizes[0], *sizes), first_rate=rate)
+    encoders = [make((width, *own), first_rate=rate, linear=linear) for width in n_features]
     return nn.ModuleList(encoders), shared
 
 
-def make_rest(sizes: Sequence[int], n_outputs: int, activation: str, dropout: float) -> nn.Module:
+def make_rest(
+    sizes: Sequence[int], n_outputs: int, activation: str, dropout: float, n_members: int
+) -> nn.Module:
     """Make the rest of a network whose first layer's sums come in."""
     layers: list[nn.Module] = []
     for n_in, n_out in zip(sizes, (*sizes[1:], n_outputs), strict=True):
-        layers += [ACTIVATIONS[activation](), Dropout(dropout), nn.Linear(n_in, n_out)]
+        layers += [ACTIVATIONS[activation](), Dropout(dropout), make_linear(n_members, n_in, n_out)]
     return nn.Sequential(*layers)
 
 
 def _perceptron(
-    sizes: Sequence[int], activation: str, first_rate: float, rate: float, *, linear: bool = False
+    sizes: Sequence[int],
+    *,
+    activation: str,
+    first_rate: float,
+    rate: float,
+    n_members: int,
+    linear: bool = False,
 ) -> nn.Sequential:
     """Layers of dropout (``first_rate`` of the inputs), linear map and activation.
 
@@ -81,6 +92,7 @@ def _perceptron(
     """
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(sizes):
-        layers += [Dropout(first_rate), nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+        linear_map = make_linear(n_members, n_in, n_out)
+        layers += [Dropout(first_rate), linear_map, ACTIVATIONS[activation]()]
         first_rate = rate
     return nn.Sequential(*(layers[:-1] if linear else layers))

@@ -76,6 +76,7 @@ def fit_network(
         {(i, j): float(value) for (i, j), value in np.ndenumerate(problem.gamma) if value > 0},
         ALIGNMENT_LOSSES[parameters["alignment"]],
         problem.tasks,
+        parameters["n_ensembles"],
     )
     rows = Rows(
         _on_device(problem.x, device),
@@ -102,6 +103,7 @@ def fit_network(
             dropout=parameters["dropout"],
             sharing=parameters["sharing"],
             modality_heads=bool(objective.modality or objective.alignment_loss is kl),
+            n_members=parameters["n_ensembles"],
         ).to(device)
         settings = _settings(parameters, len(rows.x))
         history = train(network, rows, split, objective, settings, checkpoint)

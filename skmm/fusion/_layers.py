@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,3 +81,45 @@ class Dropout(nn.Module):
         drawn = words.view(torch.uint8)[:n].view(values.shape)
         kept = torch.ge(drawn, self.n_dropped, out=torch.empty_like(values))  # as 0.0 and 1.0
         return values * kept.mul_(1 / (1 - rate))
+
+
+class MemberLinear(nn.Module):
+    """`nn.Linear` of every member of an ensemble, in one kernel.
+
+    Rows stand member by member: all rows for the first, then all rows for the second.
+    """
+
+    def __init__(self, n_members: int, n_in: int, n_out: int):
+        super().__init__()
+        bound = 1 / math.sqrt(n_in)  # as of `nn.Linear`
+        self.weight = nn.Parameter(torch.empty(n_members, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_members, 1, n_out).uniform_(-bound, bound))
+
+    def forward(self, values: Tensor) -> Tensor:
+        members = values.reshape(len(self.weight), -1, values.shape[-1])  # (e, n, q)
+        return torch.baddbmm(self.bias, members, self.weight).view(*values.shape[:-1], -1)
+
+    def first(self) -> nn.Linear:
+        """Copy the first member."""
+        linear = nn.Linear(*self.weight.shape[1:], dtype=self.weight.dtype)
+        linear.to(self.weight.device)
+        with torch.no_grad():
+            linear.weight.copy_(self.weight[0].T)
+            linear.bias.copy_(self.bias[0, 0])
+        return linear
+
+
+def make_linear(n_members: int, n_in: int, n_out: int) -> nn.Module:
+    """Make a linear layer, of one network or of several."""
+    return nn.Linear(n_in, n_out) if n_members == 1 else MemberLinear(n_members, n_in, n_out)
+
+
+def first_member(module: nn.Module) -> nn.Module:
+    """Copy a module with the first member of each layer in the place of all."""
+    copied = copy.deepcopy(module)
+    first: dict[nn.Module, nn.Module] = {}  # a layer that stands in several places stays one
+    for parent in list(copied.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, MemberLinear):
+                parent._modules[name] = first.setdefault(child, child.first())
+    return copied

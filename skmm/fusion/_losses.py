@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._network import FusionOutput
+from ._network import FusionNetwork, FusionOutput
 from ._tasks import Task
 
 CONTRASTIVE_TEMPERATURE = 0.1
@@ -40,6 +40,10 @@ class Rows(NamedTuple):
     def cpu(self) -> Rows:
         return Rows(*(tensor.cpu() for tensor in self))
 
+    def tile(self, network: FusionNetwork) -> Rows:
+        """Repeat the rows for each member of an ensemble."""
+        return Rows(*(network.tile(tensor) for tensor in self))
+
 
 class Objective(NamedTuple):
     """The weights of the composite loss; modalities are counted in the network's order."""
@@ -48,6 +52,7 @@ class Objective(NamedTuple):
     alignment: Mapping[tuple[int, int], float]  # (i, j) -> gamma_ij, those above 0
     alignment_loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     tasks: Sequence[Task]
+    n_members: int = 1
 
     @property
     def coefficients(self) -> list[float]:
@@ -68,7 +73,11 @@ def loss_terms(
         align, aligned = functools.partial(agreement, tasks), output.modality_logits
     for i, j in objective.alignment:
         both = present[:, i] & present[:, j]
-        terms.append(align(aligned[i], aligned[j], weight, both))
+        members = [
+            values.tensor_split(objective.n_members)
+            for values in (aligned[i], aligned[j], weight, both)
+        ]
+        terms.append(torch.stack([align(*each) for each in zip(*members, strict=True)]).mean())
     return torch.stack(terms)
 
 

@@ -20,12 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from ._encoders import make_encoders, make_rest
-from ._layers import Dropout, IdentityNormalizer, ModalityNormalizer
+from ._layers import Dropout, IdentityNormalizer, ModalityNormalizer, first_member, make_linear
 from ._rules import Attention, Bilinear, Gate, WeightedSum, renormalise, weigh
 
 
 class FusionOutput(NamedTuple):
-    """One forward pass: n rows, m modalities, k classes; q values are fused, f_i has width h."""
+    """One forward pass: n rows, m modalities, k classes; q values are fused, f_i has width h.
+
+    Of an ensemble, n is the number of rows times that of members.
+    """
 
     logits: Tensor  # (n, k)
     parts: Tensor  # (n, m, q) normalised f_i(x_i) times the confidence, not yet weighted
@@ -64,6 +67,9 @@ class FusionNetwork(nn.Module):
         What the f_i have in common: nothing; all layers but the first, or one network behind a
         linear adapter for each (see `make_encoders`); with "representation", and where f_i is one
         network that ends in scores, all modalities have one head.
+    n_members : int, default=1
+        The number of networks in an ensemble, which differ in their linear layers and have all else
+        in common. They are given every row once each, member by member (`tile`).
     """
 
     def __init__(
@@ -78,15 +84,23 @@ class FusionNetwork(nn.Module):
         dropout: float,
         modality_heads: bool,
         sharing: str | None = None,
+        n_members: int = 1,
     ):
         super().__init__()
         self.fusion = fusion
+        self.n_members = n_members
         self.n_features = tuple(n_features)
         k = sum(n_outputs)
         linear = fusion == "concat"
         own_sizes = tuple(hidden_layer_sizes[:1] if linear else hidden_layer_sizes)
         self.encoders, self.trunk = make_encoders(
-            self.n_features, own_sizes, activation, dropout, linear=linear, sharing=sharing
+            self.n_features,
+            own_sizes,
+            activation,
+            dropout,
+            linear=linear,
+            sharing=sharing,
+            n_members=n_members,
         )
         self.dropout = Dropout(dropout if own_sizes else 0.0)
         widths = own_sizes[-1:] * len(self.n_features) or self.n_features
@@ -96,7 +110,8 @@ class FusionNetwork(nn.Module):
         # Where representations are fused, the one head is that which reads their sum.
         self.head_reads_parts = modality_heads and one_head and not self.fuses_scores
         has_heads = self.fuses_scores or (modality_heads and not one_head)
-        heads = [nn.Linear(width, k) for width in widths[: 1 if one_head else None] if has_heads]
+        different = widths[: 1 if one_head else None] if has_heads else ()
+        heads = [make_linear(n_members, width, k) for width in different]
         self.modality_heads = nn.ModuleList(heads * len(widths) if one_head else heads)
         n_values = k if self.fuses_scores else own_sizes[-1]
         normalizer = IdentityNormalizer if fusion == "additive" else ModalityNormalizer
@@ -106,10 +121,12 @@ class FusionNetwork(nn.Module):
         elif fusion == "additive":
             self.head = SumHead(len(self.n_features), k)
         elif fusion == "concat":
-            self.head = make_rest(hidden_layer_sizes, k, activation, dropout)
+            self.head = make_rest(hidden_layer_sizes, k, activation, dropout, n_members)
         else:
-            self.head = nn.Sequential(Dropout(dropout), nn.Linear(n_values, k))
-        self.gate = Gate(len(self.n_features), n_values, dropout) if fusion == "gated" else None
+            self.head = nn.Sequential(Dropout(dropout), make_linear(n_members, n_values, k))
+        self.gate = None
+        if fusion == "gated":
+            self.gate = Gate(len(self.n_features), n_values, dropout, n_members)
         self.fuse = _rule(fusion, len(self.n_features), n_values, dropout)
         self.register_buffer("modality_weights", modality_weights.float())
         self.register_buffer("absence_costs", torch.zeros(len(self.n_features)))
@@ -166,6 +183,20 @@ class FusionNetwork(nn.Module):
     def contributions(self, weights: Tensor, parts: Tensor) -> Tensor:
         """Parts (n, m, k) of the logits, where the head is affine and the rule a sum."""
         return weigh(weights, self.head(parts))
+
+    def tile(self, values: Tensor) -> Tensor:
+        """Repeat rows (n, ...) for each member (e n, ...)."""
+        return values if self.n_members == 1 else torch.cat([values] * self.n_members)
+
+    def members(self, values: Tensor) -> Tensor:
+        """Tell the members' rows (e n, ...) apart (e, n, ...)."""
+        return values.unflatten(0, (self.n_members, -1))
+
+    def first_member(self) -> FusionNetwork:
+        """Copy the first network of the ensemble."""
+        network = first_member(self)
+        network.n_members = 1
+        return network
 
     def opinions(self, parts: Tensor) -> Tensor:
         """Logits of rows that had each modality alone (n, m, k)."""

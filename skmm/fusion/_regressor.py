@@ -106,6 +106,10 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
+    n_ensembles : int, default=1
+        The number of networks that are trained at once and averaged, output by output. They start
+        from different weights and have modality weights, temperature and head's bias in common.
+        `ensemble_predict` tells them apart.
     solver : {"adamw", "lbfgs"}, default="adamw"
         "adamw": gradient steps on batches [2]_. "lbfgs": L-BFGS on all rows at once, in float64,
         with a line search for the strong Wolfe conditions; it needs ``dropout=0`` (unless
@@ -267,6 +271,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         sharing=None,
         dropout=0.5,
         modality_dropout=0.0,
+        n_ensembles=1,
         solver="adamw",
         weight_decay=0.5,
         learning_rate_init=0.005,
@@ -295,6 +300,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.sharing = sharing
         self.dropout = dropout
         self.modality_dropout = modality_dropout
+        self.n_ensembles = n_ensembles
         self.solver = solver
         self.weight_decay = weight_decay
         self.learning_rate_init = learning_rate_init
@@ -374,11 +380,30 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions.
         """
+        return self._predict(X)
+
+    def _predict(self, X, *, members: bool = False) -> np.ndarray:
         check_is_fitted(self)
         said = f"the {'mean' if self.loss == 'squared_error' else 'median'} of the training rows"
-        return self._in_units(self._outputs(X, np.zeros(len(self._scale.spread)), said)) + (
-            self.intercept_
-        )
+        mean = np.zeros(len(self._scale.spread))
+        return self._in_units(self._outputs(X, mean, said, members=members)) + self.intercept_
+
+    def ensemble_predict(self, X):
+        """Predict by each member of the ensemble.
+
+        How far they are apart says how sure the prediction is of itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_ensembles) or (n_samples, n_ensembles, n_targets)
+            Predictions, whose mean over members is `predict`.
+        """
+        return self._predict(X, members=True)
 
     def score(self, X, y, sample_weight=None):
         """Give the coefficient of determination R^2 of the predictions.

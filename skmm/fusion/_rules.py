@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ._layers import Dropout
+from ._layers import Dropout, make_linear
 
 MAX_ATTENTION_HEADS = 4
 BILINEAR_RANK = 4
@@ -104,10 +104,10 @@ class Gate(nn.Module):
     many parameters, the gate learns its rows by heart.
     """
 
-    def __init__(self, n_modalities: int, width: int, dropout: float):
+    def __init__(self, n_modalities: int, width: int, dropout: float, n_members: int = 1):
         super().__init__()
         self.dropout = Dropout(dropout)
-        self.score = nn.Linear(n_modalities * width, n_modalities)
+        self.score = make_linear(n_members, n_modalities * width, n_modalities)
         self.scale = 1 / math.sqrt(width)
         nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.bias)

@@ -76,7 +76,7 @@ class AdamW:
         first = number * self.n_batches
         for step, index in enumerate(order.tensor_split(self.n_batches), start=first):
             self._set_step_size(step / n_steps)
-            sums += self.step(self.rows.take(index)) * len(index)
+            sums += self.step(self.rows.take(index).tile(self.network)) * len(index)
         return sums / len(self.fitting)
 
     def step(self, batch: Rows) -> Tensor:
@@ -119,7 +119,7 @@ class LBFGS:
         objective: Objective,
         settings: Settings,
     ):
-        self.network, self.rows = network, rows.take(fitting)
+        self.network, self.rows = network, rows.take(fitting).tile(network)
         self.objective, self.settings = objective, settings
         self.coefficients = _coefficients(network, objective)
         self.variables = [p for p in network.parameters() if p.requires_grad]

@@ -2,9 +2,9 @@
 
 First, networks are trained on all folds of the rows but one. On the rows that a network has not
 seen, alpha, the temperature of late fusion and what a missing modality costs are learned
-(cross-fitting). Then the network itself
-is trained on all rows, with both fixed. On its own training rows a modality looks the better the
-more it can memorise: 200 columns of noise would get their share.
+(cross-fitting). Then the network itself is trained on all rows, with these fixed. On its own
+training rows a modality looks the better the more it can memorise: 200 columns of noise would get
+their share.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def train(
                 short = settings._replace(
                     max_iter=n_short, batch_size=math.ceil(settings.batch_size * trained_on)
                 )
-                _cross_fit(network, used, folds, objective, short, bar, checkpoint)
+                of_one = objective._replace(n_members=1)
+                _cross_fit(network, used, folds, of_one, short, bar, checkpoint)
             final = _Pass(network, used, split.fitting, split.held_out, objective, settings)
             final.run(bar, checkpoint, len(folds))
         except KeyboardInterrupt:
@@ -100,10 +101,13 @@ def _cross_fit(
     bar: tqdm,
     checkpoint: Checkpoint | None,
 ) -> None:
-    """Set alpha and temperature of ``network`` by copies of it, each trained without one fold."""
+    """Set alpha and temperature of ``network`` by copies of it, each trained without one fold.
+
+    Of an ensemble, by copies of one member.
+    """
     unseen = []
     for i, fold in enumerate(folds):
-        trained = copy.deepcopy(network)
+        trained = network.first_member()
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
         if checkpoint and i < len(checkpoint.results):
             trained.eval().head.load_state_dict(checkpoint.results[i]["head"])
@@ -252,8 +256,9 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
     mean, square = 0.0, 0.0
     for chunk in index.split(EVALUATION_ROWS):
         x, present, _, weight = rows.take(chunk)
-        share = precise(present * weight[:, None] / total.clamp(min=1e-30))  # (chunk, m)
-        values = precise(network.values(x)[2])  # (chunk, m, q)
+        share = present * weight[:, None] / (network.n_members * total).clamp(min=1e-30)
+        share = precise(network.tile(share))  # (e chunk, m)
+        values = precise(network.values(network.tile(x))[2])  # (e chunk, m, q)
         mean += (share[:, :, None] * values).sum(0)  # (m, q)
         square += (share * (values**2).mean(2)).sum(0)  # (m,)
     variance = square - (mean**2).mean(1)
@@ -272,8 +277,10 @@ def evaluate(
 ) -> tuple[Tensor, Tensor]:
     """Parts (n, m, q) and weights (n, m) of rows; the network must be in evaluation mode.
 
-    With ``alone`` each part is that of a row that has no other modality.
+    With ``alone`` each part is that of a row that has no other modality. Of an ensemble the rows
+    are repeated for each member, (e n, ...).
     """
+    x, present = network.tile(x), network.tile(present)
     parts = network.normalizer(network.values(x)[2], present)
     there = torch.eye(present.shape[1], dtype=torch.bool, device=x.device) if alone else present
     confidence = network.confidence(there)  # (m,) if alone, else (n,)
@@ -291,7 +298,8 @@ def held_out_loss(
     for index in held_out.split(EVALUATION_ROWS):
         chunk = rows.take(index)
         parts, weights = evaluate(network, chunk.x, chunk.present)
-        losses = row_losses(tasks, network.logits(weights, parts), chunk.target)
+        logits = network.members(network.logits(weights, parts)).mean(0)
+        losses = row_losses(tasks, logits, chunk.target)
         total += (losses * chunk.weight[:, None]).sum(0).cpu()
     weight = (rows.weight[held_out][:, None] * known(rows.target[held_out])).sum(0).cpu()
     return float((total / weight.double().clamp(min=1e-300)).sum())
