@@ -15,6 +15,8 @@ from ._cells import describe_row
 from ._inference import are_dates
 
 MAX_CATEGORIES = 50
+MAX_LEVELS = 20  # of numbers such as years, months, ratings
+ROWS_PER_LEVEL = 10
 SECOND = np.timedelta64(1, "s")
 OBJECTS = {  # in the words of pandas' infer_dtype
     **dict.fromkeys(
@@ -26,6 +28,9 @@ OBJECTS = {  # in the words of pandas' infer_dtype
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
     """Impute and scale numbers, booleans and dates (2026-11-23); one-hot encode everything else.
+
+    Numbers of which there are few different ones, such as years or ratings, are both: a scaled
+    number, and one-hot, since what they say need not go up or down with them.
 
     A value that is missing becomes the median, or a category of its own; a row in which all are
     missing becomes NaN, a missing modality. Of a column's categories the 50 most frequent count,
@@ -45,10 +50,19 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             max_categories=MAX_CATEGORIES,
             sparse_output=False,
         )
-        self.columns_ = ColumnTransformer(
-            [("numbers", numbers, numeric), ("categories", one_hot, categories)]
+        levels = OneHotEncoder(
+            handle_unknown="infrequent_if_exist", min_frequency=ROWS_PER_LEVEL, sparse_output=False
         )
-        self.columns_.set_output(transform="default").fit(self._prepare(X))
+        prepared = self._prepare(X)
+        few = [column for column in numeric if _has_few_levels(prepared[column])]
+        self.columns_ = ColumnTransformer(
+            [
+                ("numbers", numbers, numeric),
+                ("levels", levels, few),
+                ("categories", one_hot, categories),
+            ]
+        )
+        self.columns_.set_output(transform="default").fit(prepared)
         return self
 
     def transform(self, X):
@@ -59,7 +73,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         return encoded
 
     def get_feature_names_out(self, input_features=None):
-        """Name numbers by their column and categories COLUMN_CATEGORY, each once."""
+        """Name numbers by their column, and categories and levels COLUMN_VALUE, each once."""
         names: dict[str, None] = {}
         for name in self.columns_.get_feature_names_out():
             name = name.partition("__")[2]
@@ -79,6 +93,12 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             else:
                 prepared[column] = _as_float(values, kind)
         return pd.DataFrame(prepared, index=X.index)
+
+
+def _has_few_levels(values: pd.Series) -> bool:
+    """Whether there are more than two different numbers, but few, each in several rows."""
+    counts = values.value_counts()
+    return 2 < len(counts) <= MAX_LEVELS and counts.sum() >= ROWS_PER_LEVEL * len(counts)
 
 
 def _as_frame(X) -> pd.DataFrame:

@@ -134,3 +134,24 @@ def test_columns_whose_names_and_categories_join_to_the_same_words():
         "a_b_c_": [0, 1],
         "a_b_y": [1, 0],
     }
+
+
+def test_numbers_with_few_levels_are_categories_too():
+    years = np.repeat([2012.0, 2013.0, 2015.0], [10, 10, 12])
+    years[-2:] = np.nan
+    frame = pd.DataFrame({"year": years, "flag": np.arange(32) % 2, "price": np.arange(32.0)})
+    encoder = TabularEncoder().fit(frame)
+    names = encoder.get_feature_names_out().tolist()
+    assert names[:3] == ["year", "flag", "price"]
+    assert names[3:6] == ["year_2012.0", "year_2013.0", "year_2015.0"]
+    encoded = encoder.transform(frame)
+    assert encoded.shape[1] == len(names)
+    np.testing.assert_array_equal(encoded[[0, 10, 20], 3:6], np.eye(3))
+    np.testing.assert_array_equal(encoded[-1, 3:6], 0)  # missing
+    new = encoder.transform(pd.DataFrame({"year": [1999.0], "flag": [1], "price": [2.0]}))
+    np.testing.assert_array_equal(new[0, 3:6], 0)
+
+
+def test_numbers_in_few_rows_are_numbers_alone():
+    encoder = TabularEncoder().fit(pd.DataFrame({"rating": [1, 2, 3, 4, 5] * 2}))
+    assert encoder.get_feature_names_out().tolist() == ["rating"]
