@@ -93,8 +93,9 @@ class ModalityTransformer(ColumnTransformer):
         modality of each column with `infer_modalities` and takes encoders that need no download:
         `TextDescriptor`, `ImageDescriptor`, `AudioDescriptor`, and for tabular columns imputation
         by the median, scaling and one-hot encoding (both, for numbers of which there are at
-        most 20 different ones). All tabular columns are one modality, "tabular"; one column of text, images or sounds is the modality "text", "image" or "audio";
-        of several, each is a modality, named "text_COLUMN" and so on.
+        most 20 different ones). All tabular columns are one modality, "tabular"; one column of
+        text, images or sounds is the modality "text", "image" or "audio"; of several, each is a
+        modality, named "text_COLUMN" and so on.
     n_jobs : int, default=None
         Number of encoders that work at the same time.
     verbose : bool, default=False
