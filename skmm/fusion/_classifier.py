@@ -200,9 +200,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
 
-    A fitted estimator is plain data in a pickle or joblib file, and for skops, which runs no code,
-    ``trusted=["skmm.fusion._classifier.FusionClassifier", "skmm.fusion._modalities.ColumnScaler"]``
-    is all that it needs to load one.
+    A fitted estimator is plain data in a pickle or joblib file. skops, which runs no code of a
+    file, needs ``trusted=["skmm.fusion._classifier.FusionClassifier"]`` and no more to load one.
 
     Ctrl-C ends training with what the network has learned so far, and a warning; before it has
     begun, while weights are learned, it ends `fit`.

@@ -14,6 +14,7 @@ import pandas as pd
 from .._optional import import_optional
 from ._files import replace_file
 from ._modalities import ColumnScaler
+from ._targets import Scale
 
 FORMAT = "1"
 KIND = "__skmm__"
@@ -22,7 +23,7 @@ OF_SCIKIT_LEARN = ("_sklearn", "_metadata_request")
 
 
 def pack(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Put data in the place of network and frames, so that a pickle holds few types."""
+    """Put data in the place of networks, frames and scales: only the estimator has a type left."""
     packed = dict(state)
     for name, value in state.items():
         if isinstance(value, pd.DataFrame):
@@ -33,6 +34,10 @@ def pack(state: Mapping[str, Any]) -> dict[str, Any]:
                 "index": value.index.tolist(),
                 "names": [value.index.name, value.columns.name],
             }
+        elif isinstance(value, ColumnScaler):
+            packed[name] = {KIND: "column scaler", **vars(value)}
+        elif isinstance(value, Scale):
+            packed[name] = {KIND: "scale", **value._asdict()}
     if "network_" in state:
         from ._fitting import pack_network
 
@@ -52,11 +57,20 @@ def unpack(state: Mapping[str, Any]) -> dict[str, Any]:
                 index=pd.Index(value["index"], name=index),
                 columns=pd.Index(value["columns"], name=columns),
             )
+        elif kind == "column scaler":
+            unpacked[name] = ColumnScaler()
+            vars(unpacked[name]).update(_without_kind(value))
+        elif kind == "scale":
+            unpacked[name] = Scale(**_without_kind(value))
         elif kind == "network":
             from ._fitting import unpack_network
 
             unpacked[name] = unpack_network(value)
     return unpacked
+
+
+def _without_kind(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key != KIND}
 
 
 def save(estimator, path: str | os.PathLike) -> None:
@@ -153,8 +167,6 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
             for key, item in value.items()
         ]
         return {"dict": pairs}
-    if isinstance(value, ColumnScaler):
-        return {"scaler": _encode(vars(value), name, arrays)}
     raise TypeError(
         f"save_weights cannot write {name}, a {type(value).__name__}. Use pickle, joblib or skops."
     )
@@ -172,8 +184,4 @@ def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return [_decode(item, arrays) for item in value["list"]]
     if "tuple" in value:
         return tuple(_decode(item, arrays) for item in value["tuple"])
-    if "scaler" in value:
-        scaler = ColumnScaler()
-        vars(scaler).update(_decode(value["scaler"], arrays))
-        return scaler
     return {_decode(key, arrays): _decode(item, arrays) for key, item in value["dict"]}
