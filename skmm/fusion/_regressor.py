@@ -216,6 +216,10 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
 
+    A fitted estimator is plain data in a pickle or joblib file, and for skops, which runs no code,
+    ``trusted=["skmm.fusion._regressor.FusionRegressor", "skmm.fusion._modalities.ColumnScaler"]``
+    is all that it needs to load one.
+
     Ctrl-C ends training with what the network has learned so far, and a warning; before it has
     begun, while weights are learned, it ends `fit`.
 
@@ -355,15 +359,16 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         return self
 
     def _scale_target(self, rows: TrainingRows) -> np.ndarray:
-        self._scale = measure_scale(
+        scale = measure_scale(
             rows.target, rows.weight, self._target_names, robust=self.loss != "squared_error"
         )
-        self.intercept_ = float(self._scale.centre[0]) if self._flat else self._scale.centre
-        return self._scale.apply(rows.target)
+        self._spread = scale.spread
+        self.intercept_ = float(scale.centre[0]) if self._flat else scale.centre
+        return scale.apply(rows.target)
 
     def _in_units(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs (..., n_targets) in units of y; without the last axis where y has one target."""
-        values = outputs * self._scale.spread
+        values = outputs * self._spread
         return values[..., 0] if self._flat else values
 
     def predict(self, X):
@@ -385,7 +390,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     def _predict(self, X, *, members: bool = False) -> np.ndarray:
         check_is_fitted(self)
         said = f"the {'mean' if self.loss == 'squared_error' else 'median'} of the training rows"
-        mean = np.zeros(len(self._scale.spread))
+        mean = np.zeros(len(self._spread))
         return self._in_units(self._outputs(X, mean, said, members=members)) + self.intercept_
 
     def ensemble_predict(self, X):
@@ -422,7 +427,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         float
             R^2; of several targets the mean, each over the rows in which it is known.
         """
-        predicted = self.predict(X).reshape(-1, len(self._scale.spread))
+        predicted = self.predict(X).reshape(-1, len(self._spread))
         values, *_ = read_numbers(y)
         if values.shape != predicted.shape:
             raise ValueError(

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import r2_score
 
@@ -123,8 +124,6 @@ def test_history_and_attributes(data):
     assert model.n_iter_ == 5
     assert model.transform(X).shape == (120, 2)
     assert model.get_feature_names_out().tolist() == ["fusionregressor0", "fusionregressor1"]
-    again = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 def test_the_first_loss_is_that_of_the_mean(data):
@@ -132,6 +131,22 @@ def test_the_first_loss_is_that_of_the_mean(data):
     # y is scaled to variance 1, and half the square is taken
     model = small("weighted", max_iter=1, learning_rate_init=1e-9).fit(X, y[:, 0])
     assert model.history_["modality__text"][0] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_saving(data, n_targets, tmp_path):
+    X, y = data
+    model = small().fit(X, y[:, 0] if n_targets == 1 else pd.DataFrame(y, columns=["a", "b"]))
+    model.save_weights(tmp_path / "weights.safetensors")
+    trusted = ["skmm.fusion._regressor.FusionRegressor", "skmm.fusion._modalities.ColumnScaler"]
+    for loaded in (
+        pickle.loads(pickle.dumps(model)),
+        small().load_weights(tmp_path / "weights.safetensors"),
+        skops.io.loads(skops.io.dumps(model), trusted=trusted),
+    ):
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+        np.testing.assert_array_equal(loaded.contributions(X), model.contributions(X))
+        np.testing.assert_array_equal(loaded.intercept_, model.intercept_)
 
 
 # Weights
