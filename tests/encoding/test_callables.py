@@ -1,13 +1,14 @@
 import functools
+import importlib
 import operator
-import subprocess
-import sys
 import threading
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fresh_process import run
 
 from skmm.encoding._callables import describe_callable
 
@@ -133,20 +134,21 @@ def test_what_cannot_be_described_is_an_error():
         describe_callable(Scale(threading.Lock()))
 
 
-def test_other_processes_describe_alike():
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from test_callables import *\n"
-        "print(describe_callable([add, make_adder(2), Scale({'a', 'b', 'c'}), Layer(2)]))"
-    )
-    folder = __file__.rpartition("/")[0]
-    described = {
-        subprocess.run(
-            [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True
-        ).stdout
-        for _ in range(2)
-    }
-    assert len(described) == 1
+def describe_some(module):
+    some = [module.add, module.make_adder(2), module.Scale({"a", "b", "c"}), module.Layer(2)]
+    return describe_callable(some)
+
+
+def test_another_process_describes_alike(monkeypatch):
+    folder = Path(__file__).parent
+    code = """
+    import sys; sys.path[:0] = sys.argv[1:]
+    import test_callables
+    print(test_callables.describe_some(test_callables))
+    """
+    there = run(code, folder, folder.parent, PYTHONHASHSEED="1")
+    monkeypatch.syspath_prepend(folder)  # pytest has given this module another name
+    assert describe_some(importlib.import_module("test_callables")) == there.strip()
 
 
 def run_in_module(name, source):

@@ -142,5 +142,5 @@ def test_components_of_rounding_errors_are_left_out():
 def test_other_scikit_learn_than_in_fit_is_told(monkeypatch):
     saved = pickle.dumps(TextDescriptor().fit(TEXTS))
     monkeypatch.setattr("sklearn.base.__version__", "0.1")
-    with pytest.warns(InconsistentVersionWarning, match=r"TfidfVectorizer from version .* 0\.1"):
+    with pytest.warns(InconsistentVersionWarning, match=r"estimator .* using version 0\.1"):
         pickle.loads(saved)

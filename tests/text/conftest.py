@@ -1,0 +1,15 @@
+"""A model that the tests of texts share."""
+
+import pytest
+from minilm import MINILM
+
+from skmm.encoding._models import mend_torchvision
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """Give the model as sentence-transformers loads it; tests leave it as it is."""
+    mend_torchvision()
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(MINILM, device="cpu")
