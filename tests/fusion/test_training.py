@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._combinations import FUSIONS, WEIGHTED_FUSIONS
+from skmm.fusion._combinations import FUSIONS as ALL_FUSIONS
+from skmm.fusion._combinations import WEIGHTED_FUSIONS
 from skmm.fusion._losses import ALIGNMENT_LOSSES, Objective, Rows, cosine, row_losses
 from skmm.fusion._network import FusionNetwork
 from skmm.fusion._solvers import AdamW, Settings
@@ -23,6 +24,7 @@ from skmm.fusion._training import (
     train,
 )
 
+FUSIONS = ["late", "weighted", "concat"]
 TASKS = [Task("multiclass", slice(0, 3), slice(0, 1), 1.0)]
 
 
@@ -94,7 +96,7 @@ def test_alignment_of_modalities_that_never_meet(data, small):
 @pytest.mark.parametrize(
     ("fusion", "alignment"),
     [
-        *((fusion, "cosine") for fusion in FUSIONS),
+        *((fusion, "cosine") for fusion in ALL_FUSIONS),
         *(("weighted", name) for name in ALIGNMENT_LOSSES),
     ],
 )
@@ -207,7 +209,7 @@ def test_stops_when_the_training_loss_stalls(small):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", ALL_FUSIONS)
 def test_one_epoch(data, small, fusion, early_stopping):
     model = small(fusion=fusion, max_iter=1, early_stopping=early_stopping).fit(*data)
     assert model.n_iter_ == len(model.loss_curve_) == 1
@@ -219,7 +221,7 @@ def test_one_epoch(data, small, fusion, early_stopping):
 def test_batches_of_one_row_train_too(data, small, fusion):
     model = small(
         fusion=fusion,
-        modality_weights="uniform" if fusion in WEIGHTED_FUSIONS else None,
+        modality_weights="uniform",
         batch_size=1,
         hidden_layer_sizes=(32,),
         learning_rate_init=0.01,
