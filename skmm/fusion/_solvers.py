@@ -68,25 +68,29 @@ class AdamW:
             [group for group in groups.values() if group["params"]], lr=rate, fused=True
         )
 
-    def run_epoch(self, number: int) -> Tensor:
-        """Run epoch ``number``, from 0; the terms of the loss, each a mean over the rows."""
+    def run_epoch(self, number: int, *, constant: bool = False) -> Tensor:
+        """Run epoch ``number``, from 0; the terms of the loss, each a mean over the rows.
+
+        With ``constant`` all steps are of the largest size.
+        """
         sums = torch.zeros_like(self.coefficients)
         order = self.fitting[torch.randperm(len(self.fitting)).to(self.fitting.device)]
         n_steps = self.settings.max_iter * self.n_batches
         first = number * self.n_batches
         for step, index in enumerate(order.tensor_split(self.n_batches), start=first):
-            self._set_step_size(step / n_steps)
+            if not constant:
+                self._set_step_size(step / n_steps)
             sums += self.step(self.rows.take(index).tile(self.network)) * len(index)
         return sums / len(self.fitting)
 
     def step(self, batch: Rows) -> Tensor:
         """One gradient step; the terms of the loss, detached."""
         fused = drop_modalities(batch.present, self.settings.modality_dropout)
-        device, low = batch.x.device.type, self.settings.precision == "bfloat16"
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=low):
+        if self.settings.precision == "bfloat16":  # all but the losses
+            with torch.autocast(batch.x.device.type, dtype=torch.bfloat16):
+                output = _to_float32(self.network(batch.x, fused, batch.weight))
+        else:
             output = self.network(batch.x, fused, batch.weight)
-        if low:  # the losses stay in float32
-            output = _to_float32(output)
         terms = loss_terms(self.objective, output, batch.target, batch.weight, batch.present)
         self.optimizer.zero_grad()
         (self.coefficients @ terms).backward()
