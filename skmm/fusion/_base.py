@@ -77,6 +77,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "sharing": [None, StrOptions({"layers", "parameters", "representation"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "missing": [StrOptions({"mask", "impute"})],
         "n_ensembles": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"adamw", "lbfgs"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],

@@ -96,6 +96,11 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
+    missing : {"mask", "impute"}, default="mask"
+        What takes the place of a modality that a row lacks. "mask": nothing; its part is left out
+        and the other weights are renormalised. "impute": a vector of its columns that is learned,
+        from rows that lack it and those of ``modality_dropout``; it then counts as one that is
+        there.
     n_ensembles : int, default=1
         The number of networks that are trained at once and averaged, logit by logit. They start
         from different weights and have modality weights, temperature and head's bias in common.
@@ -135,6 +140,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         ``max_iter`` iterations, there is a `ConvergenceWarning`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as elsewhere in scikit-learn.
+    calibrate : {"temperature"} or None, default=None
+        "temperature" multiplies the logits by the factor that unseen rows call for [9]_: those held
+        out for ``early_stopping``, or else those that each of the networks on two thirds of the
+        rows was not trained on. "late" has such a factor in any case.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights of the network, batches, dropout and how rows are split. On one
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
@@ -221,6 +230,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     .. [7] A. Vaswani et al., "Attention is all you need", NeurIPS 2017.
     .. [8] Z. Liu, Y. Shen, V. B. Lakshminarasimhan, P. P. Liang, A. Zadeh, L.-P. Morency,
        "Efficient low-rank multimodal fusion with modality-specific factors", ACL 2018.
+    .. [9] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks",
+       ICML 2017.
 
     Examples
     --------
@@ -239,6 +250,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     _parameter_constraints: ClassVar[dict] = {
         **BaseFusion._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
+        "calibrate": [StrOptions({"temperature"}), None],
     }
 
     def __init__(
@@ -255,6 +267,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         sharing=None,
         dropout=0.5,
         modality_dropout=0.0,
+        missing="mask",
         n_ensembles=1,
         solver="adamw",
         weight_decay=0.5,
@@ -266,6 +279,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         n_iter_no_change=10,
         tol=1e-4,
         class_weight=None,
+        calibrate=None,
         random_state=None,
         device="auto",
         precision="float32",
@@ -283,6 +297,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.sharing = sharing
         self.dropout = dropout
         self.modality_dropout = modality_dropout
+        self.missing = missing
         self.n_ensembles = n_ensembles
         self.solver = solver
         self.weight_decay = weight_decay
@@ -294,6 +309,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.class_weight = class_weight
+        self.calibrate = calibrate
         self.random_state = random_state
         self.device = device
         self.precision = precision

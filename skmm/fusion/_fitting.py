@@ -104,6 +104,7 @@ def fit_network(
             sharing=parameters["sharing"],
             modality_heads=bool(objective.modality or objective.alignment_loss is kl),
             n_members=parameters["n_ensembles"],
+            impute=parameters["missing"] == "impute",
         ).to(device)
         settings = _settings(parameters, len(rows.x))
         history = train(network, rows, split, objective, settings, checkpoint)
@@ -190,8 +191,12 @@ def _settings(parameters: dict[str, Any], n_rows: int) -> Settings:
     if batch_size == "auto":
         batch_size = min(max(n_rows // 10, 16), 256)
     shared = {name: parameters[name] for name in Settings._fields if name in parameters}
-    learn = learns_weights(parameters)
-    return Settings(**{**shared, "batch_size": batch_size, "learn_weights": learn})
+    derived = {
+        "batch_size": batch_size,
+        "learn_weights": learns_weights(parameters),
+        "calibrate": parameters.get("calibrate") is not None,  # classifiers have it
+    }
+    return Settings(**{**shared, **derived})
 
 
 def history_frame(history: History, objective: Objective, names: list[str]) -> pd.DataFrame:

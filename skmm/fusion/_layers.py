@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,25 @@ class Dropout(nn.Module):
         drawn = words.view(torch.uint8)[:n].view(values.shape)
         kept = torch.ge(drawn, self.n_dropped, out=torch.empty_like(values))  # as 0.0 and 1.0
         return values * kept.mul_(1 / (1 - rate))
+
+
+class Calibration(nn.Module):
+    """Multiply the logits of each task by one scale, once that is learned; not in training."""
+
+    def __init__(self, n_outputs: Sequence[int]):
+        super().__init__()
+        self.register_buffer("log_scale", torch.zeros(len(n_outputs)))
+        self.register_buffer("n_outputs", torch.tensor(n_outputs), persistent=False)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return (
+            logits if self.training else per_output(self.log_scale.exp(), self.n_outputs) * logits
+        )
+
+
+def per_output(scale: Tensor, n_outputs: Tensor) -> Tensor:
+    """Repeat the scales of tasks (..., t) for each output of theirs: (..., k), or one."""
+    return scale if len(n_outputs) == 1 else scale.repeat_interleave(n_outputs, dim=-1)
 
 
 class MemberLinear(nn.Module):

@@ -20,7 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from ._encoders import make_encoders, make_rest
-from ._layers import Dropout, IdentityNormalizer, ModalityNormalizer, first_member, make_linear
+from ._layers import (
+    Calibration,
+    Dropout,
+    IdentityNormalizer,
+    ModalityNormalizer,
+    first_member,
+    make_linear,
+    per_output,
+)
 from ._rules import Attention, Bilinear, Gate, WeightedSum, renormalise, weigh
 
 
@@ -70,6 +78,9 @@ class FusionNetwork(nn.Module):
     n_members : int, default=1
         The number of networks in an ensemble, which differ in their linear layers and have all else
         in common. They are given every row once each, member by member (`tile`).
+    impute : bool, default=False
+        Whether a vector that is learned takes the place of a missing modality, which then counts as
+        one that is there.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class FusionNetwork(nn.Module):
         modality_heads: bool,
         sharing: str | None = None,
         n_members: int = 1,
+        impute: bool = False,
     ):
         super().__init__()
         self.fusion = fusion
@@ -130,9 +142,12 @@ class FusionNetwork(nn.Module):
         self.fuse = _rule(fusion, len(self.n_features), n_values, dropout)
         self.register_buffer("modality_weights", modality_weights.float())
         self.register_buffer("absence_costs", torch.zeros(len(self.n_features)))
+        self.calibration = Calibration(n_outputs)
+        self.substitute = nn.Parameter(torch.zeros(sum(self.n_features))) if impute else None
 
     def forward(self, x: Tensor, present: Tensor, sample_weight: Tensor) -> FusionOutput:
         """Run rows ``x`` (n, sum of widths) with ``present`` (n, m) and ``sample_weight`` (n,)."""
+        x, present = self.complete(x, present)
         representations, modality_logits, values = self.values(x)
         parts = self.normalizer(values, present * sample_weight[:, None])
         parts = parts * self.confidence(present)[:, None, None]
@@ -141,6 +156,20 @@ class FusionNetwork(nn.Module):
         if self.head_reads_parts:
             modality_logits = self.head(parts).unbind(1)
         return FusionOutput(logits, parts, weights, modality_logits, representations)
+
+    def complete(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Impute the modalities that rows lack, and tell which they then have."""
+        if self.substitute is None:
+            return x, present
+        widths = torch.tensor(self.n_features, device=x.device)
+        missing = (~present).repeat_interleave(widths, dim=1, output_size=x.shape[1])
+        return x + missing * self.substitute, self.imputed(present)
+
+    def imputed(self, present: Tensor) -> Tensor:
+        """Which modalities rows have once they are imputed: all, unless they had none."""
+        if self.substitute is None:
+            return present
+        return present.any(1, keepdim=True).expand_as(present)
 
     def values(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """Representations f_i, modality logits, and what of them is fused, (n, m, q)."""
@@ -178,11 +207,11 @@ class FusionNetwork(nn.Module):
 
     def logits(self, weights: Tensor, parts: Tensor) -> Tensor:
         """What the head reads from the fused parts (n, k)."""
-        return self.head(self.fuse(weights, parts))
+        return self.calibration(self.head(self.fuse(weights, parts)))
 
     def contributions(self, weights: Tensor, parts: Tensor) -> Tensor:
         """Parts (n, m, k) of the logits, where the head is affine and the rule a sum."""
-        return weigh(weights, self.head(parts))
+        return weigh(weights, self.calibration(self.head(parts)))
 
     def tile(self, values: Tensor) -> Tensor:
         """Repeat rows (n, ...) for each member (e n, ...)."""
@@ -201,7 +230,7 @@ class FusionNetwork(nn.Module):
     def opinions(self, parts: Tensor) -> Tensor:
         """Logits of rows that had each modality alone (n, m, k)."""
         if isinstance(self.fuse, WeightedSum):
-            return self.head(parts)
+            return self.calibration(self.head(parts))
         alone = torch.eye(parts.shape[1], dtype=parts.dtype, device=parts.device)
         return torch.stack([self.logits(one.expand(len(parts), -1), parts) for one in alone], dim=1)
 
@@ -216,13 +245,7 @@ class TemperatureHead(nn.Module):
         self.register_buffer("n_outputs", torch.tensor(n_outputs), persistent=False)
 
     def forward(self, scores: Tensor) -> Tensor:
-        return self.per_output(self.log_scale.exp()) * scores + self.bias
-
-    def per_output(self, scale: Tensor) -> Tensor:
-        """Repeat the scales of the tasks (..., t) for each output of theirs: (..., k), or one."""
-        if scale.shape[-1] == 1:
-            return scale
-        return scale.repeat_interleave(self.n_outputs, dim=-1, output_size=len(self.bias))
+        return per_output(self.log_scale.exp(), self.n_outputs) * scores + self.bias
 
 
 class SumHead(nn.Module):

@@ -106,6 +106,11 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
+    missing : {"mask", "impute"}, default="mask"
+        What takes the place of a modality that a row lacks. "mask": nothing; its part is left out
+        and the other weights are renormalised. "impute": a vector of its columns that is learned,
+        from rows that lack it and those of ``modality_dropout``; it then counts as one that is
+        there.
     n_ensembles : int, default=1
         The number of networks that are trained at once and averaged, output by output. They start
         from different weights and have modality weights, temperature and head's bias in common.
@@ -275,6 +280,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         sharing=None,
         dropout=0.5,
         modality_dropout=0.0,
+        missing="mask",
         n_ensembles=1,
         solver="adamw",
         weight_decay=0.5,
@@ -304,6 +310,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.sharing = sharing
         self.dropout = dropout
         self.modality_dropout = modality_dropout
+        self.missing = missing
         self.n_ensembles = n_ensembles
         self.solver = solver
         self.weight_decay = weight_decay

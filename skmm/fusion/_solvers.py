@@ -32,6 +32,7 @@ class Settings(NamedTuple):
     modality_dropout: float
     precision: str
     learn_weights: bool
+    calibrate: bool
     verbose: bool
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +24,7 @@ from ._losses import Objective, Rows, known, row_losses
 from ._network import FusionNetwork
 from ._solvers import LBFGS, SOLVERS, AdamW, Settings
 from ._tasks import Task
-from ._weights import Unseen, learn_weights
+from ._weights import Unseen, learn_calibration, learn_weights
 
 CROSS_FIT_SHARE = 0.5  # of the epochs
 EVALUATION_ROWS = 2048
@@ -56,7 +56,9 @@ def train(
     checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train ``network`` in place; go on where ``checkpoint`` says that the fit was."""
-    free = settings.learn_weights or network.fusion == "late"
+    calibrate_later = settings.calibrate and split.held_out is not None
+    settings = settings._replace(calibrate=settings.calibrate and not calibrate_later)
+    free = settings.learn_weights or settings.calibrate or network.fusion == "late"
     folds = split.folds if free and len(split.folds) > 1 else []
     n_short = max(1, round(settings.max_iter * CROSS_FIT_SHARE))
     n_epochs = settings.max_iter + n_short * len(folds)
@@ -89,6 +91,10 @@ def train(
                 checkpoint.remove()
     network.to(dtype)
     store_statistics(network, rows, split.fitting)
+    if calibrate_later:
+        logits = torch.cat(list(_unseen_logits(network, rows, split.held_out)))
+        held_out = (tensor[split.held_out] for tensor in (rows.target, rows.weight))
+        learn_calibration(network, logits, *held_out, objective.tasks)
     return final.history._replace(converged=final.converged)
 
 
@@ -109,6 +115,7 @@ def _cross_fit(
     for i, fold in enumerate(folds):
         trained = network.first_member()
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
+        there = network.imputed(sample.present)
         if checkpoint and i < len(checkpoint.results):
             trained.eval().head.load_state_dict(checkpoint.results[i]["head"])
             parts, odds = (checkpoint.results[i][k].to(sample.x.device) for k in ("parts", "odds"))
@@ -117,12 +124,18 @@ def _cross_fit(
             _Pass(trained, rows, others, None, objective, settings).run(bar, checkpoint, i)
             store_statistics(trained, rows, others)
             parts, _ = evaluate(trained, sample.x, sample.present)
-            odds = trained.odds(sample.present, parts).detach()
+            odds = trained.odds(there, parts).detach()
             if checkpoint:
                 head = trained.head.state_dict()
                 checkpoint.results.append({"head": head, "parts": parts, "odds": odds})
-        unseen.append(Unseen(trained.head, parts, odds, sample))
-    learn_weights(network, unseen, objective.tasks, alpha=settings.learn_weights)
+        unseen.append(Unseen(trained.head, parts, odds, sample._replace(present=there)))
+    learn_weights(
+        network,
+        unseen,
+        objective.tasks,
+        alpha=settings.learn_weights,
+        calibrate=settings.calibrate,
+    )
     if checkpoint:
         checkpoint.results.clear()  # what came of them is in the network
 
@@ -252,10 +265,12 @@ def generators(device: torch.device) -> list[torch.Generator]:
 def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
     """Store the statistics of the rows ``index`` for evaluation, summed in float64."""
     network.eval()
-    total = (rows.present[index] * rows.weight[index][:, None]).sum(0, dtype=torch.float32)
+    there = network.imputed(rows.present[index])
+    total = (there * rows.weight[index][:, None]).sum(0, dtype=torch.float32)
     mean, square = 0.0, 0.0
     for chunk in index.split(EVALUATION_ROWS):
         x, present, _, weight = rows.take(chunk)
+        x, present = network.complete(x, present)
         share = present * weight[:, None] / (network.n_members * total).clamp(min=1e-30)
         share = precise(network.tile(share))  # (e chunk, m)
         values = precise(network.values(network.tile(x))[2])  # (e chunk, m, q)
@@ -280,7 +295,7 @@ def evaluate(
     With ``alone`` each part is that of a row that has no other modality. Of an ensemble the rows
     are repeated for each member, (e n, ...).
     """
-    x, present = network.tile(x), network.tile(present)
+    x, present = network.complete(network.tile(x), network.tile(present))
     parts = network.normalizer(network.values(x)[2], present)
     there = torch.eye(present.shape[1], dtype=torch.bool, device=x.device) if alone else present
     confidence = network.confidence(there)  # (m,) if alone, else (n,)
@@ -289,17 +304,24 @@ def evaluate(
 
 
 @torch.no_grad()
+def _unseen_logits(network: FusionNetwork, rows: Rows, index: Tensor) -> Iterator[Tensor]:
+    """Logits of rows, averaged over the members of an ensemble, a chunk at a time."""
+    network.eval()
+    for chunk in index.split(EVALUATION_ROWS):
+        x, present, _, _ = rows.take(chunk)
+        parts, weights = evaluate(network, x, present)
+        yield network.members(network.logits(weights, parts)).mean(0)
+
+
+@torch.no_grad()
 def held_out_loss(
     network: FusionNetwork, rows: Rows, held_out: Tensor, tasks: Sequence[Task]
 ) -> float:
     """L of the rows ``held_out``, which are not trained on."""
-    network.eval()
     total = torch.zeros(rows.target.shape[1], dtype=torch.float64)
-    for index in held_out.split(EVALUATION_ROWS):
-        chunk = rows.take(index)
-        parts, weights = evaluate(network, chunk.x, chunk.present)
-        logits = network.members(network.logits(weights, parts)).mean(0)
-        losses = row_losses(tasks, logits, chunk.target)
-        total += (losses * chunk.weight[:, None]).sum(0).cpu()
+    chunks = held_out.split(EVALUATION_ROWS)
+    for index, logits in zip(chunks, _unseen_logits(network, rows, held_out), strict=True):
+        losses = row_losses(tasks, logits, rows.target[index])
+        total += (losses * rows.weight[index][:, None]).sum(0).cpu()
     weight = (rows.weight[held_out][:, None] * known(rows.target[held_out])).sum(0).cpu()
     return float((total / weight.double().clamp(min=1e-300)).sum())

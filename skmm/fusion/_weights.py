@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ._layers import per_output
 from ._losses import Rows, row_losses
 from ._network import FusionNetwork, TemperatureHead
 from ._rules import fuse, renormalise
@@ -33,7 +34,12 @@ class Unseen(NamedTuple):
 
 
 def learn_weights(
-    network: FusionNetwork, unseen: Sequence[Unseen], tasks: Sequence[Task], *, alpha: bool
+    network: FusionNetwork,
+    unseen: Sequence[Unseen],
+    tasks: Sequence[Task],
+    *,
+    alpha: bool,
+    calibrate: bool,
 ) -> None:
     """Set alpha (where asked) and the temperatures of late fusion to what suits unseen rows best.
 
@@ -41,7 +47,7 @@ def learn_weights(
     one for each task): stacked generalisation (Wolpert 1992), the heads kept. Only late fusion
     keeps the scale; elsewhere it is there so that too bold a head does not speak against a
     modality. A prior towards equal weights and an unchanged scale counts for half a row; the weight
-    of a modality that may be noise is penalised.
+    of a modality that may be noise is penalised. With ``calibrate`` the logits get a scale too.
     """
     unseen = [
         Unseen(
@@ -74,12 +80,51 @@ def learn_weights(
     if per_class:
         weights = _class_weights(unseen, tasks, weights, log_scale)
     network.modality_weights.copy_(weights)
-    network.absence_costs.copy_(_absence_costs(unseen, tasks, weights, log_scale))
+    costs = _absence_costs(unseen, tasks, weights, log_scale)
+    network.absence_costs.copy_(costs)
+    if calibrate:
+        _calibrate(network, unseen, tasks, weights, costs, log_scale)
     if isinstance(network.head, TemperatureHead):
         scales = torch.stack([u.head.log_scale for u in unseen])
         with torch.no_grad():
             network.head.log_scale.copy_(scales.mean(0) + log_scale)
         network.head.log_scale.requires_grad_(False)
+
+
+def _calibrate(
+    network: FusionNetwork,
+    unseen: Sequence[Unseen],
+    tasks: Sequence[Task],
+    weights: Tensor,
+    costs: Tensor,
+    log_scale: Tensor,
+) -> None:
+    """Calibrate by unseen rows: with the scale of what is fused only where the network keeps it."""
+    log_scale = log_scale if isinstance(network.head, TemperatureHead) else log_scale * 0
+    logits = []
+    for head, parts, odds, rows in unseen:
+        confidence = torch.exp(-((~rows.present).double() @ costs))[:, None]
+        fused = confidence * fuse(renormalise(weights, odds), parts)
+        logits.append(head(_per_value(head, log_scale.exp()) * fused))
+    target = torch.cat([u.rows.target for u in unseen])
+    weight = torch.cat([u.rows.weight for u in unseen])
+    learn_calibration(network, torch.cat(logits), target, weight, tasks)
+
+
+def learn_calibration(
+    network: FusionNetwork, logits: Tensor, target: Tensor, weight: Tensor, tasks: Sequence[Task]
+) -> None:
+    """Set the scale of each task's logits that unseen rows call for (Guo et al. 2017)."""
+    logits, target, weight = logits.cpu().double(), target.cpu(), weight.cpu().double()
+    n_outputs = network.calibration.n_outputs.cpu()
+    log_scale = torch.zeros(len(n_outputs), dtype=torch.float64)
+
+    def loss() -> Tensor:
+        losses = row_losses(tasks, per_output(log_scale.exp(), n_outputs) * logits, target)
+        return (losses * weight[:, None]).sum() + PRIOR_STRENGTH * (log_scale**2).sum()
+
+    _minimise(loss, [log_scale])
+    network.calibration.log_scale.copy_(log_scale)
 
 
 def _class_weights(
@@ -152,7 +197,7 @@ def _n_scales(head: nn.Module) -> int:
 
 def _per_value(head: nn.Module, scale: Tensor) -> Tensor:
     """From scales (..., `_n_scales`) to what multiplies fused values (..., q)."""
-    return head.per_output(scale) if isinstance(head, TemperatureHead) else scale
+    return per_output(scale, head.n_outputs) if isinstance(head, TemperatureHead) else scale
 
 
 def _doubt(unseen: Sequence[Unseen], tasks: Sequence[Task]) -> Tensor:

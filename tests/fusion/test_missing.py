@@ -145,3 +145,34 @@ def test_absence_of_what_has_no_weight_costs_nothing(data, small):
     X, y = data
     model = small(modality_weights={"text": 1, "image": 0}).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(without(X, "image")), model.predict_proba(X))
+
+
+def test_imputing_puts_a_learned_vector_in_the_place_of_a_modality(data, small):
+    X, y = data
+    holes = X.copy()
+    holes.iloc[::3, :5] = np.nan
+    model = small(missing="impute").fit(holes, y)
+    vector = model.network_.substitute.detach().numpy()  # image (4), text (5); scaled
+    assert np.abs(vector[4:]).min() > 0
+    np.testing.assert_array_equal(vector[:4], 0)  # no row lacked it: its mean
+    filled = X.astype(float)
+    scaler = model._scaler
+    filled.iloc[:, :5] = vector[4:] * scaler.scale_[:5] + scaler.mean_[:5]
+    np.testing.assert_allclose(
+        model.predict_proba(without(X, "text")), model.predict_proba(filled), atol=1e-6
+    )
+    np.testing.assert_allclose(model.row_weights(holes), model.row_weights(X))
+    with pytest.warns(UserWarning, match="no modality that counts"):
+        np.testing.assert_allclose(
+            model.predict_proba(without(X, "text", "image")), [model.class_prior_] * len(X)
+        )
+
+
+@pytest.mark.parametrize("fusion", ["weighted", "concat", "gated", "attention", "bilinear"])
+def test_imputing_with_every_rule(data, small, fusion):
+    X, y = data
+    X = X.copy()
+    X.iloc[::3, :5] = np.nan
+    X.iloc[1::3, 5:] = np.nan
+    model = small(fusion=fusion, missing="impute", modality_dropout=0.2, max_iter=20).fit(X, y)
+    assert model.score(X, y) > 0.5

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.special import log_softmax
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion._losses import Rows
-from skmm.fusion._network import TemperatureHead
+from skmm.fusion._network import FusionNetwork, TemperatureHead
 from skmm.fusion._tasks import Task
 from skmm.fusion._weights import (
     DOUBT,
@@ -26,6 +28,7 @@ from skmm.fusion._weights import (
     _class_weights,
     _doubt,
     _per_value,
+    learn_calibration,
 )
 
 spec = importlib.util.spec_from_file_location(
@@ -124,6 +127,48 @@ def test_absence_costs_are_what_makes_single_modalities_calibrated():
     unseen = [Unseen(torch.nn.Identity(), certain, rows.present, rows)]
     costs = _absence_costs(unseen, [task], weights, torch.zeros(1, dtype=torch.float64))
     assert costs.max() < 0.01  # one alone would rather be bolder, which no cost makes it
+
+
+def test_calibration_finds_the_scale_of_logits():
+    torch.manual_seed(0)
+    logits = 2 * torch.randn(20_000, 3)
+    target = torch.multinomial(logits.softmax(1), 1)
+    tasks = [Task("multiclass", slice(0, 3), slice(0, 1), 1.0)]
+    network = FusionNetwork(
+        [2],
+        [3],
+        torch.ones(1),
+        fusion="late",
+        hidden_layer_sizes=(4,),
+        activation="relu",
+        dropout=0.0,
+        modality_heads=False,
+    )
+    learn_calibration(network, 4 * logits, target, torch.ones(len(target)), tasks)
+    assert network.calibration.log_scale.exp().item() == pytest.approx(1 / 4, rel=0.03)
+    x, present = torch.randn(5, 2), torch.ones(5, 1, dtype=torch.bool)
+    before = network.train().logits(present.float(), x[:, None, :1].expand(5, 1, 3))
+    after = network.eval().logits(present.float(), x[:, None, :1].expand(5, 1, 3))
+    torch.testing.assert_close(after, before * network.calibration.log_scale.exp())
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_calibration_lowers_the_loss_of_new_rows(early_stopping):
+    X, y = make((0.6, 0.4))
+    losses = []
+    for calibrate in (None, "temperature"):
+        model = FusionClassifier(
+            "weighted",
+            modality_weights="uniform",
+            calibrate=calibrate,
+            early_stopping=early_stopping,
+            n_iter_no_change=40,
+            random_state=0,
+        ).fit(X[:500], y[:500])
+        losses.append(log_loss(y[500:], model.predict_proba(X[500:])))
+    assert losses[1] < losses[0] - 0.01
+    total = model.contributions(X).sum(1)
+    np.testing.assert_allclose(log_softmax(total, axis=1), model.predict_log_proba(X), atol=1e-5)
 
 
 def test_late_fusion_has_a_scale_for_each_task():
