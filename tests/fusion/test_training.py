@@ -149,6 +149,7 @@ def problem(fusion="late", **settings):
         "modality_dropout": 0.0,
         "precision": "float32",
         "learn_weights": True,
+        "calibrate": False,
         "verbose": False,
     }
     split = Split(
