@@ -88,6 +88,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "device": [str],
         "precision": [StrOptions({"float32", "bfloat16"})],
@@ -100,12 +101,23 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         columns = getattr(self, "feature_names_in_", None)
         self._groups = group_columns(self.modalities, columns, self.n_features_in_)
         self._labels = np.arange(self.n_features_in_) if columns is None else columns
+        before = getattr(self, "modalities_", None) if self._goes_on() else None
         self.modalities_ = {
             name: self._labels[group].tolist() for name, group in self._groups.items()
         }
+        if before not in (None, self.modalities_):
+            raise ValueError(
+                "warm_start=True goes on with the network of the last fit, which had other "
+                f"modalities or columns: {list(before)}, now {list(self.modalities_)}. Set "
+                "warm_start=False to start anew."
+            )
         names = list(self._groups)
         self._order = np.array(sorted(range(len(names)), key=names.__getitem__))
         self._columns = np.concatenate([self._groups[names[i]] for i in self._order])
+
+    def _goes_on(self) -> bool:
+        """Tell whether `fit` starts from an earlier one."""
+        return self.warm_start and hasattr(self, "network_")
 
     def _train(
         self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
@@ -114,6 +126,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         from ._checkpoint import Checkpoint
         from ._fitting import Problem, describe_fit, fit_network, history_frame
 
+        start = self.network_ if self._goes_on() else None
+        vars(self).pop("_stream", None)
         checkpoint = None if self.checkpoint is None else Checkpoint(self.checkpoint)
         names, order = list(self._groups), self._order
         alpha = resolve_modality_weights(self.modality_weights, names)
@@ -144,9 +158,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         parameters = self.get_params(deep=False)
         if checkpoint:
             data = [*vars(self._scaler).values(), *problem.rows[1:], fitting]
+            data += [] if start is None else [v.cpu().numpy() for v in start.state_dict().values()]
             checkpoint.identify(describe_fit(parameters, data))
         seed = random_state.randint(np.iinfo(np.int32).max)
-        self.network_, objective, history = fit_network(problem, parameters, seed, checkpoint)
+        self.network_, objective, history = fit_network(
+            problem, parameters, seed, checkpoint, start
+        )
         self._store_weights(alpha, X, rows)
         self.history_ = history_frame(history, objective, [names[i] for i in order])
         self.loss_curve_ = self.history_["loss"].tolist()
@@ -158,6 +175,64 @@ class BaseFusion(TransformerMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
+        self._n_features_out = self.network_.normalizer.mean.shape[1]
+
+    def _train_batch(
+        self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
+    ) -> None:
+        """Learn from one more batch of a stream, and set the fitted attributes."""
+        from ._fitting import Problem, fit_batch, history_frame
+        from ._streaming import new_memory
+
+        names, order = list(self._groups), self._order
+        alpha = resolve_modality_weights(self.modality_weights, names)
+        lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
+        gamma = resolve_alignment_weight(self.alignment_weight, names)
+        parameters = self.get_params(deep=False)
+        check_losses(parameters, lambda_, gamma, tasks)
+        present = find_present(X, self._groups, self._labels.tolist())
+        index = np.flatnonzero((weight > 0) & present[:, alpha > 0].any(1))
+        if len(index) == 0:
+            return
+        memory = vars(self).setdefault("_stream", new_memory())
+        if not hasattr(self, "network_"):
+            self._scaler = ColumnScaler()
+        elif memory["n_rows"] == 0:
+            memory["n_rows"] = self._scaler.n_rows_
+        if "seed" not in memory:
+            memory["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
+            memory.update(weight=0.0, n_weighted=0, n_calls=0)
+        memory["weight"] += float(weight[index].sum())
+        memory["n_weighted"] += len(index)
+        weight = weight[index] / (memory["weight"] / memory["n_weighted"])
+        rows = TrainingRows(index, target[index], present[index], weight)
+        self._scaler.partial_fit(X, index, self._groups, rows.present, weight)
+        x = ScaledRows(X, index, self._columns, self._scaler)
+        problem = Problem(
+            x=x[:] if x.nbytes <= KEPT_BYTES else x,
+            rows=rows._replace(present=rows.present[:, order]),
+            fitting=np.arange(len(index)),
+            folds=[],
+            held_out=None,
+            widths=[len(self._groups[names[i]]) for i in order],
+            tasks=tasks,
+            alpha=alpha[order],
+            lambda_=lambda_[order],
+            gamma=gamma[np.ix_(order, order)],
+        )
+        seed = np.random.SeedSequence([memory["seed"], memory["n_calls"]]).generate_state(1)[0]
+        memory["n_calls"] += 1
+        network = getattr(self, "network_", None)
+        self.network_, objective, history = fit_batch(
+            network, problem, parameters, int(seed), memory
+        )
+        self._store_weights(alpha, X, rows)
+        frame = history_frame(history, objective, [names[i] for i in order])
+        if network is not None:
+            frame = pd.concat([self.history_, frame], ignore_index=True).rename_axis("epoch")
+        self.history_ = frame
+        self.loss_curve_ = frame["loss"].tolist()
+        self.n_iter_ = len(frame)
         self._n_features_out = self.network_.normalizer.mean.shape[1]
 
     def _open_random_state(self, checkpoint) -> np.random.RandomState:

@@ -7,13 +7,17 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, _fit_context
+from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+)
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._base import FLOATS, BaseFusion, splits_exactly
-from ._combinations import check_combination
+from ._combinations import check_combination, check_stream
 from ._rows import weigh_rows
 from ._tasks import Task
 
@@ -144,6 +148,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         "temperature" multiplies the logits by the factor that unseen rows call for [9]_: those held
         out for ``early_stopping``, or else those that each of the networks on two thirds of the
         rows was not trained on. "late" has such a factor in any case.
+    warm_start : bool, default=False
+        Whether `fit` starts from the network of the last one, on data of the same columns, rather
+        than anew. The weights alpha, if they were learned, stay as they are, for no row is unseen.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights of the network, batches, dropout and how rows are split. On one
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
@@ -280,6 +287,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         tol=1e-4,
         class_weight=None,
         calibrate=None,
+        warm_start=False,
         random_state=None,
         device="auto",
         precision="float32",
@@ -310,6 +318,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.tol = tol
         self.class_weight = class_weight
         self.calibrate = calibrate
+        self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
         self.precision = precision
@@ -344,7 +353,14 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         """
         X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan")
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        classes, codes = np.unique(y, return_inverse=True)
+        if self._goes_on() and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                "warm_start=True goes on with the network of the last fit, whose classes were "
+                f"{self.classes_.tolist()}, now {classes.tolist()}. Set warm_start=False to start "
+                "anew."
+            )
+        self.classes_ = classes
         sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         weight, self.class_prior_ = weigh_rows(
             codes, self.classes_, self.class_weight, sample_weight
@@ -355,8 +371,69 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self._train(X, codes[:, None], weight, [task])
         return self
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from one more batch of a stream of rows, each of which comes once.
+
+        The network sees the batch once, in steps of the size ``learning_rate_init``. If weights are
+        learned, the rows are looked at before: alpha, and the temperature of "late", suit the last
+        3,000 rows of the stream as the network found them before it was trained on them. Columns
+        are centred and scaled by all rows so far.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`. A batch may lack a modality.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that there will be; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative.
+
+        Returns
+        -------
+        FusionClassifier
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If ``classes`` is missing in the first call or other than before, ``y`` has another
+            class, or ``solver="lbfgs"``, ``early_stopping``, ``class_weight="balanced"`` or
+            ``n_ensembles`` are asked for.
+        """
+        parameters = self.get_params(deep=False)
+        check_combination(parameters)
+        check_stream(parameters)
+        new = not hasattr(self, "network_")
+        _check_partial_fit_first_call(self, classes)
+        X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan", reset=new)
+        check_classification_targets(y)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y has the label {unknown.tolist()[0]!r}, which is not in classes, "
+                f"{self.classes_.tolist()}: give all that there will be in the first call."
+            )
+        codes = np.searchsorted(self.classes_, y)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if new:
+            self._read_modalities()
+            self._class_totals = np.zeros(len(self.classes_))
+        elif not hasattr(self, "_stream"):
+            self._class_totals = self.class_prior_ * self._scaler.n_rows_
+        self._class_totals += np.bincount(codes, weights=weight, minlength=len(self.classes_))
+        totals = np.maximum(self._class_totals, np.finfo(float).tiny)
+        self.class_prior_ = totals / totals.sum()
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        task = Task("multiclass", slice(0, len(self.classes_)), slice(0, 1), 1.0)
+        self._train_batch(X, codes[:, None], weight * factors[codes], [task])
+        return self
+
     def _logits(self, X, *, members: bool = False) -> np.ndarray:
         """Logits (n_samples, n_classes) in float64; for rows without modality the log prior."""
+        check_is_fitted(self)
         with np.errstate(divide="ignore"):
             prior = np.log(self.class_prior_)
         return self._outputs(X, prior, "the class prior", members=members)

@@ -146,3 +146,18 @@ def _check_full_batch(parameters: Mapping[str, Any], n_layers: int) -> None:
             f"{parameters[drops[0]]} makes it another one at each step: set {drops[0]}=0, or take "
             'solver="adamw".'
         )
+
+
+def check_stream(parameters: Mapping[str, Any]) -> None:
+    """Refuse what `partial_fit` cannot do, one batch at a time."""
+    for name, given, why in [
+        ("solver", parameters["solver"] == "lbfgs", "which needs all rows at once"),
+        ("early_stopping", parameters["early_stopping"], "for which no rows are held out"),
+        ("class_weight", parameters.get("class_weight") == "balanced", "for which all are counted"),
+        ("n_ensembles", parameters["n_ensembles"] > 1, "whose members are trained in fit alone"),
+    ]:
+        if given:
+            raise ValueError(
+                f"partial_fit does not go with {name}={parameters[name]!r}, {why}: use fit, or "
+                f"another {name}."
+            )

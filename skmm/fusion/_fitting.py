@@ -22,6 +22,7 @@ from ._network import FusionNetwork
 from ._rows import TrainingRows
 from ._saving import KIND
 from ._solvers import Settings
+from ._streaming import train_on_batch
 from ._tasks import Task
 from ._training import History, Split, generators, train
 
@@ -68,47 +69,85 @@ def fit_network(
     parameters: dict[str, Any],
     seed: int,
     checkpoint: Checkpoint | None = None,
+    start: FusionNetwork | None = None,
 ) -> tuple[FusionNetwork, Objective, History]:
     """Build and train a network; torch's own random state is left as it was."""
     device = choose_device(parameters["device"])
-    objective = Objective(
+    objective = _make_objective(problem, parameters)
+    rows = _make_rows(problem, device)
+    split = Split(
+        torch.from_numpy(problem.fitting).to(device),
+        [torch.from_numpy(fold).to(device) for fold in problem.folds],
+        None if problem.held_out is None else torch.from_numpy(problem.held_out).to(device),
+    )
+    with seeded(device, seed):
+        network = _make_network(problem, parameters, objective).to(device)
+        if start is not None:  # no row is unseen any more: what was learned of them stays
+            split = split._replace(folds=[])
+            _copy_network(start, network, learned=learns_weights(parameters))
+        settings = _settings(parameters, len(rows.x))
+        history = train(network, rows, split, objective, settings, checkpoint)
+    return network, objective, history
+
+
+def fit_batch(
+    network: FusionNetwork | None,
+    problem: Problem,
+    parameters: dict[str, Any],
+    seed: int,
+    memory: dict[str, Any],
+) -> tuple[FusionNetwork, Objective, History]:
+    """Train a network, or a new one, on a batch of a stream."""
+    device = choose_device(parameters["device"])
+    objective = _make_objective(problem, parameters)
+    rows = _make_rows(problem, device)
+    with seeded(device, seed):
+        if network is None:
+            network = _make_network(problem, parameters, objective)
+        network = network.to(device)
+        settings = _settings(parameters, len(rows.x))
+        terms = train_on_batch(network, rows, objective, settings, memory)
+    return network, objective, History([terms], [])
+
+
+def _make_objective(problem: Problem, parameters: dict[str, Any]) -> Objective:
+    return Objective(
         {i: float(value) for i, value in enumerate(problem.lambda_) if value > 0},
         {(i, j): float(value) for (i, j), value in np.ndenumerate(problem.gamma) if value > 0},
         ALIGNMENT_LOSSES[parameters["alignment"]],
         problem.tasks,
         parameters["n_ensembles"],
     )
-    rows = Rows(
+
+
+def _make_rows(problem: Problem, device: torch.device) -> Rows:
+    return Rows(
         _on_device(problem.x, device),
         torch.from_numpy(problem.rows.present).to(device),
         torch.from_numpy(problem.rows.target).to(device),
         torch.from_numpy(problem.rows.weight.astype(np.float32)).to(device),
     )
-    split = Split(
-        torch.from_numpy(problem.fitting).to(device),
-        [torch.from_numpy(fold).to(device) for fold in problem.folds],
-        None if problem.held_out is None else torch.from_numpy(problem.held_out).to(device),
-    )
+
+
+def _make_network(
+    problem: Problem, parameters: dict[str, Any], objective: Objective
+) -> FusionNetwork:
     alpha = torch.from_numpy(problem.alpha)
     if parameters["modality_weights"] == "per_class":
         alpha = alpha[:, None].repeat(1, problem.tasks[0].n_outputs)
-    with seeded(device, seed):
-        network = build_network(
-            alpha,
-            n_features=problem.widths,
-            n_outputs=[task.n_outputs for task in problem.tasks],
-            fusion=parameters["fusion"],
-            hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
-            activation=parameters["activation"],
-            dropout=parameters["dropout"],
-            sharing=parameters["sharing"],
-            modality_heads=bool(objective.modality or objective.alignment_loss is kl),
-            n_members=parameters["n_ensembles"],
-            impute=parameters["missing"] == "impute",
-        ).to(device)
-        settings = _settings(parameters, len(rows.x))
-        history = train(network, rows, split, objective, settings, checkpoint)
-    return network, objective, history
+    return build_network(
+        alpha,
+        n_features=problem.widths,
+        n_outputs=[task.n_outputs for task in problem.tasks],
+        fusion=parameters["fusion"],
+        hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
+        activation=parameters["activation"],
+        dropout=parameters["dropout"],
+        sharing=parameters["sharing"],
+        modality_heads=bool(objective.modality or objective.alignment_loss is kl),
+        n_members=parameters["n_ensembles"],
+        impute=parameters["missing"] == "impute",
+    )
 
 
 def build_network(modality_weights: torch.Tensor, **arguments: Any) -> FusionNetwork:
@@ -116,6 +155,27 @@ def build_network(modality_weights: torch.Tensor, **arguments: Any) -> FusionNet
     network = FusionNetwork(modality_weights=modality_weights, **arguments)
     network.arguments = arguments
     return network
+
+
+def _copy_network(source: FusionNetwork, target: FusionNetwork, *, learned: bool) -> None:
+    """Copy parameters and buffers, alpha only if it was ``learned``."""
+    state, alpha = source.state_dict(), target.modality_weights.clone()
+    was, now = (
+        {name: tuple(value.shape) for name, value in values.items()}
+        for values in (state, target.state_dict())
+    )
+    other = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    if other:
+        raise ValueError(
+            "warm_start=True goes on with the network of the last fit, and the parameters now ask "
+            f"for one of another shape: {other[0]!r} was {was.get(other[0])} and is "
+            f"{now.get(other[0])}. Set them to what they were, or warm_start=False."
+        )
+    target.load_state_dict(state)
+    if not learned:
+        target.modality_weights.copy_(alpha)
+    for name, parameter in source.named_parameters():
+        target.get_parameter(name).requires_grad_(parameter.requires_grad)
 
 
 def pack_network(network: FusionNetwork) -> dict[str, Any] | FusionNetwork:

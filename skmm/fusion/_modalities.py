@@ -160,15 +160,31 @@ class ColumnScaler:
 
     def fit(self, X, index, groups, present, weight) -> ColumnScaler:
         """Learn from the rows ``index`` of X; ``present`` and ``weight`` are those rows'."""
-        self.mean_ = np.zeros(X.shape[1])
-        self.scale_ = np.ones(X.shape[1])
-        self.lowest_ = np.zeros(X.shape[1])
-        self.highest_ = np.zeros(X.shape[1])
+        self._start(X.shape[1])
+        return self.partial_fit(X, index, groups, present, weight)
+
+    def _start(self, n_columns: int) -> None:
+        self.mean_ = np.zeros(n_columns)
+        self.scale_ = np.ones(n_columns)
+        self.lowest_ = np.zeros(n_columns)
+        self.highest_ = np.zeros(n_columns)
+        self.n_rows_ = 0
+        self.total_ = np.zeros(n_columns)  # weight of the rows so far
+        self.square_ = np.zeros(n_columns)  # variance
+        self.low_ = np.full(n_columns, np.inf)
+        self.high_ = np.full(n_columns, -np.inf)
+
+    def partial_fit(self, X, index, groups, present, weight) -> ColumnScaler:
+        """Learn from more rows, by the parallel algorithm of Chan, Golub and LeVeque (1979)."""
+        if not hasattr(self, "mean_"):
+            self._start(X.shape[1])
+        self.n_rows_ += len(index)
         for i, columns in enumerate(groups.values()):
             share = weight * present[:, i]
-            share = share / max(share.sum(), np.finfo(float).tiny)
+            new = share.sum()
+            share = share / max(new, np.finfo(float).tiny)
             mean, square = np.zeros(len(columns)), np.zeros(len(columns))
-            low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
+            low, high = self.low_[columns], self.high_[columns]
             for rows in _chunks(len(index), len(columns)):
                 block = _take_float64(X, index[rows], columns)
                 mean += share[rows] @ block
@@ -179,18 +195,33 @@ class ColumnScaler:
                 deviation = _take_float64(X, index[rows], columns)
                 deviation -= mean
                 square += share[rows] @ np.square(deviation, out=deviation)
-            spread = np.sqrt(square)
-            varies = spread > 1e-10 * np.abs(mean)
-            if varies.any():
-                relative = np.sqrt(spread[varies] / np.median(spread[varies]))
-                spread[varies] /= relative.clip(1 / SCALE_RATIO, SCALE_RATIO)
+            before = self.total_[columns[0]]
+            if before > 0:
+                part = new / (before + new)
+                gap = mean - self.mean_[columns]
+                square = (1 - part) * self.square_[columns] + part * square
+                square += part * (1 - part) * gap**2
+                mean = self.mean_[columns] + part * gap
+            self.total_[columns] += new
+            self.square_[columns] = square
+            self.low_[columns], self.high_[columns] = low, high
             self.mean_[columns] = mean
-            self.scale_[columns] = np.where(varies, spread, np.inf)
-            if not present[:, i].any():
-                low = high = mean
-            self.lowest_[columns] = 2 * low - high
-            self.highest_[columns] = 2 * high - low
+            self._settle(columns)
         return self
+
+    def _settle(self, columns: np.ndarray) -> None:
+        """Set scale and range of a modality's columns, by what was seen of them."""
+        mean, spread = self.mean_[columns], np.sqrt(self.square_[columns])
+        low, high = self.low_[columns], self.high_[columns]
+        varies = spread > 1e-10 * np.abs(mean)
+        if varies.any():
+            relative = np.sqrt(spread[varies] / np.median(spread[varies]))
+            spread[varies] /= relative.clip(1 / SCALE_RATIO, SCALE_RATIO)
+        self.scale_[columns] = np.where(varies, spread, np.inf)
+        if low[0] > high[0]:  # no row has the modality
+            low = high = mean
+        self.lowest_[columns] = 2 * low - high
+        self.highest_[columns] = 2 * high - low
 
     def transform(self, X, index: np.ndarray | slice, columns: np.ndarray) -> np.ndarray:
         """Scale ``columns`` of the rows ``index`` into a new float32 array, NaN into 0."""

@@ -148,6 +148,9 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         By how much the loss must fall to count as an improvement. "lbfgs" has converged where no
         element of the gradient is larger, or the loss has stopped falling; if it has not after
         ``max_iter`` iterations, there is a `ConvergenceWarning`.
+    warm_start : bool, default=False
+        Whether `fit` starts from the network of the last one, on data of the same columns, rather
+        than anew. The weights alpha, if they were learned, stay as they are, for no row is unseen.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights of the network, batches, dropout and how rows are split. On one
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
@@ -291,6 +294,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         validation_fraction=0.1,
         n_iter_no_change=10,
         tol=1e-4,
+        warm_start=False,
         random_state=None,
         device="auto",
         precision="float32",
@@ -321,6 +325,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
         self.precision = precision

@@ -1,0 +1,168 @@
+"""Streams of batches, and fits that go on from the last."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from skmm.datasets import make_multimodal_classification
+from skmm.fusion._modalities import ColumnScaler
+
+CLASSES = [0, 1, 2]
+
+
+def stream(model, X, y, size=50, **parameters):
+    for start in range(0, len(X), size):
+        rows = slice(start, start + size)
+        given = {name: value[rows] for name, value in parameters.items()}
+        model.partial_fit(X[rows], y[rows], classes=CLASSES, **given)
+    return model
+
+
+@pytest.mark.parametrize("size", [50, 500])
+def test_a_stream_learns_as_fit_does_and_finds_the_noise(small, size):
+    X, y = make_multimodal_classification(
+        3000,
+        n_features=(10, 10),
+        n_classes=3,
+        informativeness=(0.9, 0.0),
+        modality_names=("text", "noise"),
+        random_state=0,
+    )
+    parameters = {"hidden_layer_sizes": (32,), "max_iter": 20}
+    streamed = stream(small(**parameters), X[:2000], y[:2000], size)
+    fitted = small(**parameters).fit(X[:2000], y[:2000])
+    assert streamed.modality_weights_["noise"] <= 0.1
+    assert sum(streamed.modality_weights_.values()) == pytest.approx(1)
+    assert streamed.score(X[2000:], y[2000:]) > fitted.score(X[2000:], y[2000:]) - 0.03
+    assert streamed.n_iter_ == len(streamed.loss_curve_) == len(streamed.history_) == 2000 // size
+    assert streamed.loss_curve_[-1] < streamed.loss_curve_[0]
+    np.testing.assert_allclose(streamed.class_prior_, np.bincount(y[:2000]) / 2000)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"fusion": "gated"},
+        {"fusion": "concat", "alignment_weight": 0.1, "alignment": "cosine"},
+        {"fusion": "additive", "modality_dropout": 0.2, "precision": "bfloat16"},
+        {"fusion": "attention"},
+        {"fusion": "weighted", "calibrate": "temperature", "missing": "impute"},
+        {"modality_weights": {"text": 0.3, "image": 0.7}},
+        {"modality_weights": "per_class"},
+    ],
+)
+def test_streams_repeat_and_go_on_from_a_pickle(data, small, parameters):
+    X, y = data
+    model = stream(small(**parameters), X, y)
+    again = stream(small(**parameters), X[:100], y[:100])
+    again = stream(pickle.loads(pickle.dumps(again)), X[100:], y[100:])
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert model.score(X, y) > 0.35
+    if isinstance(model.modality_weights, dict):
+        assert model.modality_weights_ == pytest.approx(model.modality_weights)
+
+
+def test_streams_of_saved_weights_go_on(data, small, tmp_path):
+    X, y = data
+    model = stream(small(), X[:100], y[:100])
+    model.save_weights(tmp_path / "w")
+    loaded = small().load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(
+        stream(loaded, X[100:], y[100:]).predict_proba(X),
+        stream(model, X[100:], y[100:]).predict_proba(X),
+    )
+
+
+def test_a_stream_after_fit_goes_on_from_it(data, small):
+    X, y = data
+    model = small(max_iter=30).fit(X, y)
+    before = model.score(X, y)
+    stream(model, X, y)
+    assert model.score(X, y) > before - 0.05
+    assert model.n_iter_ == 33
+    anew = model.fit(X, y)
+    np.testing.assert_array_equal(
+        anew.predict_proba(X), small(max_iter=30).fit(X, y).predict_proba(X)
+    )
+
+
+def test_batches_may_lack_classes_modalities_and_weights(data, small):
+    X, y = data
+    order = np.argsort(y, kind="stable")  # a class at a time
+    X, y = X.iloc[order].copy(), y[order]
+    X.iloc[:50, :5] = np.nan
+    weight = np.ones(150)
+    weight[50:60] = 0
+    model = stream(small(), X, y, sample_weight=weight)
+    for value in model.network_.state_dict().values():
+        assert torch.isfinite(value).all()
+    assert np.isfinite(model.predict_proba(X)).all()
+    X.iloc[0] = np.nan
+    assert model.partial_fit(X[:1], y[:1]) is model  # nothing to learn from
+    assert model.n_iter_ == 3
+
+
+def test_bad_calls(data, small):
+    X, y = data
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        small().partial_fit(X, y)
+    with pytest.raises(ValueError, match=r"label 2, which is not in classes, \[0, 1\]"):
+        small().partial_fit(X, y, classes=[0, 1])
+    model = small().partial_fit(X, y, classes=CLASSES)
+    with pytest.raises(ValueError, match="is not the same as on last call"):
+        model.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        model.partial_fit(X, y, sample_weight=np.full(150, -1.0))
+    for parameters, match in [
+        ({"solver": "lbfgs", "dropout": 0.0}, "does not go with solver='lbfgs'"),
+        ({"early_stopping": True}, "early_stopping=True"),
+        ({"class_weight": "balanced"}, "class_weight='balanced'"),
+        ({"n_ensembles": 2}, "n_ensembles=2"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            small(**parameters).partial_fit(X, y, classes=CLASSES)
+
+
+def test_scaler_of_batches_is_that_of_all_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(3, [1, 2, 5], size=(90, 3))
+    groups = {"a": np.array([0, 2]), "b": np.array([1])}
+    present = rng.random((90, 2)) < 0.7
+    weight = rng.uniform(0.5, 2, 90)
+    whole = ColumnScaler().fit(X, np.arange(90), groups, present, weight)
+    parts = ColumnScaler()
+    for index in np.array_split(np.arange(90), 4):
+        parts.partial_fit(X, index, groups, present[index], weight[index])
+    for name, value in vars(whole).items():
+        np.testing.assert_allclose(vars(parts)[name], value, err_msg=name)
+
+
+# Warm starts
+
+
+def test_warm_start_goes_on(data, small):
+    X, y = data
+    model = small(warm_start=True, max_iter=10).fit(X, y)
+    weights, loss = model.modality_weights_, model.loss_curve_[-1]
+    scale = model.network_.head.log_scale.clone()
+    model.fit(X, y)
+    assert model.loss_curve_[0] < loss + 0.1
+    assert model.modality_weights_ == weights
+    assert torch.equal(model.network_.head.log_scale, scale)
+    assert model.n_iter_ == 10
+    model.set_params(modality_weights={"text": 1, "image": 3}).fit(X, y)
+    assert model.modality_weights_ == pytest.approx({"text": 0.25, "image": 0.75})
+
+
+def test_warm_start_needs_the_same_shapes(data, small):
+    X, y = data
+    model = small(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"whose classes were \[0, 1, 2\], now \[0, 1\]"):
+        model.fit(X, y % 2)
+    with pytest.raises(ValueError, match=r"had other modalities or columns: \['text', 'image'\]"):
+        model.fit(X.iloc[:, :5], y)
+    model = small(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"of another shape: .* was \(.*8.*\) and is \(.*9"):
+        model.set_params(hidden_layer_sizes=(9,)).fit(X, y)
