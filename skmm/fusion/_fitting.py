@@ -233,10 +233,10 @@ def _on_device(x: np.ndarray | ScaledRows, device: torch.device) -> torch.Tensor
     return rows
 
 
-def describe_fit(parameters: dict[str, Any], data: Sequence[np.ndarray]) -> dict[str, str]:
+def describe_fit(parameters: dict[str, Any], data: Sequence[Any]) -> dict[str, str]:
     """Tell what a fit depends on, so that another one is not taken for it."""
     digest = blake2b(digest_size=16)
-    for array in data:
+    for array in map(np.asarray, data):
         digest.update(str((array.dtype, array.shape)).encode())
         digest.update(np.ascontiguousarray(array))
     matters = parameters.keys() - {"checkpoint", "device", "random_state", "verbose"}
