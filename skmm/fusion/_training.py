@@ -128,7 +128,8 @@ def _cross_fit(
             if checkpoint:
                 head = trained.head.state_dict()
                 checkpoint.results.append({"head": head, "parts": parts, "odds": odds})
-        unseen.append(Unseen(trained.head, parts, odds, sample._replace(present=there)))
+        sample = sample._replace(x=sample.x.new_empty(len(parts), 0), present=there)
+        unseen.append(Unseen(trained.head, parts, odds, sample))
     learn_weights(
         network,
         unseen,
