@@ -24,6 +24,7 @@ from ._combinations import (
     check_losses,
     learns_weights,
 )
+from ._guard import Data, judge, stand_in
 from ._modalities import ColumnScaler, ScaledRows, find_present, group_columns
 from ._parameters import (
     resolve_alignment_weight,
@@ -42,21 +43,28 @@ FLOATS = [np.float64, np.float32]
 FLOAT_DTYPES = {np.dtype(kind) for kind in FLOATS}
 
 
+def _used_fusion(estimator: BaseFusion) -> str:
+    """Give the rule of fusion; once fitted that of the network, which ``guard`` may have chosen."""
+    return estimator.network_.fusion if hasattr(estimator, "network_") else estimator.fusion
+
+
 def _has_row_weights(estimator: BaseFusion) -> bool:
-    if estimator.fusion not in WEIGHTED_FUSIONS:
+    fusion = _used_fusion(estimator)
+    if fusion not in WEIGHTED_FUSIONS:
         raise AttributeError(
             f"row_weights needs fusion to be one of {WEIGHTED_FUSIONS}; "
-            f'fusion="{estimator.fusion}" does not weigh modalities.'
+            f'fusion="{fusion}" does not weigh modalities.'
         )
     return True
 
 
 def splits_exactly(estimator: BaseFusion) -> bool:
     """Tell whether an output is a sum of one part for each modality; raise if it is not."""
-    if estimator.fusion not in EXACT_FUSIONS:
+    fusion = _used_fusion(estimator)
+    if fusion not in EXACT_FUSIONS:
         raise AttributeError(
             f"contributions needs fusion to be one of {EXACT_FUSIONS}; with "
-            f'fusion="{estimator.fusion}" the network mixes the modalities, and what it gives has '
+            f'fusion="{fusion}" the network mixes the modalities, and what it gives has '
             "no exact part for each."
         )
     return True
@@ -92,6 +100,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "random_state": ["random_state"],
         "device": [str],
         "precision": [StrOptions({"float32", "bfloat16"})],
+        "guard": ["boolean"],
         "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
     }
@@ -126,6 +135,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         from ._checkpoint import Checkpoint
         from ._fitting import Problem, describe_fit, fit_network, history_frame
 
+        vars(self).pop("guard_scores_", None)  # of an earlier fit
+        if self.guard and self._choose(X, target, weight, tasks):
+            return
         start = self.network_ if self._goes_on() else None
         vars(self).pop("_stream", None)
         checkpoint = None if self.checkpoint is None else Checkpoint(self.checkpoint)
@@ -177,12 +189,35 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             )
         self._n_features_out = self.network_.normalizer.mean.shape[1]
 
+    def _choose(
+        self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
+    ) -> bool:
+        """Compare with simpler models, and become one of them where fusing does not pay."""
+        names = list(self._groups)
+        present = find_present(X, self._groups, self._labels.tolist())
+        alpha = resolve_modality_weights(self.modality_weights, names)
+        rows = select_rows(X, self._columns, target, present, weight, alpha, names)
+        data = Data(X[rows.index], rows.target, rows.weight, tasks)
+        self.guard_scores_, chosen = judge(self, data)
+        if chosen:
+            twin = stand_in(self, {**chosen, "verbose": self.verbose})
+            twin._train(X, target, weight, tasks)
+            own = self.get_params(deep=False)
+            vars(self).update({n: value for n, value in vars(twin).items() if n not in own})
+        return bool(chosen)
+
     def _train_batch(
         self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
     ) -> None:
         """Learn from one more batch of a stream, and set the fitted attributes."""
         from ._fitting import Problem, fit_batch, history_frame
         from ._streaming import new_memory
+
+        if self.guard:
+            raise ValueError(
+                "guard=True compares models on all rows, and partial_fit sees them batch by batch: "
+                "set guard=False."
+            )
 
         names, order = list(self._groups), self._order
         alpha = resolve_modality_weights(self.modality_weights, names)
@@ -247,8 +282,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         return np.random.RandomState(checkpoint.seed)
 
     def _scale_target(self, rows: TrainingRows) -> np.ndarray:
-        """Give the target as the network learns it."""
+        """Give the target as the network learns it, from now on."""
         return rows.target
+
+    def _scaled(self, target: np.ndarray) -> np.ndarray:
+        """Give other rows' target as the network learned it."""
+        return target
 
     def _store_weights(self, alpha: np.ndarray, X: np.ndarray, rows: TrainingRows) -> None:
         """Set ``modality_weights_``; ``alpha`` is what it is where it is not learned."""

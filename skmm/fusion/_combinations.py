@@ -60,6 +60,11 @@ def check_combination(parameters: Mapping[str, Any]) -> None:
             f"{parameters['n_ensembles']}. Average classifiers of several random_state, with "
             "VotingClassifier, or take n_ensembles=1."
         )
+    if parameters["guard"] and parameters["warm_start"]:
+        raise ValueError(
+            "guard=True may fit another model than the one that warm_start=True goes on with: set "
+            "one of them to False."
+        )
     if parameters["solver"] == "lbfgs":
         _check_full_batch(parameters, n_layers=len(sizes))
 

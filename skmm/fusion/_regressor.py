@@ -16,6 +16,7 @@ from ._base import BaseFusion, splits_exactly
 from ._combinations import check_combination
 from ._rows import TrainingRows, check_sample_weight
 from ._targets import (
+    Scale,
     column_tasks,
     leave_out_unknown,
     measure_scale,
@@ -151,6 +152,12 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     warm_start : bool, default=False
         Whether `fit` starts from the network of the last one, on data of the same columns, rather
         than anew. The weights alpha, if they were learned, stay as they are, for no row is unseen.
+    guard : bool, default=False
+        Whether to compare with simpler models first: each modality alone, their average, and a
+        linear model of all columns. Each is fitted to two thirds of the rows three times. If one
+        has a lower loss on the other third, by more than two standard errors of the difference, it
+        is fitted in place of the fused model, with a warning; it is an estimator of the same kind
+        with other parameters.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights of the network, batches, dropout and how rows are split. On one
         machine's CPU an int makes fits bit-identical. torch's own generator is left as it was.
@@ -184,6 +191,9 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         "bilinear", where no number says how much a modality counts.
     network_ : torch.nn.Module
         The trained network. It knows the modalities in alphabetical order, and y as it is scaled.
+    guard_scores_ : DataFrame of shape (n_models, 3)
+        With ``guard``: "loss" of each model on rows that it was not trained on, by how much it is
+        lower than that of the fused one ("gain"), and the "standard_error" of that.
     history_ : DataFrame of shape (n_iter_, n_terms + 1)
         Each part of the loss in each epoch, before it is multiplied by its weight: "fused",
         "modality__NAME", "alignment__NAME__NAME", and "loss", the sum of their products. With early
@@ -295,6 +305,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         n_iter_no_change=10,
         tol=1e-4,
         warm_start=False,
+        guard=False,
         random_state=None,
         device="auto",
         precision="float32",
@@ -326,6 +337,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.guard = guard
         self.random_state = random_state
         self.device = device
         self.precision = precision
@@ -377,6 +389,9 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self._spread = scale.spread
         self.intercept_ = float(scale.centre[0]) if self._flat else scale.centre
         return scale.apply(rows.target)
+
+    def _scaled(self, target: np.ndarray) -> np.ndarray:
+        return Scale(np.atleast_1d(self.intercept_), self._spread).apply(target)
 
     def _in_units(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs (..., n_targets) in units of y; without the last axis where y has one target."""

@@ -1,0 +1,93 @@
+"""Simpler models take the place of fusion where it does not pay."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmm import FusionClassifier, FusionRegressor
+from skmm.fusion._guard import _compare
+
+MODELS = ["fused", "text alone", "image alone", "average", "linear, all columns"]
+
+
+def linear_problem(n=240):
+    """Text decides, linearly; image is 60 columns of noise."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 65))
+    y = X[:, :5] @ [1.0, -1.0, 2.0, 0.5, -2.0]
+    names = [f"text__{i}" for i in range(5)] + [f"image__{i}" for i in range(60)]
+    return pd.DataFrame(X, columns=names), y
+
+
+def test_comparison_of_losses_by_hand():
+    weight = np.array([1.0, 1.0, 2.0])
+    fused, other = np.array([1.0, 3.0, 2.0]), np.array([1.0, 1.0, 1.0])
+    result = _compare(fused, other, weight)
+    assert result["loss"] == 1
+    assert result["gain"] == (0 + 2 + 2 * 1) / 4
+    assert result["standard_error"] == pytest.approx(np.sqrt((1 + 1 + 4 * 0) / 16))
+
+
+def test_a_simpler_model_takes_the_place_of_a_bad_fusion(small):
+    X, y = linear_problem()
+    y = y > 0
+    # half of the weight on noise, and nothing that keeps it from being learned by heart
+    free = {"dropout": 0, "weight_decay": 0, "max_iter": 40}
+    model = small(fusion="concat", modality_weights="uniform", guard=True, **free)
+    with pytest.warns(UserWarning, match="Fusing does not pay.*guard_scores_") as record:
+        model.fit(X, y)
+    assert record[0].filename == __file__
+    scores = model.guard_scores_
+    assert scores.index.tolist() == MODELS
+    best = scores["loss"].idxmin()
+    assert best != "fused"
+    assert scores.loc["fused", "gain"] == 0
+    np.testing.assert_allclose(scores["gain"], scores.loc["fused", "loss"] - scores["loss"])
+    assert model.fusion == "concat"  # the parameter stays what it was
+    assert model.network_.fusion != "concat"
+    assert hasattr(model, "contributions")
+    assert model.modality_weights_["text"] > model.modality_weights_["image"]
+    assert model.score(X, y) > 0.7
+
+
+@pytest.mark.filterwarnings("error")
+def test_fusion_that_pays_is_fitted_as_without_a_guard(data, small):
+    X, y = data
+    guarded = small(max_iter=10, guard=True).fit(X, y)
+    scores = guarded.guard_scores_
+    best = scores["loss"].idxmin()
+    assert scores.loc[best, "gain"] <= 2 * scores.loc[best, "standard_error"]
+    plain = small(max_iter=10).fit(X, y)
+    np.testing.assert_array_equal(guarded.predict_proba(X), plain.predict_proba(X))
+    assert not hasattr(small(max_iter=10).fit(X, y), "guard_scores_")
+
+
+def test_guard_of_a_regressor():
+    X, y = linear_problem()
+    model = FusionRegressor("bilinear", max_iter=5, guard=True, random_state=0)
+    with pytest.warns(UserWarning, match="Fusing does not pay"):
+        model.fit(X[:200], 1000 * y[:200])
+    assert model.guard_scores_["loss"].max() < 10  # of y scaled within
+    assert model.network_.fusion != "bilinear"
+    assert model.score(X[200:], 1000 * y[200:]) > 0.3
+
+
+def test_losses_are_those_of_rows_not_trained_on(small):
+    """Labels that nothing tells cannot be predicted, however well they are remembered."""
+    X, _ = linear_problem(120)
+    y = np.random.default_rng(1).integers(2, size=120)
+    model = FusionClassifier(max_iter=40, weight_decay=0, dropout=0, random_state=0, guard=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # any of the models may be the luckiest
+        model.fit(X, y)
+    assert model.guard_scores_["loss"].min() > 0.6
+
+
+def test_guard_beside_what_it_cannot_go_with(data, small):
+    X, y = data
+    with pytest.raises(ValueError, match=r"guard=True .*warm_start=True"):
+        small(guard=True, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"guard=True .*partial_fit"):
+        small(guard=True).partial_fit(X, y, classes=[0, 1, 2])
