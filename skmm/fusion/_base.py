@@ -154,7 +154,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         x = ScaledRows(X, rows.index, self._columns, self._scaler)
         if x.nbytes <= KEPT_BYTES or self.solver == "lbfgs":
             x = x[:]
-        fitting, folds, held_out = self._split(order_rows(x), strata(rows.target), random_state)
+        stratum = strata(rows.target, tasks[0].kind)
+        fitting, folds, held_out = self._split(order_rows(x), stratum, random_state)
         problem = Problem(
             x=x,
             rows=rows._replace(present=rows.present[:, order]),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax, logit, softmax
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, _fit_context
-from sklearn.utils import compute_class_weight
+from sklearn.utils import check_consistent_length, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
@@ -18,8 +19,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ._base import FLOATS, BaseFusion, splits_exactly
 from ._combinations import check_combination, check_stream
+from ._labels import has_several_targets, read_labels, subset_accuracy, weigh_labels
 from ._rows import weigh_rows
-from ._tasks import Task
+from ._targets import class_tasks, column_tasks, resolve_task_weight
 
 
 class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFusion):
@@ -142,8 +144,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         By how much the loss must fall to count as an improvement. "lbfgs" has converged where no
         element of the gradient is larger, or the loss has stopped falling; if it has not after
         ``max_iter`` iterations, there is a `ConvergenceWarning`.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as elsewhere in scikit-learn.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, as elsewhere in scikit-learn. With several targets a list with a
+        dict for each (of labels, with the keys 0 and 1), whose weights are multiplied in each row.
+    task_weight : None, array-like of shape (n_targets,) or dict, default=None
+        How much each of several targets counts in L, above 0: in the order of y, or by the names of
+        its columns if y is a DataFrame. They are divided by their sum. None is the same for all.
     calibrate : {"temperature"} or None, default=None
         "temperature" multiplies the logits by the factor that unseen rows call for [9]_: those held
         out for ``early_stopping``, or else those that each of the networks on two thirds of the
@@ -176,12 +182,13 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-    class_prior_ : ndarray of shape (n_classes,)
-        The share of each class in the training rows, by ``sample_weight``, not by
-        ``class_weight``. It is predicted for rows without any modality, or with none whose weight
-        alpha is above 0.
+    classes_ : ndarray of shape (n_classes,), or list of ndarray
+        Class labels. With labels the numbers of these; with several targets a list with the classes
+        of each.
+    class_prior_ : ndarray of shape (n_classes,), or list of ndarray
+        The share of each class in the training rows (with labels, of the rows that have each), by
+        ``sample_weight``, not by ``class_weight``; with several targets a list. It is predicted for
+        rows without any modality, or with none whose weight alpha is above 0.
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
     modality_weights_ : dict of str to float, or DataFrame of shape (n_classes, n_modalities)
@@ -221,6 +228,13 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     and with "late", each missing modality i also multiplies what is fused by ``exp(-c_i)``, with a
     c_i that is learned, not negative, so that a row that lacks modalities is not predicted more
     boldly than it deserves.
+
+    y of two axes is several targets: labels, each of which a row has or not, if all that is known
+    is 0 or 1; otherwise classes, with a head for each target. L is the mean over targets, by
+    ``task_weight``, and late fusion has a temperature for each target of classes, and one for all
+    labels. A target whose class is not known in a row is -1 there among integers, NaN among floats,
+    None, NaN or NA among objects; the row then tells nothing of it. Rows in which no target is
+    known are left out, with a warning.
 
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
@@ -265,7 +279,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseFusion._parameter_constraints,
-        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "task_weight": [None, dict, "array-like"],
         "calibrate": [StrOptions({"temperature"}), None],
     }
 
@@ -295,6 +310,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         n_iter_no_change=10,
         tol=1e-4,
         class_weight=None,
+        task_weight=None,
         calibrate=None,
         warm_start=False,
         guard=False,
@@ -327,6 +343,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.class_weight = class_weight
+        self.task_weight = task_weight
         self.calibrate = calibrate
         self.warm_start = warm_start
         self.guard = guard
@@ -345,8 +362,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         X : array-like of shape (n_samples, n_features)
             Features; columns of the form ``modality__feature``, or as ``modalities`` says. A
             modality that a row lacks is NaN in all of its columns.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_targets)
+            Class labels; or, for each label, whether the row has it (1) or not (0); or the class of
+            each target. See the notes on what is not known.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, not negative.
 
@@ -359,28 +377,72 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         ------
         ValueError
             If ``X`` is infinite or partly NaN within a modality, a modality is missing from all
-            rows, ``y`` has one class only, a parameter names an unknown modality, or two
-            parameters contradict each other.
+            rows, ``y`` or one of its targets has one class only, a parameter names an unknown
+            modality or target, or two parameters contradict each other.
         """
+        read = self._read_several if has_several_targets(y) else self._read_one
+        X, target, weight, tasks = read(X, y, sample_weight)
+        check_combination(self.get_params(deep=False))
+        self._read_modalities()
+        self._train(X, target, weight, tasks)
+        return self
+
+    def _read_one(self, X, y, sample_weight):
+        """Read one column of classes; the rows, their targets and weights, and the task."""
         X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan")
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
-        if self._goes_on() and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                "warm_start=True goes on with the network of the last fit, whose classes were "
-                f"{self.classes_.tolist()}, now {classes.tolist()}. Set warm_start=False to start "
-                "anew."
-            )
-        self.classes_ = classes
+        self._store_classes("classes", classes)
         sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if isinstance(self.class_weight, list):
+            raise ValueError(
+                f"class_weight of one target must be a dict, not a list; got {self.class_weight}."
+            )
         weight, self.class_prior_ = weigh_rows(
             codes, self.classes_, self.class_weight, sample_weight
         )
-        check_combination(self.get_params(deep=False))
-        self._read_modalities()
-        task = Task("multiclass", slice(0, len(self.classes_)), slice(0, 1), 1.0)
-        self._train(X, codes[:, None], weight, [task])
-        return self
+        tasks = class_tasks([len(self.classes_)], resolve_task_weight(self.task_weight, [0]))
+        return X, codes[:, None], weight, tasks
+
+    def _read_several(self, X, y, sample_weight):
+        """Read labels, or several columns of classes; give what `_read_one` gives."""
+        X = self._read_training_rows(X, y)
+        labels = read_labels(y)
+        check_consistent_length(X, labels.codes)
+        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weight, priors = weigh_labels(labels, self.class_weight, sample_weight)
+        task_weight = resolve_task_weight(self.task_weight, labels.names)
+        if not labels.is_multilabel:
+            self._store_classes("targets", labels.classes)
+            self.class_prior_ = priors
+            sizes = [len(classes) for classes in labels.classes]
+            return X, labels.codes, weight, class_tasks(sizes, task_weight)
+        self._store_classes("labels", np.arange(len(priors)))
+        self.class_prior_ = np.array([ones for _, ones in priors])
+        target = np.where(labels.codes < 0, np.nan, labels.codes).astype(np.float32)
+        return X, target, weight, column_tasks("multilabel", task_weight)
+
+    def _store_classes(self, y_holds: str, classes: np.ndarray | list[np.ndarray]) -> None:
+        """Set ``classes_`` and what y holds: "classes", "labels" or "targets", a list of classes.
+
+        Raises
+        ------
+        ValueError
+            If they were others in the fit that this one goes on from.
+        """
+        if self._goes_on():
+            before, now = (
+                [np.asarray(each).tolist() for each in all_of_them]
+                for all_of_them in (self.classes_, classes)
+            )
+            if y_holds != self._y_holds or before != now:
+                other = "" if y_holds == self._y_holds else f"{y_holds} "
+                raise ValueError(
+                    "warm_start=True goes on with the network of the last fit, whose "
+                    f"{self._y_holds} were {before}, now {other}{now}. Set warm_start=False to "
+                    "start anew."
+                )
+        self._y_holds, self.classes_ = y_holds, classes
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -418,6 +480,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         check_combination(parameters)
         check_stream(parameters)
         new = not hasattr(self, "network_")
+        if has_several_targets(y) or not (new or self._y_holds == "classes"):
+            raise ValueError(
+                "partial_fit learns one column of classes, y of shape (n_samples,); for labels or "
+                "several targets use fit."
+            )
+        self._y_holds = "classes"
         _check_partial_fit_first_call(self, classes)
         X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan", reset=new)
         check_classification_targets(y)
@@ -438,16 +506,31 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         totals = np.maximum(self._class_totals, np.finfo(float).tiny)
         self.class_prior_ = totals / totals.sum()
         factors = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-        task = Task("multiclass", slice(0, len(self.classes_)), slice(0, 1), 1.0)
-        self._train_batch(X, codes[:, None], weight * factors[codes], [task])
+        tasks = class_tasks([len(self.classes_)], resolve_task_weight(self.task_weight, [0]))
+        self._train_batch(X, codes[:, None], weight * factors[codes], tasks)
         return self
 
     def _logits(self, X, *, members: bool = False) -> np.ndarray:
-        """Logits (n_samples, n_classes) in float64; for rows without modality the log prior."""
+        """Logits (n_samples, k) in float64; for rows without modality those of the prior."""
         check_is_fitted(self)
         with np.errstate(divide="ignore"):
-            prior = np.log(self.class_prior_)
+            if self._y_holds == "labels":
+                prior = logit(self.class_prior_)
+            else:
+                prior = np.log(np.hstack(self.class_prior_))
         return self._outputs(X, prior, "the class prior", members=members)
+
+    def _per_target(self, values: np.ndarray, read: Callable) -> np.ndarray | list[np.ndarray]:
+        """``read(values)``, whose last axis holds logits; a list of it for several targets."""
+        if self._y_holds != "targets":
+            return read(values)
+        ends = np.cumsum([len(classes) for classes in self.classes_])
+        return [read(own) for own in np.split(values, ends[:-1], axis=-1)]
+
+    def _probabilities(self, logits: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        if self._y_holds == "labels":
+            return expit(logits)
+        return self._per_target(logits, lambda own: softmax(own, axis=-1))
 
     def predict(self, X):
         """Predict the class of each row.
@@ -460,11 +543,42 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Class labels.
+        ndarray of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_targets)
+            Class labels; 1 for each label that is more probable than not, otherwise 0; or the class
+            of each target.
         """
         logits = self._logits(X)
-        return self.classes_[logits.argmax(1)]
+        if self._y_holds == "labels":
+            return (logits > 0).astype(int)
+        if self._y_holds == "classes":
+            return self.classes_[logits.argmax(1)]
+        best = self._per_target(logits, lambda own: own.argmax(1))
+        columns = [classes[code] for classes, code in zip(self.classes_, best, strict=True)]
+        one_kind = len({column.dtype.kind for column in columns}) == 1
+        return np.stack(columns if one_kind else [c.astype(object) for c in columns], axis=1)
+
+    def score(self, X, y, sample_weight=None):
+        """Give the accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features, as in `fit`.
+        y : array-like of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_targets)
+            Classes or labels, as in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The share of rows that are predicted as they are; with labels and several targets, of
+            those in which all that is known of y is. Rows in which nothing is do not count.
+        """
+        check_is_fitted(self)
+        if self._y_holds == "classes":
+            return super().score(X, y, sample_weight)
+        return subset_accuracy(y, self.predict(X), sample_weight)
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -476,11 +590,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of ``classes_``. Rows without any modality that counts get
+        ndarray of shape (n_samples, n_classes), or list of ndarray
+            Probabilities, in the order of ``classes_``; with labels (n_samples, n_labels), with
+            several targets a list with those of each. Rows without any modality that counts get
             ``class_prior_``, with a warning.
         """
-        return softmax(self._logits(X), axis=1)
+        return self._probabilities(self._logits(X))
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -492,10 +607,13 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
-            Natural logarithms, in the order of ``classes_``.
+        ndarray of shape (n_samples, n_classes), or list of ndarray
+            Natural logarithms of what `predict_proba` gives.
         """
-        return log_softmax(self._logits(X), axis=1)
+        logits = self._logits(X)
+        if self._y_holds == "labels":
+            return log_expit(logits)
+        return self._per_target(logits, lambda own: log_softmax(own, axis=1))
 
     def ensemble_proba(self, X):
         """Predict the probability of each class by each member of the ensemble.
@@ -509,10 +627,11 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
         Returns
         -------
-        ndarray of shape (n_samples, n_ensembles, n_classes)
-            Probabilities. `predict_proba` has those of the members' mean logits.
+        ndarray of shape (n_samples, n_ensembles, n_classes), or list of ndarray
+            Probabilities; with several targets a list with those of each. `predict_proba` has those
+            of the members' mean logits.
         """
-        return softmax(self._logits(X, members=True), axis=2)
+        return self._probabilities(self._logits(X, members=True))
 
     def modality_proba(self, X):
         """Predict the probability of each class from each modality alone.
@@ -524,11 +643,11 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
         Returns
         -------
-        ndarray of shape (n_samples, n_modalities, n_classes)
+        ndarray of shape (n_samples, n_modalities, n_classes), or list of ndarray
             What `predict_proba` would give if the row had only that modality, whatever its weight;
             NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
         """
-        return softmax(self._opinions(X), axis=2)
+        return self._probabilities(self._opinions(X))
 
     @available_if(splits_exactly)
     def contributions(self, X):
@@ -545,10 +664,17 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
 
         Returns
         -------
-        ndarray of shape (n_samples, n_modalities, n_classes)
-            Parts whose sum over modalities are the logits, the softmax of which is
-            `predict_proba`; 0 for a modality that the row does not have. In the order of
-            ``modalities_`` and ``classes_``. All zeros for rows without any modality that counts,
-            whose prediction is ``class_prior_``.
+        ndarray of shape (n_samples, n_modalities, n_classes), or list of ndarray
+            Parts whose sum over modalities are the logits, the softmax of which (of labels, the
+            logistic function) is `predict_proba`; with several targets a list with those of each.
+            0 for a modality that the row does not have. In the order of ``modalities_`` and
+            ``classes_``. All zeros for rows without any modality that counts, whose prediction is
+            ``class_prior_``.
         """
-        return self._parts(X)
+        return self._per_target(self._parts(X), np.asarray)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        return tags

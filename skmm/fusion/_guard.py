@@ -61,7 +61,7 @@ def judge(estimator: BaseFusion, data: Data) -> Verdict:
     difference over rows.
     """
     random_state = check_random_state(estimator.random_state)
-    fold = deal_folds(strata(data.target), N_FOLDS, random_state)
+    fold = deal_folds(strata(data.target, data.tasks[0].kind), N_FOLDS, random_state)
     candidates = {"fused": {}, **simpler_models(list(estimator.modalities_))}
     loss = {label: np.zeros(len(data.X)) for label in candidates}
     n_fits = len(candidates) * N_FOLDS

@@ -371,8 +371,15 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
             parameter names an unknown modality or target, or two parameters contradict each other.
         """
         X = self._read_training_rows(X, y)
-        values, self._target_names, self._flat = read_numbers(y)
+        values, names, flat = read_numbers(y)
         check_consistent_length(X, values)
+        if self._goes_on() and len(names) != len(self._target_names):
+            raise ValueError(
+                "warm_start=True goes on with the network of the last fit, which had "
+                f"{len(self._target_names)} targets, now {len(names)}. Set warm_start=False to "
+                "start anew."
+            )
+        self._target_names, self._flat = names, flat
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         check_sample_weight(weight)
         weight = leave_out_unknown(~np.isnan(values), weight, self._target_names)
@@ -465,7 +472,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         scores = []
         for true, guess in zip(values.T, predicted.T, strict=True):
             known = ~np.isnan(true)
-            scores.append(r2_score(true[known], guess[known], sample_weight=weight[known]))
+            if known.any():
+                scores.append(r2_score(true[known], guess[known], sample_weight=weight[known]))
         return float(np.mean(scores))
 
     def modality_predict(self, X):

@@ -48,16 +48,20 @@ def weigh_rows(codes, classes, class_weight, sample_weight) -> tuple[np.ndarray,
             "A classifier needs samples of at least 2 classes in the data, but y contains only one "
             f"class in rows whose sample_weight is not 0: {classes.tolist()[totals.argmax()]!r}."
         )
-    if isinstance(class_weight, str):  # "balanced", by weight, so that copies and weights agree
-        factors = totals.sum() / np.where(totals > 0, (totals > 0).sum() * totals, np.inf)
-    else:
-        factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    factors = class_factors(codes, classes, class_weight, totals)
     if not np.isfinite(factors).all() or (factors < 0).any() or (totals * factors > 0).sum() < 2:
         raise ValueError(
             "class_weight must be finite and not negative, and above 0 for at least 2 classes that "
             f"have rows; got {class_weight}."
         )
     return sample_weight * factors[codes], totals / totals.sum()
+
+
+def class_factors(codes, classes, class_weight, totals) -> np.ndarray:
+    """Give the weight of each class, which has the sample weights ``totals`` in all."""
+    if isinstance(class_weight, str):  # "balanced", by weight, so that copies and weights agree
+        return totals.sum() / np.where(totals > 0, (totals > 0).sum() * totals, np.inf)
+    return compute_class_weight(class_weight, classes=classes, y=classes[codes])
 
 
 def select_rows(X, columns, target, present, weight, alpha, names) -> TrainingRows:

@@ -95,12 +95,23 @@ def leave_out_unknown(known: np.ndarray, weight: np.ndarray, names: Sequence) ->
     return np.where(empty, 0.0, weight)
 
 
-def strata(target: np.ndarray) -> np.ndarray:
+def class_tasks(n_classes: Sequence[int], weight: np.ndarray) -> list[Task]:
+    """Make the tasks of targets with an output for each class."""
+    ends = np.cumsum(n_classes).tolist()
+    return [
+        Task("multiclass", slice(end - n, end), slice(i, i + 1), float(each))
+        for i, (n, end, each) in enumerate(zip(n_classes, ends, weight, strict=True))
+    ]
+
+
+def strata(target: np.ndarray, kind: str) -> np.ndarray:
     """Number the group of each row, in which splits are to be even: (n,).
 
-    Classes; combinations of them; or tenths of the mean of the values. It depends on the values,
-    not on the order of the rows.
+    Classes; combinations of them, or of labels; or tenths of the mean of the values. It depends on
+    the values, not on the order of the rows. ``kind`` is that of the tasks.
     """
+    if kind == "multilabel":
+        target = np.where(np.isnan(target), -1, target).astype(int)
     if target.dtype.kind == "f":
         means = np.where(np.isnan(target), 0.0, target).mean(1)
         return np.searchsorted(np.sort(means), means) * N_BINS // len(means)

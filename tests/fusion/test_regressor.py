@@ -297,6 +297,22 @@ def test_a_target_with_a_single_known_value(data):
     np.testing.assert_array_equal(model.predict(X)[:, 1], y[0, 1])
 
 
+def test_a_target_of_which_nothing_is_known_has_no_part_in_the_score(data):
+    X, y = data
+    model = small().fit(X, y)
+    half = np.where([True, False], y, NAN)
+    assert model.score(X, half) == pytest.approx(r2_score(y[:, 0], model.predict(X)[:, 0]))
+
+
+def test_warm_start_needs_as_many_targets(data):
+    X, y = data
+    model = small(warm_start=True, max_iter=2).fit(X, y)
+    first = model.predict(X)
+    assert (model.fit(X, y).predict(X) != first).any()
+    with pytest.raises(ValueError, match="had 2 targets, now 1"):
+        model.fit(X, y[:, 0])
+
+
 # Odd values of y
 
 
@@ -400,6 +416,6 @@ def test_weighted_median_is_that_of_copies():
 def test_parameters_are_those_of_the_classifier():
     classifier, regressor = FusionClassifier().get_params(), FusionRegressor().get_params()
     assert regressor.pop("loss") == "squared_error"
-    assert classifier.pop("class_weight") is None
-    classifier["task_weight"] = None
+    for of_classes in ("class_weight", "calibrate"):
+        assert classifier.pop(of_classes) is None
     assert regressor == classifier
