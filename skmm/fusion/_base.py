@@ -129,14 +129,19 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         return self.warm_start and hasattr(self, "network_")
 
     def _train(
-        self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
+        self,
+        X: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray,
+        tasks: Sequence[Task],
+        groups: np.ndarray | None,
     ) -> None:
         """Learn everything that depends on the values of X, and set the fitted attributes."""
         from ._checkpoint import Checkpoint
         from ._fitting import Problem, describe_fit, fit_network, history_frame
 
         vars(self).pop("guard_scores_", None)  # of an earlier fit
-        if self.guard and self._choose(X, target, weight, tasks):
+        if self.guard and self._choose(X, target, weight, tasks, groups):
             return
         start = self.network_ if self._goes_on() else None
         vars(self).pop("_stream", None)
@@ -155,7 +160,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         if x.nbytes <= KEPT_BYTES or self.solver == "lbfgs":
             x = x[:]
         stratum = strata(rows.target, tasks[0].kind)
-        fitting, folds, held_out = self._split(order_rows(x), stratum, random_state)
+        own = None if groups is None else groups[rows.index]
+        fitting, folds, held_out = self._split(order_rows(x), stratum, own, random_state)
         problem = Problem(
             x=x,
             rows=rows._replace(present=rows.present[:, order]),
@@ -191,18 +197,24 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self._n_features_out = self.network_.normalizer.mean.shape[1]
 
     def _choose(
-        self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
+        self,
+        X: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray,
+        tasks: Sequence[Task],
+        groups: np.ndarray | None,
     ) -> bool:
         """Compare with simpler models, and become one of them where fusing does not pay."""
         names = list(self._groups)
         present = find_present(X, self._groups, self._labels.tolist())
         alpha = resolve_modality_weights(self.modality_weights, names)
         rows = select_rows(X, self._columns, target, present, weight, alpha, names)
-        data = Data(X[rows.index], rows.target, rows.weight, tasks)
+        groups_left = None if groups is None else groups[rows.index]
+        data = Data(X[rows.index], rows.target, rows.weight, tasks, groups_left)
         self.guard_scores_, chosen = judge(self, data)
         if chosen:
             twin = stand_in(self, {**chosen, "verbose": self.verbose})
-            twin._train(X, target, weight, tasks)
+            twin._train(X, target, weight, tasks, groups)
             own = self.get_params(deep=False)
             vars(self).update({n: value for n, value in vars(twin).items() if n not in own})
         return bool(chosen)
@@ -318,18 +330,20 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             total += (rows.weight[some, None] * each).sum(0)
         return self._in_order(total[None])[0] / rows.weight.sum()
 
-    def _split(self, order, stratum, random_state):
+    def _split(self, order, stratum, groups, random_state):
         """Split rows, in their ``order``, into those to fit, folds of these, and the rest."""
         held_out = None
         if self.early_stopping:
-            taken = take_share(stratum[order], self.validation_fraction, random_state)
+            own = None if groups is None else groups[order]
+            taken = take_share(stratum[order], self.validation_fraction, random_state, own)
             if taken.all() or not taken.any():
                 raise ValueError(
                     f"validation_fraction={self.validation_fraction} of {len(order)} distinct rows "
                     f"is {taken.sum()}; early_stopping needs rows to train on and rows to hold out."
                 )
             held_out, order = order[taken], order[~taken]
-        fold = deal_folds(stratum[order], N_FOLDS, random_state)
+        own = None if groups is None else groups[order]
+        fold = deal_folds(stratum[order], N_FOLDS, random_state, own)
         return order, [order[fold == i] for i in np.unique(fold)], held_out
 
     def _evaluate(

@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._base import FLOATS, BaseFusion, splits_exactly
 from ._combinations import check_combination, check_stream
 from ._labels import has_several_targets, read_labels, subset_accuracy, weigh_labels
-from ._rows import weigh_rows
+from ._rows import check_groups, weigh_rows
 from ._targets import class_tasks, column_tasks, resolve_task_weight
 
 
@@ -354,7 +354,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Learn the network and the modality weights.
 
         Parameters
@@ -367,6 +367,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             each target. See the notes on what is not known.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, not negative.
+        groups : array-like of shape (n_samples,), default=None
+            What rows are of one kind by (a speaker, a patient, a video), where new rows will be of
+            other kinds: rows that are held out, to learn weights, for ``early_stopping`` or for
+            ``guard``, are whole groups then.
 
         Returns
         -------
@@ -384,7 +388,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         X, target, weight, tasks = read(X, y, sample_weight)
         check_combination(self.get_params(deep=False))
         self._read_modalities()
-        self._train(X, target, weight, tasks)
+        self._train(X, target, weight, tasks, check_groups(groups, len(X)))
         return self
 
     def _read_one(self, X, y, sample_weight):

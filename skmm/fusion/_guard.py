@@ -40,6 +40,7 @@ class Data(NamedTuple):
     target: np.ndarray  # (n, t)
     weight: np.ndarray
     tasks: Sequence[Task]
+    groups: np.ndarray | None
 
 
 def simpler_models(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -61,7 +62,8 @@ def judge(estimator: BaseFusion, data: Data) -> Verdict:
     difference over rows.
     """
     random_state = check_random_state(estimator.random_state)
-    fold = deal_folds(strata(data.target, data.tasks[0].kind), N_FOLDS, random_state)
+    stratum = strata(data.target, data.tasks[0].kind)
+    fold = deal_folds(stratum, N_FOLDS, random_state, data.groups)
     candidates = {"fused": {}, **simpler_models(list(estimator.modalities_))}
     loss = {label: np.zeros(len(data.X)) for label in candidates}
     n_fits = len(candidates) * N_FOLDS
@@ -108,7 +110,8 @@ def _unseen_losses(
         twin = stand_in(estimator, parameters)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the fit on all rows tells of them
-            twin._train(data.X[rows], data.target[rows], data.weight[rows], data.tasks)
+            groups = None if data.groups is None else data.groups[rows]
+            twin._train(data.X[rows], data.target[rows], data.weight[rows], data.tasks, groups)
         outputs, _ = twin._run(data.X[held_out], lambda net, parts, a: net.logits(a, parts))
         target = torch.from_numpy(twin._scaled(data.target[held_out]))
         losses = row_losses(data.tasks, torch.from_numpy(outputs), target)

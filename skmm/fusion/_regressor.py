@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._base import BaseFusion, splits_exactly
 from ._combinations import check_combination
-from ._rows import TrainingRows, check_sample_weight
+from ._rows import TrainingRows, check_groups, check_sample_weight
 from ._targets import (
     Scale,
     column_tasks,
@@ -345,7 +345,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Learn the network and the modality weights.
 
         Parameters
@@ -357,6 +357,10 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
             Numbers. Of several targets, NaN is one that is not known in that row.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, not negative.
+        groups : array-like of shape (n_samples,), default=None
+            What rows are of one kind by (a speaker, a patient, a video), where new rows will be of
+            other kinds: rows that are held out, to learn weights, for ``early_stopping`` or for
+            ``guard``, are whole groups then.
 
         Returns
         -------
@@ -386,7 +390,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         task_weight = resolve_task_weight(self.task_weight, self._target_names)
         check_combination(self.get_params(deep=False))
         self._read_modalities()
-        self._train(X, values, weight, column_tasks(self.loss, task_weight))
+        tasks = column_tasks(self.loss, task_weight)
+        self._train(X, values, weight, tasks, check_groups(groups, len(X)))
         return self
 
     def _scale_target(self, rows: TrainingRows) -> np.ndarray:

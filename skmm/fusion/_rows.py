@@ -8,7 +8,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import compute_class_weight
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
+from sklearn.utils import column_or_1d, compute_class_weight
 
 from ._modalities import as_slice
 
@@ -127,15 +128,53 @@ def order_rows(x: np.ndarray) -> np.ndarray:
     return np.argsort(keys, kind="stable")
 
 
-def take_share(codes: np.ndarray, fraction: float, random_state) -> np.ndarray:
-    """Mark a random share of the rows, evenly over the classes."""
+def take_share(codes: np.ndarray, fraction: float, random_state, groups=None) -> np.ndarray:
+    """Mark a random share of the rows, evenly over the classes; or a share of the groups, whole."""
+    if groups is not None:
+        taken = np.zeros(len(codes), dtype=bool)
+        splitter = GroupShuffleSplit(1, test_size=fraction, random_state=random_state)
+        taken[next(splitter.split(codes, groups=groups))[1]] = True
+        return taken
     taken = np.diff(np.floor(np.arange(len(codes) + 1) * fraction + 0.5)) > 0
     return taken[_ranks_by_class(codes, random_state)]
 
 
-def deal_folds(codes: np.ndarray, n_folds: int, random_state) -> np.ndarray:
-    """Number of the fold of each row, at random but evenly over the classes."""
-    return _ranks_by_class(codes, random_state) % n_folds
+def deal_folds(codes: np.ndarray, n_folds: int, random_state, groups=None) -> np.ndarray:
+    """Number of the fold of each row, at random but evenly over the classes; groups stay whole."""
+    if groups is None:
+        return _ranks_by_class(codes, random_state) % n_folds
+    n_folds = min(n_folds, len(np.unique(groups)))
+    splitter: GroupKFold | StratifiedGroupKFold = GroupKFold(
+        n_folds, shuffle=True, random_state=random_state
+    )
+    if np.unique(codes, return_counts=True)[1].min() >= n_folds:
+        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
+    fold = np.empty(len(codes), dtype=int)
+    for i, (_, held_out) in enumerate(splitter.split(codes, codes, groups)):
+        fold[held_out] = i
+    return fold
+
+
+def check_groups(groups, n_rows: int) -> np.ndarray | None:
+    """Turn labels of groups into their numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each row, or only one in all.
+    """
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    if len(groups) != n_rows:
+        raise ValueError(f"groups must hold a label for each of {n_rows} rows, got {len(groups)}.")
+    labels, numbers = np.unique(groups, return_inverse=True)
+    if len(labels) < 2:
+        raise ValueError(
+            f"groups holds one group only, {labels.tolist()}, and no rows could be held out: leave "
+            "groups out, or label what is alike (a speaker, a patient, a video)."
+        )
+    return numbers
 
 
 def _ranks_by_class(codes: np.ndarray, random_state) -> np.ndarray:

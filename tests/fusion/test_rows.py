@@ -208,3 +208,15 @@ def test_folds_are_even_over_classes_and_random(n_folds):
     for code in range(3):
         assert np.ptp(np.bincount(fold[code == CODES], minlength=n_folds)) <= 1
     assert (deal_folds(CODES, n_folds, np.random.RandomState(1)) != fold).any()
+
+
+@pytest.mark.parametrize("codes", [CODES, np.arange(len(CODES))])
+def test_groups_stay_whole(codes):
+    groups = np.arange(len(codes)) // 4
+    fold = deal_folds(codes, 3, np.random.RandomState(0), groups)
+    assert set(fold) == {0, 1, 2}
+    assert all(len(set(fold[groups == group])) == 1 for group in groups)
+    assert set(deal_folds(codes, 3, np.random.RandomState(0), groups > 2)) == {0, 1}
+    taken = take_share(codes, 0.3, np.random.RandomState(0), groups)
+    assert all(len(set(taken[groups == group])) == 1 for group in groups)
+    assert 0 < taken.sum() < len(codes) / 2

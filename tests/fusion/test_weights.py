@@ -1,6 +1,7 @@
 """The learned weights mean something, and the defaults are good without tuning."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax
 from scipy.stats import spearmanr
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
@@ -264,6 +266,33 @@ def test_a_copy_shares_the_weight():
     # Measured over 6 seeds: .598 and .617, never more than .03 apart. Doubled, it would go from w
     # to 2 w / (1 + w), from .60 to .75.
     assert abs(shared - alone) < 0.05
+
+
+def test_weights_for_new_groups_are_learned_on_whole_groups():
+    """Speakers have voices of their own: "voice" tells who speaks, and each says one thing."""
+    rng = np.random.default_rng(0)
+    speaker = np.repeat(np.arange(24), 20)
+    y = speaker % 2
+    voice = np.repeat(rng.normal(size=(24, 12)), 20, axis=0) + 0.3 * rng.normal(size=(480, 12))
+    words = rng.normal(size=(480, 12)) + 0.5 * y[:, None]
+    X = np.hstack([voice, words])
+    model = FusionClassifier(modalities={"voice": 12, "words": 12}, max_iter=20, random_state=0)
+    assert model.fit(X, y).modality_weights_["voice"] > 0.5
+    assert model.fit(X, y, groups=speaker).modality_weights_["voice"] < 0.2
+    stopped = clone(model).set_params(early_stopping=True, guard=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # words alone may do
+        stopped.fit(X, y, groups=speaker)
+    assert stopped.guard_scores_["loss"].idxmin() != "voice alone"
+    assert stopped.guard_scores_.loc["voice alone", "loss"] > 0.6
+
+
+def test_groups_that_are_none():
+    X, y = make((0.8, 0.6))
+    with pytest.raises(ValueError, match=r"one group only, \['me'\]"):
+        FusionClassifier().fit(X, y, groups=["me"] * len(y))
+    with pytest.raises(ValueError, match="a label for each of 1000 rows, got 3"):
+        FusionClassifier().fit(X, y, groups=[1, 2, 3])
 
 
 @pytest.mark.slow
