@@ -85,8 +85,6 @@ def test_bad_labels(data, small):
         small().fit(X, y[:-1])
     with pytest.raises(ValueError, match="Unknown label type"):
         small().fit(X, np.linspace(0, 1, len(y)))
-    with pytest.raises(ValueError, match="1d array"):
-        small().fit(X, np.c_[y == 0, y == 1])
     with pytest.raises(ValueError, match="NaN"):
         small().fit(X, np.where(y == 0, np.nan, y))
 
