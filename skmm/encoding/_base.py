@@ -20,7 +20,7 @@ from ._cache import EmbeddingCache, open_cache
 from ._cells import Column, as_column
 from ._columns import set_column_tags, warn_of_broken
 from ._digests import FileDigests, digest_file, digest_item
-from ._files import BrokenItemError
+from ._files import BrokenItemError, expand_home
 from ._run import Run
 from ._warnings import warn_user
 
@@ -228,7 +228,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         if not self._is_path(cell) or getattr(self, "filesystem", None) is not None:
             return True
         try:
-            return os.stat(cell).st_ctime_ns < run.started
+            return os.stat(expand_home(cell)).st_ctime_ns < run.started
         except OSError:
             return False
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ._cache import EmbeddingCache
+from ._files import expand_home
 
 N_BYTES = 16
 MTIME_GRANULARITY = 2 * 10**9  # ns; that of FAT, the coarsest in use
@@ -141,7 +142,7 @@ class FileDigests:
             return self
         now = time.time_ns()
         keys: dict[str | bytes, bytes] = {}
-        for path in map(os.fspath, paths):
+        for path in map(expand_home, paths):
             try:
                 status = os.stat(path)
             except (OSError, ValueError):  # whoever reads it says what is wrong
@@ -158,7 +159,7 @@ class FileDigests:
 
     def digest(self, path: str | os.PathLike) -> bytes:
         """Digest the content of a file, from memory if it is known."""
-        path = os.fspath(path)
+        path = expand_home(path)
         if path in self._known:
             return self._known[path]
         if _is_pipe(path):  # opening it may wait for ever

@@ -29,7 +29,7 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
     cell : str, PathLike, bytes, bytearray or memoryview
         The path, or what is in the file.
     filesystem : fsspec filesystem or None, default=None
-        Where paths lead; None is this computer.
+        Where paths lead; None is this computer, where ``~`` is the user's home.
 
     Yields
     ------
@@ -47,7 +47,7 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
             raise BrokenItemError("the bytes are empty")
         yield BytesIO(cell)
         return
-    path = os.fspath(cell)
+    path = expand_home(cell) if filesystem is None else os.fspath(cell)
     name = shorten(path, 200)
     with _open_local(path, name) if filesystem is None else _open_in(filesystem, path) as file:
         try:
@@ -59,6 +59,14 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
             raise BrokenItemError(f"{name}: {e}") from e
         except OSError as e:
             raise BrokenItemError(f"{name} cannot be read: {e.strerror or e}") from e
+
+
+def expand_home(path: str | os.PathLike) -> str | bytes:
+    """Put the home of a user in the place of the ``~`` that a path may start with."""
+    try:
+        return os.path.expanduser(path)
+    except ValueError:  # what no name of a user can hold; opening it says what is wrong
+        return os.fspath(path)
 
 
 def _open_local(path: str, name: str) -> BinaryIO:

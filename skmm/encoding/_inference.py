@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ._cells import is_missing, shorten
+from ._files import expand_home
 
 N_SAMPLED = 1000
 N_OPENED = 5
@@ -102,6 +103,7 @@ def are_dates(texts: Iterable[str]) -> bool:
 
 def _infer_file(path: str) -> str | None:
     """Modality of a file by its first bytes; None if it cannot be opened or is of no known type."""
+    path = expand_home(path)
     if len(path) > 4096 or "\0" in path or not os.path.isfile(path):
         return None
     try:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._optional import import_optional
-from ._files import ENCODED_TYPES, BrokenItemError, open_encoded
+from ._files import ENCODED_TYPES, BrokenItemError, expand_home, open_encoded
 
 SAMPLES_PER_BLOCK = 2**18  # of all channels together
 MAX_CHANNELS = 8  # of an array; more are taken for time
@@ -148,7 +148,7 @@ def estimate_samples(cell: Any) -> float:
     cell = unwrap(cell)
     if isinstance(cell, str | os.PathLike):
         try:
-            return os.stat(cell).st_size / 2
+            return os.stat(expand_home(cell)).st_size / 2
         except (OSError, ValueError):
             return 0.0
     if isinstance(cell, ENCODED_TYPES):

@@ -237,6 +237,18 @@ def test_touched_file_is_not_encoded_again_but_a_changed_one_is(counted, tmp_pat
     assert sum(batches) == 2
 
 
+def test_image_in_the_home_of_the_user(counted, tmp_path, monkeypatch):
+    module, batches = counted
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    Image.new("RGB", (8, 8), (90, 0, 0)).save(tmp_path / "a.png")
+    time.sleep(0.05)  # what changes once a run has begun is not kept
+    encoder = encoder_of_texts(module, modality="image", preprocess=mean_pixel, cache="memory")
+    first = encoder.fit_transform(["~/a.png"])
+    np.testing.assert_array_equal(encoder.transform([str(tmp_path / "a.png")]), first)
+    assert sum(batches) == 1
+
+
 def test_interrupted_run_keeps_what_is_done(counted, tmp_path):
     module, batches = counted
     cache = tmp_path / "cache"

@@ -1,6 +1,8 @@
 """open_encoded: paths here, paths in any fsspec filesystem, bytes, and what is none of them."""
 
 import os
+import re
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -28,6 +30,22 @@ def test_paths_and_bytes(tmp_path):
     path.write_bytes(b"content")
     for cell in (path, str(path), b"content", bytearray(b"content"), memoryview(b"content")):
         assert read(cell) == b"content"
+
+
+def test_home_is_found_here_and_not_elsewhere(memory, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    assert read("~/a.bin") == read(Path("~/a.bin")) == b"content"
+    assert digest_file("~/a.bin") == digest_file(path)
+    for cell, filesystem, cause in [
+        ("~/no.bin", None, rf"^'{re.escape(str(tmp_path))}.no\.bin' does not exist$"),
+        ("~no\0user/a.bin", None, "cannot be read: .*null"),
+        ("~/a.bin", memory, "'~/a.bin' in MemoryFileSystem does not exist"),
+    ]:
+        with pytest.raises(BrokenItemError, match=cause):
+            read(cell, filesystem)
 
 
 def test_other_filesystems(memory, tmp_path):

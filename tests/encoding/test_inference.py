@@ -76,11 +76,14 @@ def test_what_may_be_anything_is_not_guessed(cell):
     assert infer_column(cells).modality is None
 
 
-def test_an_extension_stands_for_a_file_that_is_not_there(tmp_path):
+def test_an_extension_stands_for_a_file_that_is_not_there(tmp_path, monkeypatch):
     here, gone = tmp_path / "here.png", tmp_path / "gone.png"
     here.write_bytes(b"fLaC and more of it")
     assert infer_column(pd.Series([str(here)] * 3)).modality == "audio"
     assert infer_column(pd.Series([str(gone)] * 3)).modality == "image"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert infer_column(pd.Series(["~/here.png"] * 3)).modality == "audio"
 
 
 def test_an_example_of_a_large_value_is_quick_and_short():
