@@ -226,20 +226,6 @@ def test_limit_of_a_model_whose_positions_begin_after_the_padding(tmp_path):
         encode(["a"], model, max_seq_length=21)
 
 
-@pytest.mark.parametrize("backend", ["onnx", "openvino"])
-def test_backends_without_optimum(backend):
-    try:
-        import optimum  # noqa: F401
-    except ImportError:
-        match = (
-            rf"backend='{backend}' needs optimum: pip install 'sentence-transformers\[{backend}\]'"
-        )
-        with pytest.raises(ImportError, match=match):
-            TextEncoder(MINILM, backend=backend).fit(TEXTS)
-    else:
-        pytest.skip("optimum is installed")
-
-
 def test_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"TextEncoder: there is no folder '.*/gone' to"):
         TextEncoder(tmp_path / "gone").fit(TEXTS)
