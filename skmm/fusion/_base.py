@@ -85,6 +85,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "sharing": [None, StrOptions({"layers", "parameters", "representation"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "balance": [StrOptions({"ogm"}), None],
         "missing": [StrOptions({"mask", "impute"})],
         "n_ensembles": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"adamw", "lbfgs"})],

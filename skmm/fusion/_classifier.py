@@ -102,6 +102,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
+    balance : {"ogm"} or None, default=None
+        "ogm" slows a modality down that is ahead of the others, so that these are trained too: its
+        steps are multiplied by ``1 - tanh(r - 1)``, where r > 1 is the ratio of its ``exp(-loss)``
+        to the mean of the others' [10]_. It needs a ``modality_loss_weight`` above 0 for each.
     missing : {"mask", "impute"}, default="mask"
         What takes the place of a modality that a row lacks. "mask": nothing; its part is left out
         and the other weights are renormalised. "impute": a vector of its columns that is learned,
@@ -262,6 +266,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
        "Efficient low-rank multimodal fusion with modality-specific factors", ACL 2018.
     .. [9] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks",
        ICML 2017.
+    .. [10] X. Peng, Y. Wei, A. Deng, D. Wang, D. Hu, "Balanced multimodal learning via on-the-fly
+       gradient modulation", CVPR 2022.
 
     Examples
     --------
@@ -298,6 +304,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         sharing=None,
         dropout=0.5,
         modality_dropout=0.0,
+        balance=None,
         missing="mask",
         n_ensembles=1,
         solver="adamw",
@@ -331,6 +338,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self.sharing = sharing
         self.dropout = dropout
         self.modality_dropout = modality_dropout
+        self.balance = balance
         self.missing = missing
         self.n_ensembles = n_ensembles
         self.solver = solver

@@ -95,6 +95,8 @@ def check_losses(
             f'fusion="{parameters["fusion"]}" only modality_loss_weight asks the head to read them '
             "one by one: give at least one modality a weight above 0."
         )
+    if parameters["balance"] is not None and len(lambda_) > 1:
+        _check_balance(parameters, lambda_)
     numbers = [task.kind for task in tasks if task.kind not in ("multiclass", "multilabel")]
     if parameters["alignment"] == "kl" and numbers and gamma.any():
         raise ValueError(
@@ -132,6 +134,20 @@ def _check_sharing(parameters: Mapping[str, Any], n_layers: int) -> None:
         raise ValueError(
             "hidden_layer_sizes=() leaves each modality as wide as it came, and "
             f'sharing="{sharing}" needs the same width for all: give at least one hidden layer.'
+        )
+
+
+def _check_balance(parameters: Mapping[str, Any], lambda_: np.ndarray) -> None:
+    """Refuse to balance what has no loss of its own, or has no steps."""
+    if parameters["solver"] == "lbfgs":
+        raise ValueError(
+            f"balance={parameters['balance']!r} changes the step sizes of gradient descent, and "
+            'solver="lbfgs" takes one step for all: set balance=None.'
+        )
+    if (lambda_ == 0).any():
+        raise ValueError(
+            f"balance={parameters['balance']!r} compares the losses of the modalities, and "
+            "modality_loss_weight is 0 for at least one: give each a number above 0."
         )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 N_FOLDS = 3
 SURE = 2.0  # standard errors
 INNER = {"guard": False, "checkpoint": None, "verbose": False}
-UNWEIGHTED = {"modality_weights": None, "alignment_weight": 0.0, "sharing": None}
+UNWEIGHTED = {"modality_weights": None, "alignment_weight": 0.0, "sharing": None, "balance": None}
 LINEAR = {"fusion": "additive", "hidden_layer_sizes": (), "modality_loss_weight": 0.0}
 
 

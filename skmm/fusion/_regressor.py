@@ -107,6 +107,10 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     modality_dropout : float, default=0.0
         The probability, in [0, 1), that a row is trained on without a modality it has. It prepares
         the network for missing ones.
+    balance : {"ogm"} or None, default=None
+        "ogm" slows a modality down that is ahead of the others, so that these are trained too: its
+        steps are multiplied by ``1 - tanh(r - 1)``, where r > 1 is the ratio of its ``exp(-loss)``
+        to the mean of the others' [8]_. It needs a ``modality_loss_weight`` above 0 for each.
     missing : {"mask", "impute"}, default="mask"
         What takes the place of a modality that a row lacks. "mask": nothing; its part is left out
         and the other weights are renormalised. "impute": a vector of its columns that is learned,
@@ -255,6 +259,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     .. [6] A. Vaswani et al., "Attention is all you need", NeurIPS 2017.
     .. [7] Z. Liu, Y. Shen, V. B. Lakshminarasimhan, P. P. Liang, A. Zadeh, L.-P. Morency,
        "Efficient low-rank multimodal fusion with modality-specific factors", ACL 2018.
+    .. [8] X. Peng, Y. Wei, A. Deng, D. Wang, D. Hu, "Balanced multimodal learning via on-the-fly
+       gradient modulation", CVPR 2022.
 
     Examples
     --------
@@ -293,6 +299,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         sharing=None,
         dropout=0.5,
         modality_dropout=0.0,
+        balance=None,
         missing="mask",
         n_ensembles=1,
         solver="adamw",
@@ -325,6 +332,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.sharing = sharing
         self.dropout = dropout
         self.modality_dropout = modality_dropout
+        self.balance = balance
         self.missing = missing
         self.n_ensembles = n_ensembles
         self.solver = solver

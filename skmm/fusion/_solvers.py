@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     n_iter_no_change: int
     modality_dropout: float
     precision: str
+    balance: str | None
     learn_weights: bool
     calibrate: bool
     verbose: bool
@@ -39,7 +40,8 @@ class Settings(NamedTuple):
 class AdamW:
     """A gradient step for each batch, under one warm-up and one cosine decay of the step size.
 
-    A `TemperatureHead` has a larger step, no decay, and keeps a scale once learned.
+    A `TemperatureHead` has a larger step, no decay, and keeps a scale once learned. To balance
+    modalities, one that is ahead of the others has a smaller step (`slow_down`).
     """
 
     converged = False  # it is for the caller to see that the loss stalls
@@ -61,10 +63,20 @@ class AdamW:
             False: {"params": [], "peak": rate, "weight_decay": settings.weight_decay},
             True: {"params": [], "peak": rate * HEAD_STEP_RATIO, "weight_decay": 0.0},
         }
+        self.balanced = settings.balance is not None and len(network.encoders) > 1
+        own = {}  # what only one modality has
+        if self.balanced:
+            own = {p: i for i, f in enumerate(network.encoders) for p in f.parameters()}
+            groups |= {(i,): {**groups[False], "params": []} for i in set(own.values())}
         late = isinstance(network.head, TemperatureHead)
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
-                groups[late and name.startswith("head.")]["params"].append(parameter)
+                common = late and name.startswith("head.")
+                groups[(own[parameter],) if parameter in own else common]["params"].append(
+                    parameter
+                )
+        for key, group in groups.items():
+            group["modality"] = key[0] if isinstance(key, tuple) else None
         self.optimizer = torch.optim.AdamW(
             [group for group in groups.values() if group["params"]], lr=rate, fused=True
         )
@@ -95,8 +107,23 @@ class AdamW:
         terms = loss_terms(self.objective, output, batch.target, batch.weight, batch.present)
         self.optimizer.zero_grad()
         (self.coefficients @ terms).backward()
+        terms = terms.detach()
+        if self.balanced:
+            self._balanced_step(terms[1 : 1 + len(self.objective.modality)])
+        else:
+            self.optimizer.step()
+        return terms
+
+    def _balanced_step(self, losses: Tensor) -> None:
+        """Step by step sizes that depend on the loss of each modality."""
+        factors = slow_down(losses).tolist()
+        sizes = [group["lr"] for group in self.optimizer.param_groups]
+        for group in self.optimizer.param_groups:
+            if group["modality"] is not None:
+                group["lr"] *= factors[group["modality"]]
         self.optimizer.step()
-        return terms.detach()
+        for group, size in zip(self.optimizer.param_groups, sizes, strict=True):
+            group["lr"] = size
 
     def _set_step_size(self, progress: float) -> None:
         """Linear from near 0 to the peak, then half a cosine down to 0."""
@@ -178,6 +205,18 @@ class LBFGS:
 
 
 SOLVERS = {"adamw": AdamW, "lbfgs": LBFGS}
+
+
+def slow_down(losses: Tensor) -> Tensor:
+    """By what to multiply the step size of each modality, from their losses (m,).
+
+    OGM-GE (Peng et al. 2022): exp(-loss) of each is compared with the mean of the others; where the
+    ratio r is above 1, 1 - tanh(r - 1). There it is the gradient that is multiplied, of which AdamW
+    would take no notice, and noise is added, which dropout makes up for here.
+    """
+    score = torch.exp(-losses)
+    ratio = score * (len(losses) - 1) / (score.sum() - score).clamp(min=1e-12)
+    return 1 - torch.tanh((ratio - 1).clamp(min=0))
 
 
 def drop_modalities(present: Tensor, rate: float) -> Tensor:

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._solvers import drop_modalities
+from skmm.fusion._solvers import drop_modalities, slow_down
 
 EXACT = {"solver": "lbfgs", "dropout": 0.0, "max_iter": 1000, "tol": 1e-6}
 LINEAR = {**EXACT, "hidden_layer_sizes": ()}
@@ -163,3 +163,39 @@ def test_cuda(data, small, fusion, parameters):
     on_cpu = small(fusion=fusion, device="cpu", max_iter=30, **parameters).fit(X, y)
     assert abs(model.score(X, y) - on_cpu.score(X, y)) < 0.1
     assert model.score(X, y) > 0.8
+
+
+def test_a_modality_that_is_ahead_is_slowed_down():
+    score = np.array([0.8, 0.4, 0.6])
+    factors = slow_down(torch.from_numpy(-np.log(score)))
+    expected = [1 - np.tanh(0.8 / 0.5 - 1), 1, 1]  # the third is the mean of the others
+    np.testing.assert_allclose(factors, expected, atol=1e-12)
+
+
+def test_balanced_steps_are_smaller_for_what_is_learned_faster(data, small):
+    X, y = data
+    y = (X["text__0"] > 0).astype(int)  # text is ahead from the first steps on
+    settings = {"weight_decay": 0, "dropout": 0, "modality_weights": "uniform", "max_iter": 10}
+    moved = {}
+    for balance in (None, "ogm"):
+        start = small(**settings, balance=balance, learning_rate_init=1e-12).fit(X, y).network_
+        end = small(**settings, balance=balance, learning_rate_init=0.01).fit(X, y).network_
+        moved[balance] = [
+            float(torch.dist(a[1].weight, b[1].weight))
+            for a, b in zip(start.encoders, end.encoders, strict=True)
+        ]  # image, text
+    image, text = np.divide(moved["ogm"], moved[None])
+    assert text < 0.9
+    assert text < image - 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"modality_loss_weight": 0}, "balance='ogm' .* modality_loss_weight is 0"),
+        ({"solver": "lbfgs", "dropout": 0}, "balance='ogm' .* solver=\"lbfgs\""),
+    ],
+)
+def test_balance_beside_what_it_cannot_go_with(data, small, settings, match):
+    with pytest.raises(ValueError, match=match):
+        small(balance="ogm", **settings).fit(*data)

@@ -148,6 +148,7 @@ def problem(fusion="late", **settings):
         "n_iter_no_change": 5,
         "modality_dropout": 0.0,
         "precision": "float32",
+        "balance": None,
         "learn_weights": True,
         "calibrate": False,
         "verbose": False,
