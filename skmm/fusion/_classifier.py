@@ -160,7 +160,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         rows was not trained on. "late" has such a factor in any case.
     warm_start : bool, default=False
         Whether `fit` starts from the network of the last one, on data of the same columns, rather
-        than anew. The weights alpha, if they were learned, stay as they are, for no row is unseen.
+        than anew. What was learned on unseen rows, as the weights alpha are, stays as it is, for no
+        row is unseen any more; ``calibrate`` needs ``early_stopping`` to learn anew.
     guard : bool, default=False
         Whether to compare with simpler models first: each modality alone, their average, and a
         linear model of all columns. Each is fitted to two thirds of the rows three times. If one
@@ -656,8 +657,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         Returns
         -------
         ndarray of shape (n_samples, n_modalities, n_classes), or list of ndarray
-            What `predict_proba` would give if the row had only that modality, whatever its weight;
-            NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
+            What `predict_proba` would give if the row had only that modality, whatever its weight,
+            and with ``missing="impute"`` nothing in the place of the others; NaN where the row does
+            not have it. In the order of ``modalities_`` and ``classes_``.
         """
         return self._probabilities(self._opinions(X))
 
@@ -679,9 +681,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         ndarray of shape (n_samples, n_modalities, n_classes), or list of ndarray
             Parts whose sum over modalities are the logits, the softmax of which (of labels, the
             logistic function) is `predict_proba`; with several targets a list with those of each.
-            0 for a modality that the row does not have. In the order of ``modalities_`` and
-            ``classes_``. All zeros for rows without any modality that counts, whose prediction is
-            ``class_prior_``.
+            0 for a modality that the row does not have, unless it is imputed. In the order of
+            ``modalities_`` and ``classes_``. All zeros for rows without any modality that counts,
+            whose prediction is ``class_prior_``.
         """
         return self._per_target(self._parts(X), np.asarray)
 

@@ -83,7 +83,7 @@ def check_losses(
     if parameters["modality_weights"] == "per_class" and [t.kind for t in tasks] != ["multiclass"]:
         raise ValueError(
             'modality_weights="per_class" needs y to be one column of classes; for '
-            f"{len(tasks)} targets ({tasks[0].kind}) take modality_weights=None."
+            "labels or several targets take modality_weights=None."
         )
     if (
         parameters["sharing"] == "representation"

@@ -238,9 +238,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     Rows that are equal in X and y are one row with the sum of their weights, so that a weight of 2
     is the same as a second copy. The order of the rows does not matter either.
 
-    A fitted estimator is plain data in a pickle or joblib file, and for skops, which runs no code,
-    ``trusted=["skmm.fusion._regressor.FusionRegressor", "skmm.fusion._modalities.ColumnScaler"]``
-    is all that it needs to load one.
+    A fitted estimator is plain data in a pickle or joblib file. skops, which runs no code of a
+    file, needs ``trusted=["skmm.fusion._regressor.FusionRegressor"]`` and no more to load one.
 
     Ctrl-C ends training with what the network has learned so far, and a warning; before it has
     begun, while weights are learned, it ends `fit`.
@@ -500,8 +499,9 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         Returns
         -------
         ndarray of shape (n_samples, n_modalities) or (n_samples, n_modalities, n_targets)
-            What `predict` would give if the row had only that modality, whatever its weight; NaN
-            where the row does not have it. In the order of ``modalities_``.
+            What `predict` would give if the row had only that modality, whatever its weight, and
+            with ``missing="impute"`` nothing in the place of the others; NaN where the row does not
+            have it. In the order of ``modalities_``.
         """
         return self._in_units(self._opinions(X)) + self.intercept_
 
@@ -522,7 +522,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         -------
         ndarray of shape (n_samples, n_modalities) or (n_samples, n_modalities, n_targets)
             Parts in units of y whose sum over modalities, plus ``intercept_``, is `predict`; 0 for
-            a modality that the row does not have. In the order of ``modalities_``.
+            a modality that the row does not have, unless it is imputed. In the order of
+            ``modalities_``.
         """
         return self._in_units(self._parts(X))
 
