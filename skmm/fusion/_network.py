@@ -166,10 +166,10 @@ class FusionNetwork(nn.Module):
         return x + missing * self.substitute, self.imputed(present)
 
     def imputed(self, present: Tensor) -> Tensor:
-        """Which modalities rows have once they are imputed: all, unless they had none."""
+        """Which modalities rows have once they are imputed: all, unless none that counts."""
         if self.substitute is None:
             return present
-        return present.any(1, keepdim=True).expand_as(present)
+        return (present & self.counts).any(1, keepdim=True).expand_as(present)
 
     def values(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """Representations f_i, modality logits, and what of them is fused, (n, m, q)."""

@@ -176,3 +176,13 @@ def test_imputing_with_every_rule(data, small, fusion):
     X.iloc[1::3, 5:] = np.nan
     model = small(fusion=fusion, missing="impute", modality_dropout=0.2, max_iter=20).fit(X, y)
     assert model.score(X, y) > 0.5
+
+
+def test_what_counts_for_nothing_is_no_reason_to_impute(data, small):
+    X, y = data
+    model = small(missing="impute", modality_weights={"text": 1.0, "image": 0.0}).fit(X, y)
+    X = without(X, "text")
+    with pytest.warns(UserWarning, match="no modality that counts"):
+        np.testing.assert_allclose(model.predict_proba(X)[0], model.class_prior_)
+    for method in ("row_weights", "transform", "contributions"):
+        np.testing.assert_array_equal(getattr(model, method)(X), 0)
