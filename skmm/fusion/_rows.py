@@ -131,6 +131,7 @@ def order_rows(x: np.ndarray) -> np.ndarray:
 def take_share(codes: np.ndarray, fraction: float, random_state, groups=None) -> np.ndarray:
     """Mark a random share of the rows, evenly over the classes; or a share of the groups, whole."""
     if groups is not None:
+        _check_groups_left(groups)
         taken = np.zeros(len(codes), dtype=bool)
         splitter = GroupShuffleSplit(1, test_size=fraction, random_state=random_state)
         taken[next(splitter.split(codes, groups=groups))[1]] = True
@@ -143,7 +144,7 @@ def deal_folds(codes: np.ndarray, n_folds: int, random_state, groups=None) -> np
     """Number of the fold of each row, at random but evenly over the classes; groups stay whole."""
     if groups is None:
         return _ranks_by_class(codes, random_state) % n_folds
-    n_folds = min(n_folds, len(np.unique(groups)))
+    n_folds = min(n_folds, _check_groups_left(groups))
     splitter: GroupKFold | StratifiedGroupKFold = GroupKFold(
         n_folds, shuffle=True, random_state=random_state
     )
@@ -175,6 +176,18 @@ def check_groups(groups, n_rows: int) -> np.ndarray | None:
             "groups out, or label what is alike (a speaker, a patient, a video)."
         )
     return numbers
+
+
+def _check_groups_left(groups: np.ndarray) -> int:
+    """Count the groups that rows are to be held out from."""
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        raise ValueError(
+            "groups has too few of them: the rows that are left to train on are of one group, from "
+            "which none can be held out whole. early_stopping=True holds out a group at least, and "
+            "guard=True up to half of them: set these to False, or give more groups."
+        )
+    return n_groups
 
 
 def _ranks_by_class(codes: np.ndarray, random_state) -> np.ndarray:

@@ -295,6 +295,14 @@ def test_groups_that_are_none():
         FusionClassifier().fit(X, y, groups=[1, 2, 3])
 
 
+@pytest.mark.parametrize("holds_out", [{"early_stopping": True}, {"guard": True}])
+def test_too_few_groups_to_hold_out_twice(holds_out):
+    X, y = make((0.8, 0.6))
+    model = FusionClassifier(max_iter=1, **holds_out)
+    with pytest.raises(ValueError, match=r"groups has too few.*early_stopping.*guard"):
+        model.fit(X, y, groups=np.arange(len(y)) % 2)
+
+
 @pytest.mark.slow
 def test_order_of_weights_is_the_order_of_informativeness():
     right = 0
