@@ -58,6 +58,8 @@ def train(
     """Train ``network`` in place; go on where ``checkpoint`` says that the fit was."""
     calibrate_later = settings.calibrate and split.held_out is not None
     settings = settings._replace(calibrate=settings.calibrate and not calibrate_later)
+    if not settings.calibrate:  # what an earlier fit has learned is of other rows
+        network.calibration.log_scale.zero_()
     free = settings.learn_weights or settings.calibrate or network.fusion == "late"
     folds = split.folds if free and len(split.folds) > 1 else []
     n_short = max(1, round(settings.max_iter * CROSS_FIT_SHARE))

@@ -156,6 +156,15 @@ def test_warm_start_goes_on(data, small):
     assert model.modality_weights_ == pytest.approx({"text": 0.25, "image": 0.75})
 
 
+def test_warm_start_calibrates_what_was_not_calibrated_yet(data, small):
+    model = small(warm_start=True, calibrate="temperature", early_stopping=True).fit(*data)
+    log_scale = model.network_.calibration.log_scale.clone()
+    assert abs(log_scale) > 0.1
+    model.set_params(max_iter=1, learning_rate_init=1e-9).fit(*data)  # the same network
+    np.testing.assert_allclose(model.network_.calibration.log_scale, log_scale, atol=1e-4)
+    assert model.set_params(calibrate=None).fit(*data).network_.calibration.log_scale == 0
+
+
 def test_warm_start_needs_the_same_shapes(data, small):
     X, y = data
     model = small(warm_start=True).fit(X, y)
