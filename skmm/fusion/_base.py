@@ -125,6 +125,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self._order = np.array(sorted(range(len(names)), key=names.__getitem__))
         self._columns = np.concatenate([self._groups[names[i]] for i in self._order])
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell of a fit that came to its end: one that failed has set some attributes too."""
+        return hasattr(self, "network_")
+
     def _goes_on(self) -> bool:
         """Tell whether `fit` starts from an earlier one."""
         return self.warm_start and hasattr(self, "network_")

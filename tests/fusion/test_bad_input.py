@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 BAD_PARAMETERS = [
     ({"modality_weights": {"text": 1, "sound": 1}}, r"'sound'.*\['text', 'image'\]"),
@@ -56,6 +57,15 @@ BAD_PARAMETERS = [
 def test_bad_parameters(data, small, parameters, match):
     with pytest.raises(ValueError, match=match):
         small(**parameters).fit(*data)
+
+
+def test_a_fit_that_failed_is_none(data, small):
+    X, y = data
+    model = small(modality_weights={"sound": 1.0})
+    with pytest.raises(ValueError, match="'sound'"):
+        model.fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 def test_columns_with_and_without_prefix(data, small):
