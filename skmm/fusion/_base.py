@@ -181,7 +181,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         )
         parameters = self.get_params(deep=False)
         if checkpoint:
-            data = [*vars(self._scaler).values(), *problem.rows[1:], fitting]
+            data = [*vars(self._scaler).values(), *problem.rows[1:], fitting, *folds]
             data += [] if start is None else [v.cpu().numpy() for v in start.state_dict().values()]
             checkpoint.identify(describe_fit(parameters, data))
         seed = random_state.randint(np.iinfo(np.int32).max)

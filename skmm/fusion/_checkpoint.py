@@ -71,7 +71,7 @@ class Checkpoint:
         ValueError
             If a value of ``identity``, or the seed, is not the same there; it says which.
         """
-        self.identity = {**identity, "random_state": str(self.seed)}
+        self.identity = {"random_state": str(self.seed), **identity}  # splits depend on it
         if self._found:
             before = self._found["identity"]
             other = [key for key, value in self.identity.items() if before.get(key) != value]

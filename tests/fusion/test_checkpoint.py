@@ -127,6 +127,7 @@ def test_another_fit_is_an_error_and_loses_nothing(data, small, tmp_path, monkey
         (lambda: small(checkpoint=path).fit(changed, y), "other data. Fit with the same to"),
         (lambda: small(checkpoint=path).fit(X, y, np.arange(150)), "other data"),
         (lambda: small(checkpoint=path).fit(X, y[::-1]), "other data"),
+        (lambda: small(checkpoint=path).fit(X, y, groups=np.arange(150) % 5), "other data"),
     ]:
         with pytest.raises(ValueError, match=match):
             fit()
