@@ -144,6 +144,11 @@ def _check_balance(parameters: Mapping[str, Any], lambda_: np.ndarray) -> None:
             f"balance={parameters['balance']!r} changes the step sizes of gradient descent, and "
             'solver="lbfgs" takes one step for all: set balance=None.'
         )
+    if np.size(parameters["hidden_layer_sizes"]) == 0:
+        raise ValueError(
+            f"balance={parameters['balance']!r} slows down the hidden layers of a modality, and "
+            "hidden_layer_sizes=() leaves none: set balance=None."
+        )
     if (lambda_ == 0).any():
         raise ValueError(
             f"balance={parameters['balance']!r} compares the losses of the modalities, and "

@@ -194,6 +194,7 @@ def test_balanced_steps_are_smaller_for_what_is_learned_faster(data, small):
     [
         ({"modality_loss_weight": 0}, "balance='ogm' .* modality_loss_weight is 0"),
         ({"solver": "lbfgs", "dropout": 0}, "balance='ogm' .* solver=\"lbfgs\""),
+        ({"hidden_layer_sizes": ()}, r"balance='ogm' .* hidden_layer_sizes=\(\)"),
     ],
 )
 def test_balance_beside_what_it_cannot_go_with(data, small, settings, match):
