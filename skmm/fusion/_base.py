@@ -228,7 +228,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
     ) -> None:
         """Learn from one more batch of a stream, and set the fitted attributes."""
-        from ._fitting import Problem, fit_batch, history_frame
+        from ._fitting import Problem, check_same_network, fit_batch, history_frame
         from ._streaming import new_memory
 
         if self.guard:
@@ -243,6 +243,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         gamma = resolve_alignment_weight(self.alignment_weight, names)
         parameters = self.get_params(deep=False)
         check_losses(parameters, lambda_, gamma, tasks)
+        if hasattr(self, "network_"):
+            check_same_network(self.network_, getattr(self, "_stream", {}), parameters, lambda_)
         present = find_present(X, self._groups, self._labels.tolist())
         index = np.flatnonzero((weight > 0) & present[:, alpha > 0].any(1))
         if len(index) == 0:

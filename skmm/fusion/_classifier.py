@@ -512,15 +512,17 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if new:
             self._read_modalities()
-            self._class_totals = np.zeros(len(self.classes_))
-        elif not hasattr(self, "_stream"):
-            self._class_totals = self.class_prior_ * self._scaler.n_rows_
-        self._class_totals += np.bincount(codes, weights=weight, minlength=len(self.classes_))
-        totals = np.maximum(self._class_totals, np.finfo(float).tiny)
-        self.class_prior_ = totals / totals.sum()
+            totals = getattr(self, "_class_totals", np.zeros(len(self.classes_)))
+        elif hasattr(self, "_stream"):
+            totals = self._class_totals
+        else:
+            totals = self.class_prior_ * self._scaler.n_rows_
         factors = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
         tasks = class_tasks([len(self.classes_)], resolve_task_weight(self.task_weight, [0]))
         self._train_batch(X, codes[:, None], weight * factors[codes], tasks)
+        totals = totals + np.bincount(codes, weights=weight, minlength=len(self.classes_))
+        positive = np.maximum(totals, np.finfo(float).tiny)
+        self._class_totals, self.class_prior_ = totals, positive / positive.sum()
         return self
 
     def _logits(self, X, *, members: bool = False) -> np.ndarray:

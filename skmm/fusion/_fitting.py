@@ -16,7 +16,7 @@ import torch
 from .._device import choose_device
 from ._checkpoint import Checkpoint
 from ._combinations import learns_weights
-from ._losses import ALIGNMENT_LOSSES, Objective, Rows, kl
+from ._losses import ALIGNMENT_LOSSES, Objective, Rows
 from ._modalities import ScaledRows
 from ._network import FusionNetwork
 from ._rows import TrainingRows
@@ -27,6 +27,11 @@ from ._tasks import Task
 from ._training import History, Split, generators, train
 
 CHUNK = 8192
+PARAMETERS_OF_ARGUMENTS = {
+    "impute": "missing",
+    "modality_heads": "modality_loss_weight or alignment",
+    "n_members": "n_ensembles",
+}
 
 _generators_in_use = threading.Lock()
 
@@ -81,7 +86,7 @@ def fit_network(
         None if problem.held_out is None else torch.from_numpy(problem.held_out).to(device),
     )
     with seeded(device, seed):
-        network = _make_network(problem, parameters, objective).to(device)
+        network = _make_network(problem, parameters).to(device)
         if start is not None:  # no row is unseen any more: what was learned of them stays
             split = split._replace(folds=[])
             _copy_network(start, network, learned=learns_weights(parameters))
@@ -103,7 +108,7 @@ def fit_batch(
     rows = _make_rows(problem, device)
     with seeded(device, seed):
         if network is None:
-            network = _make_network(problem, parameters, objective)
+            network = _make_network(problem, parameters)
         network = network.to(device)
         settings = _settings(parameters, len(rows.x))
         terms = train_on_batch(network, rows, objective, settings, memory)
@@ -129,9 +134,7 @@ def _make_rows(problem: Problem, device: torch.device) -> Rows:
     )
 
 
-def _make_network(
-    problem: Problem, parameters: dict[str, Any], objective: Objective
-) -> FusionNetwork:
+def _make_network(problem: Problem, parameters: dict[str, Any]) -> FusionNetwork:
     alpha = torch.from_numpy(problem.alpha)
     if parameters["modality_weights"] == "per_class":
         alpha = alpha[:, None].repeat(1, problem.tasks[0].n_outputs)
@@ -139,15 +142,45 @@ def _make_network(
         alpha,
         n_features=problem.widths,
         n_outputs=[task.n_outputs for task in problem.tasks],
-        fusion=parameters["fusion"],
-        hidden_layer_sizes=np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
-        activation=parameters["activation"],
-        dropout=parameters["dropout"],
-        sharing=parameters["sharing"],
-        modality_heads=bool(objective.modality or objective.alignment_loss is kl),
-        n_members=parameters["n_ensembles"],
-        impute=parameters["missing"] == "impute",
+        **_asked_for(parameters, problem.lambda_),
     )
+
+
+def _asked_for(parameters: dict[str, Any], lambda_: np.ndarray) -> dict[str, Any]:
+    """Arguments of the network that do not depend on data."""
+    return {
+        "fusion": parameters["fusion"],
+        "hidden_layer_sizes": np.atleast_1d(parameters["hidden_layer_sizes"]).tolist(),
+        "activation": parameters["activation"],
+        "dropout": parameters["dropout"],
+        "sharing": parameters["sharing"],
+        "modality_heads": bool(lambda_.any() or parameters["alignment"] == "kl"),
+        "n_members": parameters["n_ensembles"],
+        "impute": parameters["missing"] == "impute",
+    }
+
+
+def check_same_network(
+    network: FusionNetwork, memory: dict[str, Any], parameters: dict[str, Any], lambda_: np.ndarray
+) -> None:
+    """Refuse to go on with a stream whose parameters ask for something else than it has.
+
+    Raises
+    ------
+    ValueError
+        If an argument of the network, or ``balance``, is another one; it says which.
+    """
+    now = {**_asked_for(parameters, lambda_), "balance": parameters["balance"]}
+    was = {"balance": now["balance"], **memory, **network.arguments}
+    other = [name for name in now if was[name] != now[name]]
+    if other:
+        name = other[0]
+        said = PARAMETERS_OF_ARGUMENTS.get(name, name)
+        raise ValueError(
+            f"partial_fit goes on with the network that there is, and {said} asks for another "
+            f"({name} was {was[name]!r} and is {now[name]!r}). Set it to what it was (after "
+            "guard=True, to what that chose), or start anew."
+        )
 
 
 def build_network(modality_weights: torch.Tensor, **arguments: Any) -> FusionNetwork:

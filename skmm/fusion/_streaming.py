@@ -57,6 +57,7 @@ def train_on_batch(
     news = len(rows.x) / (len(rows.x) + min(memory["n_rows"], STATISTICS_ROWS))
     network.normalizer.mean.copy_(mean.lerp(network.normalizer.mean, news))
     network.normalizer.rms.copy_(rms.lerp(network.normalizer.rms, news))
+    memory["balance"] = settings.balance
     memory["optimizer"] = _map(solver.optimizer.state_dict(), Tensor, _to_numpy)
     memory["n_rows"] += len(rows.x)
     return terms.tolist()

@@ -139,6 +139,27 @@ def test_scaler_of_batches_is_that_of_all_rows():
         np.testing.assert_allclose(vars(parts)[name], value, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "match"),
+    [
+        ({}, {"fusion": "weighted"}, r"fusion asks .*'late' and is 'weighted'"),
+        ({}, {"dropout": 0.1}, r"was 0\.5 and is 0\.1"),
+        ({}, {"missing": "impute"}, "missing asks for another"),
+        ({"modality_loss_weight": 0}, {"modality_loss_weight": 1.0}, "modality_loss_weight or"),
+        ({"balance": "ogm"}, {"balance": None}, "balance was 'ogm' and is None"),
+    ],
+)
+def test_a_stream_keeps_its_network(data, small, before, now, match):
+    X, y = data
+    model = small(**before).partial_fit(X, y, classes=CLASSES)
+    expected = pickle.loads(pickle.dumps(model)).partial_fit(X, y).predict_proba(X)
+    with pytest.raises(ValueError, match=match):
+        model.set_params(**now).partial_fit(X[:20], y[:20])
+    model.set_params(**{**small().get_params(), **before}).partial_fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)  # as if nothing had been
+    np.testing.assert_allclose(model.class_prior_, np.bincount(y) / 150)
+
+
 # Warm starts
 
 
