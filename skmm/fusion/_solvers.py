@@ -109,14 +109,15 @@ class AdamW:
         (self.coefficients @ terms).backward()
         terms = terms.detach()
         if self.balanced:
-            self._balanced_step(terms[1 : 1 + len(self.objective.modality)])
+            losses = terms[1 : 1 + len(self.objective.modality)]
+            self._balanced_step(slow_down(losses, batch.present.any(0)))
         else:
             self.optimizer.step()
         return terms
 
-    def _balanced_step(self, losses: Tensor) -> None:
-        """Step by step sizes that depend on the loss of each modality."""
-        factors = slow_down(losses).tolist()
+    def _balanced_step(self, slower: Tensor) -> None:
+        """Step with the step size of each modality multiplied by ``slower`` (m,)."""
+        factors = slower.tolist()
         sizes = [group["lr"] for group in self.optimizer.param_groups]
         for group in self.optimizer.param_groups:
             if group["modality"] is not None:
@@ -207,15 +208,16 @@ class LBFGS:
 SOLVERS = {"adamw": AdamW, "lbfgs": LBFGS}
 
 
-def slow_down(losses: Tensor) -> Tensor:
-    """By what to multiply the step size of each modality, from their losses (m,).
+def slow_down(losses: Tensor, there: Tensor) -> Tensor:
+    """By what to multiply the step size of each modality, from the losses (m,) of those ``there``.
 
     OGM-GE (Peng et al. 2022): exp(-loss) of each is compared with the mean of the others; where the
     ratio r is above 1, 1 - tanh(r - 1). There it is the gradient that is multiplied, of which AdamW
     would take no notice, and noise is added, which dropout makes up for here.
     """
-    score = torch.exp(-losses)
-    ratio = score * (len(losses) - 1) / (score.sum() - score).clamp(min=1e-12)
+    score = torch.exp(-losses) * there
+    n_others = there.sum() - there.to(score)
+    ratio = score * n_others / (score.sum() - score).clamp(min=1e-12)
     return 1 - torch.tanh((ratio - 1).clamp(min=0))
 
 

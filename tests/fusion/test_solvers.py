@@ -167,9 +167,18 @@ def test_cuda(data, small, fusion, parameters):
 
 def test_a_modality_that_is_ahead_is_slowed_down():
     score = np.array([0.8, 0.4, 0.6])
-    factors = slow_down(torch.from_numpy(-np.log(score)))
+    factors = slow_down(torch.from_numpy(-np.log(score)), torch.ones(len(score), dtype=torch.bool))
     expected = [1 - np.tanh(0.8 / 0.5 - 1), 1, 1]  # the third is the mean of the others
     np.testing.assert_allclose(factors, expected, atol=1e-12)
+
+
+def test_a_modality_that_no_row_of_the_batch_has_is_not_compared_with():
+    losses, there = torch.tensor([0.1, 0.0, 1.0]), torch.tensor([True, False, True])
+    expected = slow_down(losses[there], there[there])
+    torch.testing.assert_close(slow_down(losses, there)[there], expected)
+    assert slow_down(losses, there)[1] == 1
+    alone = torch.tensor([True, False, False])
+    torch.testing.assert_close(slow_down(losses, alone), torch.ones(3))
 
 
 def test_balanced_steps_are_smaller_for_what_is_learned_faster(data, small):
@@ -181,7 +190,7 @@ def test_balanced_steps_are_smaller_for_what_is_learned_faster(data, small):
         start = small(**settings, balance=balance, learning_rate_init=1e-12).fit(X, y).network_
         end = small(**settings, balance=balance, learning_rate_init=0.01).fit(X, y).network_
         moved[balance] = [
-            float(torch.dist(a[1].weight, b[1].weight))
+            float(torch.dist(a[1].weight.detach(), b[1].weight.detach()))
             for a, b in zip(start.encoders, end.encoders, strict=True)
         ]  # image, text
     image, text = np.divide(moved["ogm"], moved[None])
