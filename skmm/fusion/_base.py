@@ -301,6 +301,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             checkpoint.seed = int(drawn)
         return np.random.RandomState(checkpoint.seed)
 
+    def _prior_outputs(self) -> np.ndarray:
+        """Give what takes the place of outputs (k,) in rows without any modality that counts."""
+        raise NotImplementedError
+
     def _scale_target(self, rows: TrainingRows) -> np.ndarray:
         """Give the target as the network learns it, from now on."""
         return rows.target
@@ -400,18 +404,25 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             values[rows] = chunk
         return values, present
 
-    def _outputs(self, X, instead: np.ndarray, said: str, *, members: bool = False) -> np.ndarray:
+    def _outputs(self, X, said: str, *, members: bool = False) -> np.ndarray:
         """Outputs of the network (n_samples, k) in float64.
 
-        ``instead`` (k,) is what rows without any modality get, with a warning in which it is
-        called what is ``said``. With ``members`` the outputs are those of each member of an
-        ensemble (n_samples, n_ensembles, k).
+        Rows without any modality get `_prior_outputs`, with a warning in which these are called
+        what is ``said``. With ``members`` the outputs are those of each member of an ensemble
+        (n_samples, n_ensembles, k).
         """
         outputs, present = self._evaluate(
             X, lambda net, parts, a: net.logits(a, parts), members=members
         )
         outputs = outputs.astype(np.float64)
-        outputs[self._without_modality(present, said)] = instead
+        empty = self._without_modality(present)
+        if empty.any():
+            warnings.warn(
+                f"{empty.sum()} of {len(empty)} rows have no modality that counts (the first is "
+                f"row {empty.argmax()}); their prediction is {said}.",
+                stacklevel=4,
+            )
+            outputs[empty] = self._prior_outputs()
         return outputs
 
     def _opinions(self, X) -> np.ndarray:
@@ -447,17 +458,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         """Bring the modalities (axis 1) from the network's order into that of ``modalities_``."""
         return values[:, np.argsort(self._order)]
 
-    def _without_modality(self, present: np.ndarray, said: str) -> np.ndarray:
-        """Mark the rows that have no modality with a weight above 0, with a warning."""
+    def _without_modality(self, present: np.ndarray) -> np.ndarray:
+        """Mark the rows that have no modality with a weight above 0."""
         counts = self._in_order(self.network_.counts.cpu().numpy()[None])[0]
-        empty = ~present[:, counts].any(1)
-        if empty.any():
-            warnings.warn(
-                f"{empty.sum()} of {len(empty)} rows have no modality that counts (the first is "
-                f"row {empty.argmax()}); their prediction is {said}.",
-                stacklevel=5,
-            )
-        return empty
+        return ~present[:, counts].any(1)
 
     def transform(self, X):
         """Fuse the modalities of each row.

@@ -528,12 +528,13 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     def _logits(self, X, *, members: bool = False) -> np.ndarray:
         """Logits (n_samples, k) in float64; for rows without modality those of the prior."""
         check_is_fitted(self)
+        return self._outputs(X, "the class prior", members=members)
+
+    def _prior_outputs(self) -> np.ndarray:
         with np.errstate(divide="ignore"):
             if self._y_holds == "labels":
-                prior = logit(self.class_prior_)
-            else:
-                prior = np.log(np.hstack(self.class_prior_))
-        return self._outputs(X, prior, "the class prior", members=members)
+                return logit(self.class_prior_)
+            return np.log(np.hstack(self.class_prior_))
 
     def _per_target(self, values: np.ndarray, read: Callable) -> np.ndarray | list[np.ndarray]:
         """``read(values)``, whose last axis holds logits; a list of it for several targets."""

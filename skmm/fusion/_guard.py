@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 N_FOLDS = 3
 SURE = 2.0  # standard errors
+SUREST_LOGIT = 50.0
 INNER = {"guard": False, "checkpoint": None, "verbose": False}
 UNWEIGHTED = {"modality_weights": None, "alignment_weight": 0.0, "sharing": None, "balance": None}
 LINEAR = {"fusion": "additive", "hidden_layer_sizes": (), "modality_loss_weight": 0.0}
@@ -112,7 +113,10 @@ def _unseen_losses(
             warnings.simplefilter("ignore", UserWarning)  # the fit on all rows tells of them
             groups = None if data.groups is None else data.groups[rows]
             twin._train(data.X[rows], data.target[rows], data.weight[rows], data.tasks, groups)
-        outputs, _ = twin._run(data.X[held_out], lambda net, parts, a: net.logits(a, parts))
+        outputs, present = twin._run(data.X[held_out], lambda net, parts, a: net.logits(a, parts))
+        # What is sure is not infinitely so: that times 0 would be NaN.
+        prior = np.clip(twin._prior_outputs(), -SUREST_LOGIT, SUREST_LOGIT)
+        outputs[twin._without_modality(present)] = prior
         target = torch.from_numpy(twin._scaled(data.target[held_out]))
         losses = row_losses(data.tasks, torch.from_numpy(outputs), target)
         yield held_out, losses.sum(1).numpy()

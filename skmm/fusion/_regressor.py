@@ -436,8 +436,10 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     def _predict(self, X, *, members: bool = False) -> np.ndarray:
         check_is_fitted(self)
         said = f"the {'mean' if self.loss == 'squared_error' else 'median'} of the training rows"
-        mean = np.zeros(len(self._spread))
-        return self._in_units(self._outputs(X, mean, said, members=members)) + self.intercept_
+        return self._in_units(self._outputs(X, said, members=members)) + self.intercept_
+
+    def _prior_outputs(self) -> np.ndarray:
+        return np.zeros(len(self._spread))
 
     def ensemble_predict(self, X):
         """Predict by each member of the ensemble.

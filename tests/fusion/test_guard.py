@@ -85,6 +85,18 @@ def test_losses_are_those_of_rows_not_trained_on(small):
     assert model.guard_scores_["loss"].min() > 0.6
 
 
+def test_a_model_is_judged_by_what_it_predicts_for_rows_that_it_cannot_read(small):
+    X, _ = linear_problem(120)
+    X.iloc[20:, :5] = np.nan
+    y = np.arange(120) % 10 == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = small(guard=True, max_iter=1, learning_rate_init=1e-9).fit(X, y)
+    # log(2) from 20 rows, of a network that knows nothing, and the entropy of y from 100
+    expected = (20 * np.log(2) - 100 * (0.9 * np.log(0.9) + 0.1 * np.log(0.1))) / 120
+    assert model.guard_scores_.loc["text alone", "loss"] == pytest.approx(expected, abs=0.05)
+
+
 def test_guard_beside_what_it_cannot_go_with(data, small):
     X, y = data
     with pytest.raises(ValueError, match=r"guard=True .*warm_start=True"):
