@@ -12,10 +12,16 @@ from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from .audio import AudioDescriptor
-from .encoding._cells import shorten
+from .encoding._cells import describe_row, is_missing, shorten
 from .encoding._frames import as_pandas
-from .encoding._inference import describe_columns
+from .encoding._inference import (
+    NUMBERS_AS_STRINGS,
+    describe_columns,
+    find_odd_row,
+    is_number,
+)
 from .encoding._tabular import TabularEncoder
+from .encoding._warnings import warn_user
 from .image import ImageDescriptor
 from .text import TextDescriptor
 
@@ -58,7 +64,7 @@ def infer_modalities(X):
     of them end like names of image, audio or video files, or if the first of them are such files;
     dates, which are tabular, if all have the form 2026-11-23, with or without a time; categories,
     tabular too, if there are at most 100 different ones of at most 60 characters, and half as many
-    as values at most; and texts otherwise.
+    as values at most; and texts otherwise, with a warning if most of them are numbers.
 
     Examples
     --------
@@ -68,15 +74,36 @@ def infer_modalities(X):
     >>> infer_modalities(X)["modality"].to_dict()
     {'photo': 'image', 'says': 'text', 'age': 'tabular'}
     """
-    found = describe_columns(as_pandas(X))
-    for column, (modality, kind, _, example) in found.iterrows():
+    X = as_pandas(X)
+    found = describe_columns(X)
+    for position, (column, (modality, kind, n_missing, example)) in enumerate(found.iterrows()):
+        values = X.iloc[:, position]
         if pd.isna(modality):
+            shown = f", for example {example}" if n_missing < len(values) else ""
+            if kind.startswith("a mixture"):
+                shown += f", and {_show_cell(values, find_odd_row(values))}"
             raise ValueError(
-                f"Column {column!r} fits no modality: it holds {kind}, for example {example}. Drop "
-                "it, or say how to encode it: "
-                f'ModalityTransformer([("name", encoder, {column!r}), ...]).'
+                f"Column {column!r} fits no modality: it holds {kind}{shown}. Mend it, drop it, or "
+                f'say how to encode it: ModalityTransformer([("name", encoder, {column!r}), ...]).'
             )
+        if kind == NUMBERS_AS_STRINGS:
+            _warn_of_numbers(column, values, example)
     return found
+
+
+def _warn_of_numbers(column, values: pd.Series, example: str) -> None:
+    others = [not (is_missing(cell) or is_number(cell)) for cell in values]
+    other = f"; {_show_cell(values, others.index(True))} is none" if any(others) else ""
+    warn_user(
+        f"Column {column!r} holds strings, most of which are numbers, for example {example}"
+        f"{other}. It is taken for text. If it is numbers, make it so: X[{column!r}] = "
+        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.'
+    )
+
+
+def _show_cell(values: pd.Series, row: int) -> str:
+    labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
+    return f"{shorten(values.iloc[row])} in {describe_row(row, labels)}"
 
 
 class ModalityTransformer(ColumnTransformer):
@@ -120,6 +147,14 @@ class ModalityTransformer(ColumnTransformer):
     The columns of a frame are found by name; their order does not matter, and columns that `fit`
     did not see are ignored. A pandas or polars frame, and an array too, gives a pandas frame: the
     names are how the modalities travel.
+
+    With "auto" a broken picture or sound is an error that names its row. To count it as missing
+    instead, name the encoders: ``("image", ImageDescriptor(errors="missing"), "photo")``.
+
+    For skops a fitted transformer needs its own class and those of its encoders as ``trusted``:
+    "skmm.compose.ModalityTransformer", and with "auto" "skmm.encoding._tabular.TabularEncoder",
+    "skmm.text._descriptor.TextDescriptor", "skmm.image._descriptor.ImageDescriptor",
+    "skmm.audio._descriptor.AudioDescriptor" and "numpy.dtype".
 
     Examples
     --------

@@ -120,9 +120,37 @@ def test_what_was_seen_is_shown(raw):
 def test_column_that_fits_nothing(values, kind):
     frame = pd.DataFrame({"odd": pd.Series(values)})
     with pytest.raises(
-        ValueError, match=f"(?s)'odd' fits no modality: it holds {kind}.*example.*encoder"
-    ):
+        ValueError, match=f"(?s)'odd' fits no modality: it holds {kind}.*Mend it.*encoder"
+    ) as caught:
         ModalityTransformer().fit(frame)
+    assert ("for example" in str(caught.value)) == (values[0] is not None)
+
+
+def test_the_odd_cell_of_a_mixture_is_named():
+    frame = pd.DataFrame({"price": [30.5, None, "on request", 8.0]}, index=[7, 8, 9, 10])
+    with pytest.raises(
+        ValueError,
+        match=r"float, str, for example 30\.5, and 'on request' in row 2 \(index 9\)\. M",
+    ):
+        infer_modalities(frame)
+
+
+def test_numbers_that_were_read_as_strings_are_told():
+    cells = [f"{i}.50" for i in range(20)]
+    cells[3], cells[4], cells[5] = "unknown", "€ 1,200.00", None  # as read_csv gives them
+    with pytest.warns(
+        UserWarning, match=r"'price'.* '0\.50'; 'unknown' in row 3 .*to_numeric"
+    ) as w:
+        found = infer_modalities(pd.DataFrame({"price": cells}))
+    assert w[0].filename == __file__
+    assert found.loc["price", "modality"] == "text"
+    with pytest.warns(UserWarning, match="It is taken for text"):
+        ModalityTransformer().fit(pd.DataFrame({"price": cells}))
+
+
+def test_texts_that_hold_numbers_are_no_numbers():
+    titles = [f"{i} chairs" for i in range(20)] + ["1984", "300"]
+    assert infer_modalities(pd.DataFrame({"title": titles})).loc["title", "kind"] == "strings"
 
 
 def test_many_rows():

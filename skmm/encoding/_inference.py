@@ -28,6 +28,8 @@ EXTENSIONS = {
     "video": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv",
 }
 _MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
+NUMBERS_AS_STRINGS = "strings, most of them numbers"
+_NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
 _MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
@@ -93,7 +95,21 @@ def _infer_strings(sample: list[str]) -> Finding:
     few = len(distinct) <= min(MAX_CATEGORIES, len(sample) / 2)
     if few and max(map(len, distinct)) <= MAX_CATEGORY_LENGTH:
         return Finding("tabular", "categories")
+    if sum(map(is_number, sample)) > len(sample) / 2:
+        return Finding("text", NUMBERS_AS_STRINGS)
     return Finding("text", "strings")
+
+
+def is_number(text: Any) -> bool:
+    """Tell whether a text is a number, perhaps with a sign of currency or per cent."""
+    return isinstance(text, str) and _NUMBER.match(text) is not None
+
+
+def find_odd_row(values: pd.Series) -> int:
+    """Give the first row whose cell is of the rarest type in a column of several."""
+    types = [None if is_missing(cell) else type(cell) for cell in values]
+    counts = Counter(filter(None, types))
+    return types.index(min(counts, key=counts.__getitem__))
 
 
 def are_dates(texts: Iterable[str]) -> bool:

@@ -17,6 +17,7 @@ from ._inference import are_dates
 MAX_CATEGORIES = 50
 MAX_LEVELS = 20  # of numbers such as years, months, ratings
 ROWS_PER_LEVEL = 10
+LARGEST = 1e150  # the sum of squares of larger numbers overflows
 SECOND = np.timedelta64(1, "s")
 OBJECTS = {  # in the words of pandas' infer_dtype
     **dict.fromkeys(
@@ -163,11 +164,12 @@ _CONVERTERS = {
 
 
 def _check_finite(floats: np.ndarray, values: pd.Series) -> None:
-    infinite = np.flatnonzero(np.isinf(floats))
-    if len(infinite):
-        row = infinite[0]
+    too_large = np.flatnonzero(np.abs(floats) > LARGEST)
+    if len(too_large):
+        row = too_large[0]
+        what = "infinite values" if np.isinf(floats[row]) else f"values beyond {LARGEST:g}"
         labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
         raise ValueError(
-            f"Column {values.name!r} holds infinite values, the first in "
+            f"Column {values.name!r} holds {what}, the first ({floats[row]:g}) in "
             f"{describe_row(row, labels)}. Replace them by NaN if they stand for missing ones."
         )

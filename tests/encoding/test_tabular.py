@@ -50,6 +50,15 @@ def test_a_column_without_a_value_at_transform():
     assert np.isnan(encoded[1]).all()
 
 
+@pytest.mark.parametrize("largest", [1e200, -1e308])
+def test_value_too_large_to_scale_is_named(largest):
+    frame = pd.DataFrame({"price": [1.0, largest, 3.0]})
+    with pytest.raises(ValueError, match=r"'price' holds values beyond 1e\+150.*e\+\d+\) in row 1"):
+        TabularEncoder().fit(frame)
+    frame.loc[1, "price"] = largest / abs(largest) * 1e150
+    assert np.isfinite(TabularEncoder().fit_transform(frame)).all()
+
+
 @pytest.mark.parametrize("index", [None, [10, 20, 30]])
 def test_infinite_value_is_named(index):
     frame = pd.DataFrame({"ok": [1.0, 2, 3], "odd": [1.0, -np.inf, np.inf]}, index=index)
