@@ -31,6 +31,7 @@ from ._parameters import (
     resolve_modality_loss_weight,
     resolve_modality_weights,
 )
+from ._reading import explaining
 from ._rows import TrainingRows, deal_folds, order_rows, select_rows, take_share
 from ._saving import OF_SCIKIT_LEARN, load, pack, save, unpack
 from ._targets import strata
@@ -56,6 +57,10 @@ def _has_row_weights(estimator: BaseFusion) -> bool:
             f'fusion="{fusion}" does not weigh modalities.'
         )
     return True
+
+
+def _show_widths(modalities: dict[str, list]) -> str:
+    return ", ".join(f"{name!r} of {len(columns)}" for name, columns in modalities.items())
 
 
 def splits_exactly(estimator: BaseFusion) -> bool:
@@ -118,8 +123,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         if before not in (None, self.modalities_):
             raise ValueError(
                 "warm_start=True goes on with the network of the last fit, which had other "
-                f"modalities or columns: {list(before)}, now {list(self.modalities_)}. Set "
-                "warm_start=False to start anew."
+                f"modalities or columns: {_show_widths(before)}, now "
+                f"{_show_widths(self.modalities_)}. Set warm_start=False to start anew."
             )
         names = list(self._groups)
         self._order = np.array(sorted(range(len(names)), key=names.__getitem__))
@@ -440,7 +445,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     def _read_training_rows(self, X, y) -> np.ndarray:
         """Validate the rows to train on; of y only that there is one."""
         y = None if y is None else "no_validation"
-        return validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan")
+        with explaining(X, self):
+            return validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan")
 
     def _read_rows(self, X) -> np.ndarray:
         """Validate rows to predict; a frame of floats in less time than scikit-learn takes."""
@@ -452,7 +458,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             and np.array_equal(X.columns.to_numpy(), names)
         ):
             return check_array(X.to_numpy(), dtype=FLOATS, ensure_all_finite="allow-nan")
-        return validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=False)
+        with explaining(X, self):
+            return validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=False)
 
     def _in_order(self, values: np.ndarray) -> np.ndarray:
         """Bring the modalities (axis 1) from the network's order into that of ``modalities_``."""

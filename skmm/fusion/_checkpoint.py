@@ -39,7 +39,7 @@ class Checkpoint:
         self.seed: int | None = self._found.get("seed")  # of all random numbers of the fit
         try:  # to write, before hours have gone into what shall be written
             replace_file(self.path, lambda file: torch.save(self._found, file))
-        except OSError as e:
+        except (OSError, ValueError) as e:  # ValueError: a path without a name, such as "."
             raise OSError(
                 f"checkpoint={os.fspath(path)!r} cannot be written ({e}). Give the path of a file, "
                 "new or a checkpoint, in a folder that exists and may be written to."

@@ -20,6 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._base import FLOATS, BaseFusion, splits_exactly
 from ._combinations import check_combination, check_stream
 from ._labels import has_several_targets, read_labels, subset_accuracy, weigh_labels
+from ._reading import check_known, explaining, find_classes
 from ._rows import check_groups, weigh_rows
 from ._targets import class_tasks, column_tasks, resolve_task_weight
 
@@ -400,11 +401,18 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self._train(X, target, weight, tasks, check_groups(groups, len(X)))
         return self
 
+    def _read_rows_and_classes(self, X, y, *, reset: bool):
+        check_known(y, "y")
+        with explaining(X, self):
+            X, y = validate_data(
+                self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan", reset=reset
+            )
+        return X, y
+
     def _read_one(self, X, y, sample_weight):
         """Read one column of classes; the rows, their targets and weights, and the task."""
-        X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan")
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        X, y = self._read_rows_and_classes(X, y, reset=True)
+        classes, codes = find_classes(y)
         self._store_classes("classes", classes)
         sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         if isinstance(self.class_weight, list):
@@ -500,7 +508,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             )
         self._y_holds = "classes"
         _check_partial_fit_first_call(self, classes)
-        X, y = validate_data(self, X, y, dtype=FLOATS, ensure_all_finite="allow-nan", reset=new)
+        X, y = self._read_rows_and_classes(X, y, reset=new)
         check_classification_targets(y)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context, clone
 from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_array, get_tags
 from sklearn.utils._indexing import _get_column_indices, _safe_indexing
 from sklearn.utils._param_validation import HasMethods, StrOptions
@@ -19,7 +20,6 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -31,6 +31,7 @@ from sklearn.utils.validation import (
 
 from ._opinions import fit_and_predict, has_values, minimise_log_loss, predict_where
 from ._parameters import resolve_modality_weights
+from ._reading import check_known, find_classes
 from ._rows import weigh_rows
 
 SPLITTER = "__cv__"  # no name of an estimator may have two underscores in a row
@@ -208,10 +209,10 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
             If an estimator has no `predict_proba`.
         """
         X = self._read_rows(X, reset=True)
+        check_known(y, "y")
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = find_classes(y)
         names = self._check_estimators()
         given = params.get("sample_weight")
         weight = np.ones(len(y)) if given is None else column_or_1d(np.asarray(given, dtype=float))
@@ -294,6 +295,14 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
                 "are requested with sklearn.set_config(enable_metadata_routing=True)."
             )
         own = {name: value for name, value in params.items() if value is not None}
+        for name, estimator, _ in self.estimators:
+            if "sample_weight" in own and isinstance(estimator, Pipeline):
+                raise ValueError(
+                    f"The classifier of modality {name!r} is a Pipeline, whose steps get "
+                    "sample_weight only where they ask for it: after "
+                    "sklearn.set_config(enable_metadata_routing=True), with "
+                    f"{type(estimator[-1]).__name__}().set_fit_request(sample_weight=True)."
+                )
         groups = {"groups": own.pop("groups")} if "groups" in own else {}
         return dict.fromkeys(names, own), groups
 

@@ -75,9 +75,13 @@ def _from_mapping(modalities: Mapping, feature_names, n_features: int) -> dict[s
     else:
         for name, columns in modalities.items():
             groups[name] = _positions(name, columns, feature_names, n_features)
-    used = np.concatenate(list(groups.values()))
-    if len(np.unique(used)) < len(used):
-        raise ValueError("modalities assigns a column to two modalities; each belongs to one.")
+    used, counts = np.unique(np.concatenate(list(groups.values())), return_counts=True)
+    if counts.max() > 1:
+        twice = used[counts.argmax()]
+        column = int(twice) if feature_names is None else feature_names[twice]
+        raise ValueError(
+            f"modalities assigns a column to two modalities, {column!r}; each belongs to one."
+        )
     return groups
 
 

@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGro
 from sklearn.utils import column_or_1d, compute_class_weight
 
 from ._modalities import as_slice
+from ._reading import check_known
 
 CHUNK = 1024
 
@@ -62,7 +63,13 @@ def class_factors(codes, classes, class_weight, totals) -> np.ndarray:
     """Give the weight of each class, which has the sample weights ``totals`` in all."""
     if isinstance(class_weight, str):  # "balanced", by weight, so that copies and weights agree
         return totals.sum() / np.where(totals > 0, (totals > 0).sum() * totals, np.inf)
-    return compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    try:
+        return compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    except ValueError as e:  # it names the classes that are right, not the one that is wrong
+        unknown = [key for key in class_weight if key not in classes.tolist()]
+        raise ValueError(
+            f"class_weight names {unknown}, not among the classes in y, {classes.tolist()}."
+        ) from e
 
 
 def select_rows(X, columns, target, present, weight, alpha, names) -> TrainingRows:
@@ -166,6 +173,7 @@ def check_groups(groups, n_rows: int) -> np.ndarray | None:
     """
     if groups is None:
         return None
+    check_known(groups, "groups")
     groups = column_or_1d(groups)
     if len(groups) != n_rows:
         raise ValueError(f"groups must hold a label for each of {n_rows} rows, got {len(groups)}.")

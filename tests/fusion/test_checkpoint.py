@@ -169,6 +169,12 @@ def test_loading_runs_no_code(data, small, tmp_path, capsys):
     assert "code ran" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("nameless", ["", "."])
+def test_a_path_without_a_name_is_found_before_training(data, small, nameless):
+    with pytest.raises(OSError, match=r"cannot be written .*Give the path of a file"):
+        small(checkpoint=nameless).fit(*data)
+
+
 @pytest.mark.parametrize("place", ["no/such/folder/fit.pt", "."])
 def test_unwritable_path_is_found_before_training(data, small, tmp_path, place):
     with pytest.raises(OSError, match=r"cannot be written .*in a folder that exists"):

@@ -1,0 +1,99 @@
+"""Rows and classes as users give them: read, or refused in words that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils.multiclass import check_classification_targets
+
+
+@contextmanager
+def explaining(X, estimator) -> Iterator[None]:
+    """Say what to do with raw columns, or with an array for each modality, where reading X fails.
+
+    Raises
+    ------
+    ValueError
+        With the same cause, where ``X`` is one of these.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as e:
+        name = type(estimator).__name__
+        if _holds_tables(X):
+            raise ValueError(
+                f"{name} takes one table, got a {type(X).__name__} of arrays, one for each "
+                "modality. Put them side by side, np.hstack([text, image]), and give their "
+                f"widths: {name}(modalities={{'text': text.shape[1], 'image': image.shape[1]}})."
+            ) from e
+        column = _raw_column(X)
+        if column is not None:
+            raise ValueError(
+                f"{name} takes numbers, and column {column!r} does not hold them ({e}). Put the "
+                f"step before it that encodes raw columns: make_pipeline(ModalityTransformer(), "
+                f"{name}())."
+            ) from e
+        raise
+
+
+def _holds_tables(X) -> bool:
+    if isinstance(X, dict):
+        return not sparse.issparse(X)  # of which one kind is a dict
+    return isinstance(X, list | tuple) and any(getattr(part, "ndim", 0) == 2 for part in X)
+
+
+def _raw_column(X):
+    """Name the first column of a frame that is not made of numbers; None if there is none."""
+    if not isinstance(X, pd.DataFrame):
+        return None
+    for i, column in enumerate(X.columns):
+        try:
+            X.iloc[:, i].astype(np.float64)
+        except (TypeError, ValueError):
+            return column
+    return None
+
+
+def find_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the classes in y, sorted, and the number of that of each row.
+
+    Raises
+    ------
+    ValueError
+        If they have no order, as strings and numbers, or are no classes.
+    """
+    try:
+        classes, codes = np.unique(y, return_inverse=True)
+    except TypeError as e:
+        kinds = [type(value).__name__ for value in y]
+        row = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
+        raise ValueError(
+            f"y mixes classes that have no order: {kinds[0]} ({y[0]!r} in row 0) and {kinds[row]} "
+            f"({y[row]!r} in row {row}). Make them of one type, say all str."
+        ) from e
+    check_classification_targets(y)
+    return classes, codes
+
+
+def check_known(values, name: str) -> None:
+    """Refuse None, NaN and NA in a column ``name`` of classes or of labels of groups.
+
+    Raises
+    ------
+    ValueError
+        If there are any.
+    """
+    if values is None:  # scikit-learn says so better
+        return
+    unknown = pd.isna(
+        values if isinstance(values, np.ndarray) else np.asarray(values, dtype=object)
+    )
+    if np.ndim(unknown) == 1 and unknown.any():
+        raise ValueError(
+            f"Input {name} contains NaN or None (the first in row {unknown.argmax()}). Each row "
+            "needs one; leave the others out."
+        )
