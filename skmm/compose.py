@@ -12,16 +12,15 @@ from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from .audio import AudioDescriptor
-from .encoding._cells import describe_row, is_missing, shorten
+from .encoding._cells import shorten
 from .encoding._frames import as_pandas
 from .encoding._inference import (
     NUMBERS_AS_STRINGS,
     describe_columns,
-    find_odd_row,
-    is_number,
+    show_odd_cell,
+    warn_of_numbers,
 )
 from .encoding._tabular import TabularEncoder
-from .encoding._warnings import warn_user
 from .image import ImageDescriptor
 from .text import TextDescriptor
 
@@ -81,29 +80,14 @@ def infer_modalities(X):
         if pd.isna(modality):
             shown = f", for example {example}" if n_missing < len(values) else ""
             if kind.startswith("a mixture"):
-                shown += f", and {_show_cell(values, find_odd_row(values))}"
+                shown += f", and {show_odd_cell(values)}"
             raise ValueError(
                 f"Column {column!r} fits no modality: it holds {kind}{shown}. Mend it, drop it, or "
                 f'say how to encode it: ModalityTransformer([("name", encoder, {column!r}), ...]).'
             )
         if kind == NUMBERS_AS_STRINGS:
-            _warn_of_numbers(column, values, example)
+            warn_of_numbers(column, values, example)
     return found
-
-
-def _warn_of_numbers(column, values: pd.Series, example: str) -> None:
-    others = [not (is_missing(cell) or is_number(cell)) for cell in values]
-    other = f"; {_show_cell(values, others.index(True))} is none" if any(others) else ""
-    warn_user(
-        f"Column {column!r} holds strings, most of which are numbers, for example {example}"
-        f"{other}. It is taken for text. If it is numbers, make it so: X[{column!r}] = "
-        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.'
-    )
-
-
-def _show_cell(values: pd.Series, row: int) -> str:
-    labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
-    return f"{shorten(values.iloc[row])} in {describe_row(row, labels)}"
 
 
 class ModalityTransformer(ColumnTransformer):
@@ -229,6 +213,7 @@ class ModalityTransformer(ColumnTransformer):
         if isinstance(self.transformers, str):
             self._inferred = self._infer(X)
         explicit = self._explicit()
+        explicit._check_tuples()
         encoded = super(ModalityTransformer, explicit).fit_transform(X, y, **params)
         vars(self).update(vars(explicit) | {"transformers": self.transformers})
         return self._named(encoded, X)
@@ -250,7 +235,16 @@ class ModalityTransformer(ColumnTransformer):
         """
         check_is_fitted(self)
         X = as_pandas(X)
-        return self._named(super().transform(X, **params), X)
+        try:
+            encoded = super().transform(X, **params)
+        except ValueError as e:
+            if not str(e).startswith("columns are missing"):
+                raise
+            raise ValueError(
+                f"{e}, which fit saw. A column of None, such as X['photo'] = None, says that there "
+                "is nothing to know of it."
+            ) from e
+        return self._named(encoded, X)
 
     def set_output(self, *, transform=None):
         """Set the container of the features; encoders keep theirs.
@@ -291,6 +285,16 @@ class ModalityTransformer(ColumnTransformer):
         if isinstance(self.transformers, str):
             explicit.transformers = getattr(self, "_inferred", [])
         return explicit
+
+    def _check_tuples(self) -> None:
+        given = self.transformers
+        if not isinstance(given, list | tuple) or any(
+            not isinstance(step, list | tuple) or len(step) != 3 for step in given
+        ):
+            raise ValueError(
+                'transformers must be "auto" or a list of (modality, encoder, columns), got '
+                f"{given!r}."
+            )
 
     def _infer(self, X: pd.DataFrame) -> list[tuple]:
         if self.transformers != "auto":

@@ -359,6 +359,26 @@ def test_frames_that_are_no_table_of_named_columns(raw):
         ModalityTransformer().fit(levels)
 
 
+@pytest.mark.parametrize(
+    "given", [[("text", TextDescriptor())], {"text": "title"}, ["title"], "text"]
+)
+def test_transformers_of_another_form(raw, given):
+    with pytest.raises(
+        ValueError, match=r'"auto" or a list of \(modality, encoder, columns\), got'
+    ):
+        ModalityTransformer(given).fit(raw)
+
+
+def test_a_column_that_is_missing_at_transform(raw):
+    encoder = ModalityTransformer().fit(raw)
+    with pytest.raises(ValueError, match=r"columns are missing: \{'photo'\}.*A column of None"):
+        encoder.transform(raw.drop(columns="photo"))
+    encoded = encoder.transform(raw.assign(photo=None))
+    assert encoded.filter(like="image__").isna().all(axis=None)
+    titles = ModalityTransformer([("text", TextDescriptor(), "title")]).fit(raw)
+    assert len(titles.transform(raw[["title"]])) == N  # nobody needs what is not encoded
+
+
 def test_names_of_modalities_never_clash():
     says = ["one thing", "another thing", "a third"]
     frame = pd.DataFrame(dict.fromkeys(("a_b", "a__b", "a___b", "c_"), says))

@@ -53,8 +53,8 @@ def read_item(read: Callable, column: Column, row: int, *, estimator: str, error
         if errors == "missing":
             return BrokenItemError(str(e))  # without the frames that e holds
         raise ValueError(
-            f"{estimator}: {column.describe(row)}: {e}. Mend or drop the row, or pass "
-            'errors="missing" to treat broken items as missing.'
+            f"{estimator}: {column.describe(row)}: {e}. Mend or drop the row, or name the encoder, "
+            f'{estimator}(errors="missing"), to treat broken items as missing.'
         ) from e
 
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ._cells import is_missing, shorten
+from ._cells import describe_row, is_missing, shorten
 from ._files import expand_home
+from ._warnings import warn_user
 
 N_SAMPLED = 1000
 N_OPENED = 5
@@ -105,11 +106,27 @@ def is_number(text: Any) -> bool:
     return isinstance(text, str) and _NUMBER.match(text) is not None
 
 
-def find_odd_row(values: pd.Series) -> int:
-    """Give the first row whose cell is of the rarest type in a column of several."""
+def show_odd_cell(values: pd.Series) -> str:
+    """Show the first cell of the rarest type in a column of several, and its row."""
     types = [None if is_missing(cell) else type(cell) for cell in values]
     counts = Counter(filter(None, types))
-    return types.index(min(counts, key=counts.__getitem__))
+    return _show_cell(values, types.index(min(counts, key=counts.__getitem__)))
+
+
+def warn_of_numbers(column, values: pd.Series, example: str) -> None:
+    """Warn that a column of numbers, most of them, came as strings; show one that is none."""
+    others = [not (is_missing(cell) or is_number(cell)) for cell in values]
+    other = f"; {_show_cell(values, others.index(True))} is none" if any(others) else ""
+    warn_user(
+        f"Column {column!r} holds strings, most of which are numbers, for example {example}"
+        f"{other}. It is taken for text. If it is numbers, make it so: X[{column!r}] = "
+        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.'
+    )
+
+
+def _show_cell(values: pd.Series, row: int) -> str:
+    labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
+    return f"{shorten(values.iloc[row])} in {describe_row(row, labels)}"
 
 
 def are_dates(texts: Iterable[str]) -> bool:
