@@ -143,6 +143,7 @@ def test_numbers_that_were_read_as_strings_are_told():
     ) as w:
         found = infer_modalities(pd.DataFrame({"price": cells}))
     assert w[0].filename == __file__
+    assert "rewrite those like '€ 1,200.00'" in str(w[0].message)
     assert found.loc["price", "modality"] == "text"
     with pytest.warns(UserWarning, match="It is taken for text"):
         ModalityTransformer().fit(pd.DataFrame({"price": cells}))

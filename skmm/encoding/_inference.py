@@ -106,6 +106,14 @@ def is_number(text: Any) -> bool:
     return isinstance(text, str) and _NUMBER.match(text) is not None
 
 
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def show_odd_cell(values: pd.Series) -> str:
     """Show the first cell of the rarest type in a column of several, and its row."""
     types = [None if is_missing(cell) else type(cell) for cell in values]
@@ -117,10 +125,12 @@ def warn_of_numbers(column, values: pd.Series, example: str) -> None:
     """Warn that a column of numbers, most of them, came as strings; show one that is none."""
     others = [not (is_missing(cell) or is_number(cell)) for cell in values]
     other = f"; {_show_cell(values, others.index(True))} is none" if any(others) else ""
+    unread = [cell for cell in values if is_number(cell) and not _is_float(cell)]
+    before = f" Before, rewrite those like {unread[0]!r}, which it cannot read." if unread else ""
     warn_user(
         f"Column {column!r} holds strings, most of which are numbers, for example {example}"
         f"{other}. It is taken for text. If it is numbers, make it so: X[{column!r}] = "
-        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.'
+        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.{before}'
     )
 
 
