@@ -132,6 +132,10 @@ class ModalityTransformer(ColumnTransformer):
     did not see are ignored. A pandas or polars frame, and an array too, gives a pandas frame: the
     names are how the modalities travel.
 
+    "auto" looks anew in each `fit`. On the fewer rows of a fold of cross-validation, a column of
+    many categories can look like texts, and the modalities have other names than on all rows: give
+    such a column the pandas type "category", or name the encoders.
+
     With "auto" a broken picture or sound is an error that names its row. To count it as missing
     instead, name the encoders: ``("image", ImageDescriptor(errors="missing"), "photo")``.
 

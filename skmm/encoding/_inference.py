@@ -130,7 +130,8 @@ def warn_of_numbers(column, values: pd.Series, example: str) -> None:
     warn_user(
         f"Column {column!r} holds strings, most of which are numbers, for example {example}"
         f"{other}. It is taken for text. If it is numbers, make it so: X[{column!r}] = "
-        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.{before}'
+        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.'
+        f"{before}"
     )
 
 
