@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skmm import FusionClassifier, FusionRegressor
 from skmm.fusion._combinations import check_losses, learns_weights
 from skmm.fusion._tasks import Task
 
@@ -49,7 +50,7 @@ def test_predictions_that_are_taught_may_be_aligned(data, small):
 
 def test_numbers_have_no_probabilities_to_agree_on():
     tasks = [Task("squared_error", slice(0, 1), slice(0, 1), 1.0)]
-    parameters = {"fusion": "late", "alignment": "kl", "sharing": None, "modality_weights": None}
+    parameters = FusionRegressor(alignment="kl").get_params()
     with pytest.raises(ValueError, match=r'alignment="kl".*loss="squared_error"'):
         check_losses(parameters, np.ones(2), 1 - np.eye(2), tasks)
     check_losses(parameters, np.ones(2), np.zeros((2, 2)), tasks)
@@ -59,8 +60,7 @@ def test_weights_of_each_class_need_one_column_of_classes():
     classes = Task("multiclass", slice(0, 2), slice(0, 1), 0.5)
     more = Task("multiclass", slice(2, 5), slice(1, 2), 0.5)
     labels = Task("multilabel", slice(0, 2), slice(0, 2), 0.5)
-    parameters = {"modality_weights": "per_class", "alignment": "mse", "sharing": None}
-    parameters["fusion"] = "late"
+    parameters = FusionClassifier(modality_weights="per_class").get_params()
     for tasks in ([classes, more], [labels]):
         with pytest.raises(ValueError, match=r'modality_weights="per_class".*y'):
             check_losses(parameters, np.ones(2), np.zeros((2, 2)), tasks)
