@@ -32,16 +32,20 @@ from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 
 ESTIMATORS = [
     FusionClassifier(),
-    FusionClassifier(fusion="weighted", max_iter=20, n_iter_no_change=3),
-    FusionClassifier(fusion="concat", max_iter=20, n_iter_no_change=3),
     *(
         FusionClassifier(
             fusion=fusion, max_iter=5, hidden_layer_sizes=(16,), learning_rate_init=0.03
         )
-        for fusion in ("additive", "gated", "attention", "bilinear")
+        for fusion in ("weighted", "concat", "additive", "gated", "attention", "bilinear")
     ),
     FusionRegressor(),
-    FusionRegressor(fusion="weighted", loss="huber", max_iter=20, n_iter_no_change=3),
+    FusionRegressor(
+        fusion="weighted",
+        loss="huber",
+        max_iter=5,
+        hidden_layer_sizes=(16,),
+        learning_rate_init=0.03,
+    ),
     LateFusionClassifier(
         [
             ("est1", LogisticRegression(), slice(0, 2)),
