@@ -114,7 +114,7 @@ def main() -> None:
     print(f"the same from {sizes[1]:,} rows: {slope(sizes[1:], results[1:]):.2f}")
     ratio = results[-1]["memory"] / results[-1]["data"]
     print(f"memory / data with {sizes[-1]:,} rows: {ratio:.2f} (goal: at most 1.2)")
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=".", prefix=".fit_scaling-") as folder:
         n_rows = min(700_000, largest)  # 2 GiB
         result = run(n_rows, 3, WIDTH, str(Path(folder, "x")))
     print(f"memory / data in a file: {result['memory'] / result['data']:.2f} (goal: at most 0.25)")
