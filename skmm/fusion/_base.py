@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,9 @@ from ._rows import TrainingRows, deal_folds, order_rows, select_rows, take_share
 from ._saving import OF_SCIKIT_LEARN, load, pack, save, unpack
 from ._targets import strata
 from ._tasks import Task
+
+if TYPE_CHECKING:
+    from ._fitting import Problem
 
 N_FOLDS = 3
 PREDICTION_ROWS = 8192
@@ -148,21 +151,23 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     ) -> None:
         """Learn everything that depends on the values of X, and set the fitted attributes."""
         from ._checkpoint import Checkpoint
-        from ._fitting import Problem, describe_fit, fit_network, history_frame
+        from ._fitting import describe_fit, fit_network, history_frame
 
-        vars(self).pop("guard_scores_", None)  # of an earlier fit
-        if self.guard and self._choose(X, target, weight, tasks, groups):
-            return
-        start = self.network_ if self._goes_on() else None
-        vars(self).pop("_stream", None)
-        checkpoint = None if self.checkpoint is None else Checkpoint(self.checkpoint)
-        names, order = list(self._groups), self._order
-        alpha = resolve_modality_weights(self.modality_weights, names)
-        lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
-        gamma = resolve_alignment_weight(self.alignment_weight, names)
-        check_losses(self.get_params(deep=False), lambda_, gamma, tasks)
+        for name in ("guard_scores_", "_stream"):  # of an earlier fit
+            vars(self).pop(name, None)
+        names = list(self._groups)
+        alpha, lambda_, gamma = self._resolve_weights(tasks)
         present = find_present(X, self._groups, self._labels.tolist())
         rows = select_rows(X, self._columns, target, present, weight, alpha, names)
+        own = None if groups is None else groups[rows.index]
+        if self.guard:
+            data = Data(X[rows.index], rows.target, rows.weight, tasks, own)
+            self.guard_scores_, chosen = judge(self, data)
+            if chosen:
+                self._become(chosen, X, target, weight, tasks, groups)
+                return
+        start = self.network_ if self._goes_on() else None
+        checkpoint = None if self.checkpoint is None else Checkpoint(self.checkpoint)
         rows = rows._replace(target=self._scale_target(rows))
         self._scaler = ColumnScaler().fit(X, rows.index, self._groups, rows.present, rows.weight)
         random_state = self._open_random_state(checkpoint)
@@ -170,23 +175,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         if x.nbytes <= KEPT_BYTES or self.solver == "lbfgs":
             x = x[:]
         stratum = strata(rows.target, tasks[0].kind)
-        own = None if groups is None else groups[rows.index]
-        fitting, folds, held_out = self._split(order_rows(x), stratum, own, random_state)
-        problem = Problem(
-            x=x,
-            rows=rows._replace(present=rows.present[:, order]),
-            fitting=fitting,
-            folds=folds,
-            held_out=held_out,
-            widths=[len(self._groups[names[i]]) for i in order],
-            tasks=tasks,
-            alpha=alpha[order],
-            lambda_=lambda_[order],
-            gamma=gamma[np.ix_(order, order)],
-        )
+        split = self._split(order_rows(x), stratum, own, random_state)
+        problem = self._pose(x, rows, split, tasks, alpha, lambda_, gamma)
         parameters = self.get_params(deep=False)
         if checkpoint:
-            data = [*vars(self._scaler).values(), *problem.rows[1:], fitting, *folds]
+            data = [*vars(self._scaler).values(), *problem.rows[1:], problem.fitting]
+            data += problem.folds
             data += [] if start is None else [v.cpu().numpy() for v in start.state_dict().values()]
             checkpoint.identify(describe_fit(parameters, data))
         seed = random_state.randint(np.iinfo(np.int32).max)
@@ -194,9 +188,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             problem, parameters, seed, checkpoint, start
         )
         self._store_weights(alpha, X, rows)
-        self.history_ = history_frame(history, objective, [names[i] for i in order])
-        self.loss_curve_ = self.history_["loss"].tolist()
-        self.n_iter_ = len(self.history_)
+        self._store_history(history_frame(history, objective, sorted(names)))
         if not history.converged:
             warnings.warn(
                 f"L-BFGS did not converge to tol={self.tol} within max_iter={self.max_iter} "
@@ -204,36 +196,53 @@ class BaseFusion(TransformerMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+    def _resolve_weights(self, tasks: Sequence[Task]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give alpha, lambda and gamma in the order of ``modalities_``."""
+        names = list(self._groups)
+        alpha = resolve_modality_weights(self.modality_weights, names)
+        lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
+        gamma = resolve_alignment_weight(self.alignment_weight, names)
+        check_losses(self.get_params(deep=False), lambda_, gamma, tasks)
+        return alpha, lambda_, gamma
+
+    def _pose(self, x, rows: TrainingRows, split, tasks, alpha, lambda_, gamma) -> Problem:
+        """Put what is to be learned into the network's order of modalities."""
+        from ._fitting import Problem
+
+        order, widths = self._order, [len(columns) for columns in self._groups.values()]
+        fitting, folds, held_out = split
+        return Problem(
+            x=x,
+            rows=rows._replace(present=rows.present[:, order]),
+            fitting=fitting,
+            folds=folds,
+            held_out=held_out,
+            widths=[widths[i] for i in order],
+            tasks=tasks,
+            alpha=alpha[order],
+            lambda_=lambda_[order],
+            gamma=gamma[np.ix_(order, order)],
+        )
+
+    def _store_history(self, frame: pd.DataFrame) -> None:
+        self.history_ = frame
+        self.loss_curve_ = frame["loss"].tolist()
+        self.n_iter_ = len(frame)
         self._n_features_out = self.network_.normalizer.mean.shape[1]
 
-    def _choose(
-        self,
-        X: np.ndarray,
-        target: np.ndarray,
-        weight: np.ndarray,
-        tasks: Sequence[Task],
-        groups: np.ndarray | None,
-    ) -> bool:
-        """Compare with simpler models, and become one of them where fusing does not pay."""
-        names = list(self._groups)
-        present = find_present(X, self._groups, self._labels.tolist())
-        alpha = resolve_modality_weights(self.modality_weights, names)
-        rows = select_rows(X, self._columns, target, present, weight, alpha, names)
-        groups_left = None if groups is None else groups[rows.index]
-        data = Data(X[rows.index], rows.target, rows.weight, tasks, groups_left)
-        self.guard_scores_, chosen = judge(self, data)
-        if chosen:
-            twin = stand_in(self, {**chosen, "verbose": self.verbose})
-            twin._train(X, target, weight, tasks, groups)
-            own = self.get_params(deep=False)
-            vars(self).update({n: value for n, value in vars(twin).items() if n not in own})
-        return bool(chosen)
+    def _become(self, parameters, X, target, weight, tasks, groups) -> None:
+        """Take over all that another model of the same kind learns of the same data."""
+        twin = stand_in(self, {**parameters, "verbose": self.verbose})
+        twin._train(X, target, weight, tasks, groups)
+        own = self.get_params(deep=False)
+        vars(self).update({n: value for n, value in vars(twin).items() if n not in own})
 
     def _train_batch(
         self, X: np.ndarray, target: np.ndarray, weight: np.ndarray, tasks: Sequence[Task]
     ) -> None:
         """Learn from one more batch of a stream, and set the fitted attributes."""
-        from ._fitting import Problem, check_same_network, fit_batch, history_frame
+        from ._fitting import check_same_network, fit_batch, history_frame
         from ._streaming import new_memory
 
         if self.guard:
@@ -241,13 +250,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
                 "guard=True compares models on all rows, and partial_fit sees them batch by batch: "
                 "set guard=False."
             )
-
-        names, order = list(self._groups), self._order
-        alpha = resolve_modality_weights(self.modality_weights, names)
-        lambda_ = resolve_modality_loss_weight(self.modality_loss_weight, names)
-        gamma = resolve_alignment_weight(self.alignment_weight, names)
+        alpha, lambda_, gamma = self._resolve_weights(tasks)
         parameters = self.get_params(deep=False)
-        check_losses(parameters, lambda_, gamma, tasks)
         if hasattr(self, "network_"):
             check_same_network(self.network_, getattr(self, "_stream", {}), parameters, lambda_)
         present = find_present(X, self._groups, self._labels.tolist())
@@ -268,18 +272,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         rows = TrainingRows(index, target[index], present[index], weight)
         self._scaler.partial_fit(X, index, self._groups, rows.present, weight)
         x = ScaledRows(X, index, self._columns, self._scaler)
-        problem = Problem(
-            x=x[:] if x.nbytes <= KEPT_BYTES else x,
-            rows=rows._replace(present=rows.present[:, order]),
-            fitting=np.arange(len(index)),
-            folds=[],
-            held_out=None,
-            widths=[len(self._groups[names[i]]) for i in order],
-            tasks=tasks,
-            alpha=alpha[order],
-            lambda_=lambda_[order],
-            gamma=gamma[np.ix_(order, order)],
-        )
+        x = x[:] if x.nbytes <= KEPT_BYTES else x
+        split = (np.arange(len(index)), [], None)
+        problem = self._pose(x, rows, split, tasks, alpha, lambda_, gamma)
         seed = np.random.SeedSequence([memory["seed"], memory["n_calls"]]).generate_state(1)[0]
         memory["n_calls"] += 1
         network = getattr(self, "network_", None)
@@ -287,13 +282,10 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             network, problem, parameters, int(seed), memory
         )
         self._store_weights(alpha, X, rows)
-        frame = history_frame(history, objective, [names[i] for i in order])
+        frame = history_frame(history, objective, sorted(self._groups))
         if network is not None:
             frame = pd.concat([self.history_, frame], ignore_index=True).rename_axis("epoch")
-        self.history_ = frame
-        self.loss_curve_ = frame["loss"].tolist()
-        self.n_iter_ = len(frame)
-        self._n_features_out = self.network_.normalizer.mean.shape[1]
+        self._store_history(frame)
 
     def _open_random_state(self, checkpoint) -> np.random.RandomState:
         """Draw as the fit that is continued did, though ``random_state`` may say nothing of it."""

@@ -85,7 +85,7 @@ def judge(estimator: BaseFusion, data: Data) -> Verdict:
         f"{scores.loc['fused', 'loss']:.4f}, that of {best!r} {scores.loc[best, 'loss']:.4f} "
         f"(standard error of the difference: {scores.loc[best, 'standard_error']:.4f}). {best!r} "
         "takes its place; guard_scores_ has the figures of all.",
-        stacklevel=6,
+        stacklevel=5,
     )
     return Verdict(scores, candidates[best])
 

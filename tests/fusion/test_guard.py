@@ -64,6 +64,15 @@ def test_fusion_that_pays_is_fitted_as_without_a_guard(data, small):
     assert not hasattr(small(max_iter=10).fit(X, y), "guard_scores_")
 
 
+def test_rows_that_are_left_out_are_told_of_once(data, small):
+    X, y = data
+    X = X.copy()
+    X.iloc[:3] = np.nan
+    with pytest.warns(UserWarning, match="3 of 150 training rows") as record:
+        small(max_iter=10, guard=True).fit(X, y)
+    assert sum("training rows have no modality" in str(w.message) for w in record) == 1
+
+
 def test_guard_of_a_regressor():
     X, y = linear_problem()
     model = FusionRegressor("bilinear", max_iter=5, guard=True, random_state=0)
