@@ -7,7 +7,7 @@ LOADED_WHERE_USED = ["torch", "PIL", "matplotlib", "skimage", "sentence_transfor
 LOADED_WHERE_USED += ["transformers", "librosa", "soundfile", "soxr", "numba"]
 
 
-@pytest.mark.parametrize("module", ["skmm", "skmm.datasets"])
+@pytest.mark.parametrize("module", ["skmm", "skmm.datasets", "skmm.inspection"])
 def test_import_leaves_the_heavy_packages_alone(module):
     code = f"import sys, {module}; print(*sorted(set(sys.modules) & set({LOADED_WHERE_USED})))"
     result = subprocess.run(

@@ -1,0 +1,53 @@
+"""How Displays look: told apart by shape and shade, never by colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._optional import import_optional
+
+# Okabe and Ito (2008): seven colours that colour-blind people tell apart; first those that differ
+# most in grey.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+SHADES = "cividis"  # its lightness alone tells the order
+
+
+def bar_style(position: int) -> dict[str, Any]:
+    """Give colour and hatch of the bars of a modality."""
+    return {
+        "facecolor": COLORS[position % len(COLORS)],
+        "hatch": HATCHES[position % len(HATCHES)],
+        "edgecolor": "white",
+        "linewidth": 0.5,
+    }
+
+
+def import_pyplot(purpose: str) -> Any:
+    """Import matplotlib, which is optional; ``purpose`` is what needs it."""
+    return import_optional("matplotlib.pyplot", extra="plot", purpose=purpose)
+
+
+def make_axes(ax, display: object, height: float, width: float = 6.0) -> Any:
+    """Give ``ax``, or new axes of a figure of a size in inches where it is None."""
+    plt = import_pyplot(f"{type(display).__name__}.plot")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax
+
+
+def shorten_label(text: object, width: int = 24) -> str:
+    """Cut what is written beside an axis, so that it leaves room for the axis."""
+    text = str(text)
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def label_rows(ax, labels: Sequence[object]) -> None:
+    """Write one label at each of y = 0, 1, ..., the first on top."""
+    ax.set_yticks(range(len(labels)), [shorten_label(label) for label in labels])
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right"]].set_visible(False)

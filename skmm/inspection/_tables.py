@@ -1,0 +1,127 @@
+"""Rows whose modalities are taken away, or come from other rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+class Table:
+    """Rows, and which columns each modality has.
+
+    Parameters
+    ----------
+    X : DataFrame or ndarray of shape (n_samples, n_columns)
+    groups : dict of str to ndarray of int
+        Positions of columns.
+    """
+
+    def __init__(self, X: pd.DataFrame | np.ndarray, groups: Mapping[str, np.ndarray]):
+        self.groups = dict(groups)
+        self.X = X
+        self.columns = X.columns if isinstance(X, pd.DataFrame) else None
+        self.values = _as_floats(X)  # None where they are not numbers
+        self.fill: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def names(self) -> list[str]:
+        """The modalities."""
+        return list(self.groups)
+
+    def use_means(self) -> None:
+        """From now on put the mean of a column where its modality is missing, instead of NaN.
+
+        Raises
+        ------
+        ValueError
+            If columns do not hold numbers.
+        """
+        if self.values is None:
+            raise ValueError(
+                "The estimator takes no missing values, and X holds columns that are no numbers, "
+                "of which there is no mean. Put a step into the Pipeline that imputes missing "
+                "values, or one of skmm's models at its end."
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of columns of NaN alone
+            self.fill = np.nanmean(self.values, axis=0)
+
+    def assemble(
+        self, rows: np.ndarray, sources: Mapping[str, np.ndarray | None]
+    ) -> pd.DataFrame | np.ndarray:
+        """Put rows together from several.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Where columns come from.
+        sources : dict of str to ndarray of int, shape (n,), or None
+            Where those of some modalities come from instead; None is nowhere: they are missing.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n, n_columns)
+        """
+        if self.values is None:
+            return self._assemble_raw(rows, sources)
+        values = self.values[rows]
+        for name, source in sources.items():
+            own = self.groups[name]
+            if source is not None:
+                values[:, own] = self.values[np.ix_(source, own)]
+            else:
+                values[:, own] = np.nan if self.fill is None else self.fill[own]
+        return values if self.columns is None else pd.DataFrame(values, columns=self.columns)
+
+    def keep(self, names: Any) -> pd.DataFrame | np.ndarray:
+        """Give the rows with these modalities alone."""
+        gone = [name for name in self.groups if name not in names]
+        return self.assemble(np.arange(len(self)), dict.fromkeys(gone))
+
+    def _assemble_raw(self, rows, sources) -> pd.DataFrame | np.ndarray:
+        frame = pd.DataFrame(self.X)
+        origin: list[Any] = [rows] * frame.shape[1]
+        for name, source in sources.items():
+            for position in self.groups[name]:
+                origin[position] = source
+        columns = [
+            _nothing(frame.iloc[:, i], len(rows)) if source is None else frame.iloc[source, i]
+            for i, source in enumerate(origin)
+        ]
+        together = pd.concat([c.reset_index(drop=True) for c in columns], axis=1)
+        together.columns = frame.columns
+        return together if self.columns is not None else together.to_numpy(dtype=object)
+
+
+def _as_floats(X: pd.DataFrame | np.ndarray) -> np.ndarray | None:
+    if isinstance(X, np.ndarray):
+        if X.dtype.kind not in "fiub":
+            return None
+        return X if X.dtype.kind == "f" else X.astype(np.float64)
+    if not all(pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes):
+        return None
+    kinds = {np.dtype(kind) for kind in X.dtypes if isinstance(kind, np.dtype)}
+    dtype = np.float32 if kinds == {np.dtype(np.float32)} else np.float64
+    return X.to_numpy(dtype=dtype, na_value=np.nan)
+
+
+def _nothing(values: pd.Series, n_rows: int) -> pd.Series:
+    is_number = pd.api.types.is_numeric_dtype(values.dtype)
+    empty = pd.Series([np.nan if is_number else None] * n_rows, name=values.name)
+    return empty.astype(float if is_number else object)
+
+
+@contextmanager
+def expecting_nothing() -> Iterator[None]:
+    """Silence the warning of rows without any modality, where these are what is asked for."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*rows have no modality that counts")
+        yield

@@ -1,0 +1,146 @@
+"""LossTermsDisplay: the parts of the loss in each epoch."""
+
+from __future__ import annotations
+
+from ._fitted import fusion_step
+from ._style import COLORS, LINES, MARKERS, make_axes
+
+OF_ALL = {"loss": "weighted sum", "validation_loss": "rows held out"}
+
+
+class LossTermsDisplay:
+    """Each term of the loss in each epoch of training.
+
+    The fused prediction's, that of each modality on its own, and that of each pair that is
+    aligned, each before it is multiplied by its weight; and their weighted sum.
+
+    Parameters
+    ----------
+    history : DataFrame of shape (n_epochs, n_terms)
+        The terms in each epoch, as `FusionClassifier` keeps them in ``history_``.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        The figure.
+    lines_ : dict of str to Line2D
+        The line of each column of ``history``.
+
+    See Also
+    --------
+    skmm.FusionClassifier : Explains the terms.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.datasets import make_multimodal_classification
+    >>> from skmm.inspection import LossTermsDisplay
+    >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
+    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
+    >>> list(LossTermsDisplay.from_estimator(model).lines_)
+    ['loss', 'fused', 'modality__image', 'modality__text']
+    """
+
+    def __init__(self, *, history):
+        self.history = history
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Plot the terms of the loss that an estimator was trained by.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted `FusionClassifier` or `FusionRegressor`, or a Pipeline or search that ends in
+            one.
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+
+        Returns
+        -------
+        LossTermsDisplay
+            The Display.
+
+        Raises
+        ------
+        ValueError
+            If the estimator is a `LateFusionClassifier`.
+        """
+        found = fusion_step(estimator, "LossTermsDisplay")
+        if not hasattr(found, "history_"):
+            raise ValueError(
+                f"{type(found).__name__} is not trained in epochs, and has no terms of a loss. "
+                "Look at its classifiers, named_estimators_, one by one; ModalityWeightsDisplay "
+                "shows their weights."
+            )
+        return cls(history=found.history_).plot(ax)
+
+    def plot(self, ax=None):
+        """Plot the terms of the loss.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+
+        Returns
+        -------
+        LossTermsDisplay
+            The Display itself.
+        """
+        ax = make_axes(ax, self, height=3.5)
+        epochs = range(1, len(self.history) + 1)
+        every = max(1, len(self.history) // 8)
+        self.lines_ = {}
+        terms = [name for name in self.history if name not in OF_ALL]
+        for i, name in enumerate(terms):
+            # markers of two lines that lie on each other stand side by side
+            start = i * every // max(len(terms), 1)
+            (self.lines_[name],) = ax.plot(
+                epochs,
+                self.history[name],
+                color=COLORS[i % len(COLORS)],
+                linestyle=LINES[i % len(LINES)],
+                marker=MARKERS[i % len(MARKERS)],
+                markevery=(min(start, len(self.history) - 1), every),
+                markersize=4,
+                linewidth=1.3,
+                label=_describe(name),
+            )
+        for name, style in zip(OF_ALL, ("-", (0, (2, 1))), strict=True):
+            if name in self.history:
+                (self.lines_[name],) = ax.plot(
+                    epochs,
+                    self.history[name],
+                    color="black",
+                    linestyle=style,
+                    linewidth=2.2,
+                    label=_describe(name),
+                )
+        self.lines_ = {name: self.lines_[name] for name in self.history}
+        ax.set(xlabel="epoch", ylabel="loss")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(
+            handles=list(self.lines_.values()),
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            frameon=False,
+            fontsize="small",
+            handlelength=3.5,
+        )
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _describe(name: str) -> str:
+    if name in OF_ALL:
+        return OF_ALL[name]
+    kind, _, modalities = name.partition("__")
+    if kind == "modality":
+        return f"{modalities} alone"
+    if kind == "alignment":
+        return "alignment " + modalities.replace("__", " → ")
+    return "fused prediction"

@@ -1,0 +1,223 @@
+"""ModalityWeightsDisplay: how much each modality counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._fitted import fusion_step, last_step
+from ._style import bar_style, label_rows, make_axes
+
+
+class ModalityWeightsDisplay:
+    """How much each modality counts: the weights alpha, with their spread over several fits.
+
+    A bar for each modality. With several estimators, as those of cross-validation or of several
+    seeds, the bar is their mean, the line on it one standard deviation to both sides, and each
+    estimator a dot. Weights for each class (``modality_weights="per_class"``) are one bar for each
+    class, in parts.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_estimators, n_modalities) or \
+            (n_estimators, n_modalities, n_classes)
+        The weights of each estimator; NaN for a modality that one does not have.
+    modalities : list of str
+        The modalities.
+    classes : ndarray of shape (n_classes,), default=None
+        The classes, if each has weights of its own.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        The figure.
+    bars_ : BarContainer or list of BarContainer
+        The bars; with weights for each class those of each modality.
+    dots_ : Line2D or None
+        A dot for each estimator, if there are several.
+
+    See Also
+    --------
+    ModalityAblationDisplay : The score without a modality, for models that have no weights too.
+    ContributionsDisplay : What each modality adds to single predictions.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_validate
+    >>> from skmm import FusionClassifier
+    >>> from skmm.datasets import make_multimodal_classification
+    >>> from skmm.inspection import ModalityWeightsDisplay
+    >>> X, y = make_multimodal_classification(
+    ...     informativeness=(0.9, 0.1), modality_names=("text", "image"), random_state=0
+    ... )
+    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0)
+    >>> ModalityWeightsDisplay.from_estimator(model.fit(X, y)).modalities
+    ['text', 'image']
+    >>> results = cross_validate(model, X, y, cv=3, return_estimator=True)
+    >>> ModalityWeightsDisplay.from_cv_results(results).weights.shape
+    (3, 2)
+    """
+
+    def __init__(self, *, weights, modalities, classes=None):
+        self.weights = weights
+        self.modalities = modalities
+        self.classes = classes
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Plot the weights of one fitted estimator, or of several.
+
+        Parameters
+        ----------
+        estimator : estimator or list of estimator
+            Fitted: `FusionClassifier`, `FusionRegressor`, `LateFusionClassifier`, or a Pipeline or
+            search that ends in one; an ensemble of these (`BaggingClassifier`,
+            `VotingClassifier`); or a list, say of fits with several seeds.
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+
+        Returns
+        -------
+        ModalityWeightsDisplay
+            The Display.
+
+        Raises
+        ------
+        ValueError
+            If an estimator has no weights, as those with "attention" and "bilinear" fusion.
+        """
+        fitted = estimator if isinstance(estimator, list | tuple) else _members(estimator)
+        if len(fitted) == 0:
+            raise ValueError("There is no estimator in the list.")
+        weights, modalities, classes = _align([_read_weights(each) for each in fitted])
+        return cls(weights=weights, modalities=modalities, classes=classes).plot(ax)
+
+    @classmethod
+    def from_cv_results(cls, cv_results, *, ax=None):
+        """Plot the weights of the estimators of a cross-validation.
+
+        Parameters
+        ----------
+        cv_results : dict
+            What `cross_validate` gives with ``return_estimator=True``.
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+
+        Returns
+        -------
+        ModalityWeightsDisplay
+            The Display.
+
+        Raises
+        ------
+        ValueError
+            If the estimators are not there, or have no weights.
+        """
+        if "estimator" not in cv_results:
+            raise ValueError(
+                "cv_results must have the key 'estimator': set return_estimator=True in "
+                "cross_validate. The cv_results_ of a search hold no estimators; give "
+                "from_estimator the search."
+            )
+        return cls.from_estimator(list(cv_results["estimator"]), ax=ax)
+
+    def plot(self, ax=None):
+        """Plot the weights.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+
+        Returns
+        -------
+        ModalityWeightsDisplay
+            The Display itself.
+        """
+        n_rows = len(self.modalities if self.classes is None else self.classes)
+        ax = make_axes(ax, self, height=max(1.6, 0.8 + 0.4 * n_rows))
+        self.dots_ = None
+        draw = self._draw_each if self.classes is None else self._draw_classes
+        draw(ax)
+        ax.set_xlabel("weight")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _draw_each(self, ax) -> None:
+        mean = np.nanmean(self.weights, axis=0)
+        several = len(self.weights) > 1
+        spread = np.nanstd(self.weights, axis=0)
+        rows = np.arange(len(mean))
+        self.bars_ = ax.barh(rows, mean, height=0.65, xerr=spread if several else None, capsize=3)
+        for i, bar in enumerate(self.bars_):
+            bar.set(**bar_style(i))
+        right = np.nanmax(np.vstack([self.weights, mean + spread]), axis=0)
+        for row in rows:
+            text = f"{mean[row]:.2f}" + (f" ± {spread[row]:.2f}" if several else "")
+            ax.annotate(text, (right[row], row), (5, 0), textcoords="offset points", va="center")
+        if several:
+            x, y = self.weights.T.ravel(), np.repeat(rows + 0.2, len(self.weights))
+            (self.dots_,) = ax.plot(x, y, "o", color="black", markersize=3, alpha=0.6)
+        label_rows(ax, self.modalities)
+        ax.set_xlim(0, 1.25 * max(right.max(), 1e-9))
+
+    def _draw_classes(self, ax) -> None:
+        mean = np.nanmean(self.weights, axis=0)  # (m, k)
+        rows, left = np.arange(len(self.classes)), np.zeros(len(self.classes))
+        self.bars_ = []
+        for i, name in enumerate(self.modalities):
+            bars = ax.barh(rows, mean[i], left=left, height=0.75, label=name, **bar_style(i))
+            texts = [f"{share:.2f}" if share >= 0.08 else "" for share in mean[i]]
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
+            for text in ax.bar_label(bars, texts, label_type="center", fontsize="small"):
+                if text.get_text():
+                    text.set_bbox(box)
+            self.bars_.append(bars)
+            left += mean[i]
+        label_rows(ax, self.classes)
+        ax.set_xlim(0, 1)
+        ax.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(self.modalities), frameon=False
+        )
+
+
+def _members(estimator: Any) -> Sequence[Any]:
+    """Give the estimators that an ensemble of scikit-learn is made of, or the estimator alone."""
+    found = last_step(estimator)
+    if not hasattr(found, "modality_weights") and hasattr(found, "estimators_"):
+        return list(np.ravel(np.asarray(found.estimators_, dtype=object)))
+    return [estimator]
+
+
+def _read_weights(estimator: Any) -> Mapping[str, float] | pd.DataFrame:
+    found = fusion_step(estimator, "ModalityWeightsDisplay")
+    if not hasattr(found, "modality_weights_"):
+        raise ValueError(
+            f'{type(found).__name__}(fusion="{found.fusion}") has no weights: no number says how '
+            "much a modality counts there. ModalityAblationDisplay and modality_report measure it "
+            "by the score, for any model."
+        )
+    return found.modality_weights_
+
+
+def _align(
+    each: list[Mapping[str, float] | pd.DataFrame],
+) -> tuple[np.ndarray, list[str], np.ndarray | None]:
+    """Stack weights by the names of modalities and classes."""
+    modalities = list(dict.fromkeys(name for weights in each for name in weights))
+    per_class = [isinstance(weights, pd.DataFrame) for weights in each]
+    if not any(per_class):
+        rows = [[weights.get(name, np.nan) for name in modalities] for weights in each]
+        return np.array(rows), modalities, None
+    if not all(per_class):
+        raise ValueError(
+            "Some estimators have weights for each class, and some have not: plot them apart."
+        )
+    classes = each[0].index.to_numpy()
+    frames = [weights.reindex(index=classes, columns=modalities) for weights in each]
+    return np.stack([frame.to_numpy().T for frame in frames]), modalities, classes

@@ -1,0 +1,59 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skmm import FusionClassifier, LateFusionClassifier
+from skmm.datasets import make_multimodal_classification
+from skmm.inspection import LossTermsDisplay
+
+X, y = make_multimodal_classification(
+    90, n_features=(3, 4), modality_names=("text", "image"), random_state=0
+)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_each_term_is_a_line():
+    model = FusionClassifier(
+        hidden_layer_sizes=4, max_iter=3, alignment_weight=0.1, early_stopping=True, random_state=0
+    )
+    model = make_pipeline(FunctionTransformer(), model).fit(X, y)
+    display = LossTermsDisplay.from_estimator(model)
+    history = model[-1].history_
+    assert list(display.lines_) == list(history)
+    for name, line in display.lines_.items():
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(line.get_ydata(), history[name])
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == [
+        "weighted sum",
+        "fused prediction",
+        "image alone",
+        "text alone",
+        "alignment image → text",
+        "alignment text → image",
+        "rows held out",
+    ]
+    looks = {(line.get_linestyle(), line.get_marker()) for line in display.lines_.values()}
+    assert len(looks) == len(display.lines_)
+
+
+def test_one_epoch():
+    model = FusionClassifier(hidden_layer_sizes=4, max_iter=1, random_state=0).fit(X, y)
+    display = LossTermsDisplay.from_estimator(model)
+    assert [len(line.get_xdata()) for line in display.lines_.values()] == [1] * 4
+
+
+def test_late_fusion_has_no_terms():
+    late = LateFusionClassifier(
+        [("a", LogisticRegression(), ["text__0"]), ("b", LogisticRegression(), ["image__0"])]
+    ).fit(X, y)
+    with pytest.raises(ValueError, match="not trained in epochs"):
+        LossTermsDisplay.from_estimator(late)
