@@ -6,13 +6,14 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    run examples/plot_quickstart.py: raw text and pictures, fused and explained"
 	@echo "make test    run all tests and the examples in the docstrings"
 	@echo "make lint    run ruff, codespell, numpydoc's validation and import-linter"
+	@echo "make docs    build docs/_build/html: guide, reference and examples, all of which are run"
 	@echo "make clean   remove .venv and what the tools left behind"
 
 demo: .venv/.installed-demo
@@ -29,8 +30,12 @@ lint: .venv/.installed-dev
 	$(BIN)/python tools/validate_docstrings.py
 	$(BIN)/lint-imports --no-logo --no-cache
 
+docs: .venv/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache build dist
+	rm -rf .venv .pytest_cache .ruff_cache build dist docs/_build docs/auto_examples docs/generated
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created:
@@ -50,4 +55,8 @@ clean:
 
 .venv/.installed-dev: .venv/.created $(SETTINGS)
 	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+.venv/.installed-docs: .venv/.created $(SETTINGS)
+	$(INSTALL) -e '.[docs]'
 	@touch $@

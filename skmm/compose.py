@@ -118,7 +118,7 @@ class ModalityTransformer(ColumnTransformer):
         The fitted encoders, as (modality, encoder, columns).
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns seen in `fit`, if all are strings.
 
     See Also

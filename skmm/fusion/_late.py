@@ -83,7 +83,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         The weights alpha. They add up to 1.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X has names that are all strings.
 
     See Also

@@ -198,7 +198,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     guard_scores_ : DataFrame of shape (n_models, 3)
         With ``guard``: "loss" of each model on rows that it was not trained on, by how much it is
         lower than that of the fused one ("gain"), and the "standard_error" of that.
-    history_ : DataFrame of shape (n_iter_, n_terms + 1)
+    history_ : DataFrame of shape (`n_iter_`, n_terms + 1)
         Each part of the loss in each epoch, before it is multiplied by its weight: "fused",
         "modality__NAME", "alignment__NAME__NAME", and "loss", the sum of their products. With early
         stopping also "validation_loss". The penalty of ``weight_decay`` is no part of it.
@@ -208,7 +208,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         The number of epochs that the network was trained for.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X has names that are all strings.
 
     See Also
