@@ -1,7 +1,6 @@
 """The learned weights mean something, and the defaults are good without tuning."""
 
 import importlib.util
-import itertools
 import warnings
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax
-from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -41,7 +39,6 @@ shared_features = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(shared_features)
 
 TASK = Task("multiclass", slice(0, 2), slice(0, 1), 1.0)
-SETS = ["emoji", "mosi_utterance", "fashion_small", "av_digits"]
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +226,7 @@ def test_classes_of_few_rows_keep_the_weights_of_all():
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["late", "weighted", "gated"])
 def test_noise_gets_at_most_a_tenth(fusion):
-    weights = [weights_of(*make((0.9, 0.7, 0.0), seed), seed, fusion=fusion) for seed in range(10)]
+    weights = [weights_of(*make((0.9, 0.7, 0.0), seed), seed, fusion=fusion) for seed in range(5)]
     assert max(each["c"] for each in weights) <= 0.10
 
 
@@ -323,33 +320,6 @@ def test_units_do_not_matter(fusion):
         X.assign(**{column: 1000 * X[column] for column in columns}), y, fusion=fusion
     )
     assert scaled == pytest.approx(weights, abs=0.02)
-
-
-@pytest.mark.slow
-def test_weights_rank_modalities_as_the_loss_of_score_without_them(load):
-    weights, drops = [], []
-    for name in SETS:
-        data = load(name)
-
-        def cross_validate(blocks, data=data):
-            X, scores, alphas = np.hstack(list(blocks.values())), [], []
-            for seed, (rows, held_out) in itertools.product(range(2), data.folds()):
-                model = fit(blocks, data.y, rows, seed)
-                scores.append(model.score(X[held_out], data.y[held_out]))
-                alphas.append(list(model.modality_weights_.values()))
-            return np.mean(scores), np.mean(alphas, axis=0)
-
-        score, alpha = cross_validate(data.blocks)
-        weights.extend(alpha)
-        for left_out in data.blocks:
-            rest = {other: block for other, block in data.blocks.items() if other != left_out}
-            drops.append(score - cross_validate(rest)[0])
-        print(
-            name,
-            score,
-            dict(zip(data.blocks, zip(alpha, drops[-len(alpha) :], strict=True), strict=True)),
-        )
-    assert spearmanr(weights, drops).statistic >= 0.8
 
 
 @pytest.mark.slow
