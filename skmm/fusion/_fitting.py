@@ -127,7 +127,7 @@ def _make_objective(problem: Problem, parameters: dict[str, Any]) -> Objective:
 
 def _make_rows(problem: Problem, device: torch.device) -> Rows:
     return Rows(
-        _on_device(problem.x, device),
+        put_on_device(problem.x, device),
         torch.from_numpy(problem.rows.present).to(device),
         torch.from_numpy(problem.rows.target).to(device),
         torch.from_numpy(problem.rows.weight.astype(np.float32)).to(device),
@@ -254,7 +254,7 @@ class RowsOnDemand:
         return torch.from_numpy(self.x[index.cpu().numpy()]).to(self.device)
 
 
-def _on_device(x: np.ndarray | ScaledRows, device: torch.device) -> torch.Tensor | RowsOnDemand:
+def put_on_device(x: np.ndarray | ScaledRows, device: torch.device) -> torch.Tensor | RowsOnDemand:
     """Hold the rows on the device, or in the memory of X alone where that is better."""
     if isinstance(x, np.ndarray):
         return torch.from_numpy(x).to(device)

@@ -59,6 +59,10 @@ class Objective(NamedTuple):
         """What each term is multiplied by: 1, then lambda, then gamma."""
         return [1.0, *self.modality.values(), *self.alignment.values()]
 
+    def terms(self, output: FusionOutput, rows: Rows) -> Tensor:
+        """Every term, not yet multiplied by its coefficient, (n_terms,)."""
+        return loss_terms(self, output, rows.target, rows.weight, rows.present)
+
 
 def loss_terms(
     objective: Objective, output: FusionOutput, target: Tensor, weight: Tensor, present: Tensor
@@ -144,17 +148,50 @@ def mse(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
     return _mean(((f_i - f_j) ** 2).mean(1), weight, valid)
 
 
-def contrastive(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
+def contrastive(
+    f_i: Tensor,
+    f_j: Tensor,
+    weight: Tensor,
+    valid: Tensor,
+    temperature: Tensor | float = CONTRASTIVE_TEMPERATURE,
+) -> Tensor:
     """L_ij: each row's f_i has to find its own f_j among those of the batch.
 
     InfoNCE (van den Oord et al. 2018) from i to j on cosine similarities; the sum over ordered
     pairs in the composite loss makes it the symmetric loss of CLIP (Radford et al. 2021).
     """
-    similarity = F.normalize(f_i, dim=1) @ F.normalize(f_j, dim=1).T  # (n, n)
-    logits = (similarity / CONTRASTIVE_TEMPERATURE).masked_fill(~valid, float("-inf"))
-    logits = logits.masked_fill(~valid[:, None], 0.0)  # rows without a pair must stay finite
+    logits = _contrastive_logits(f_i, f_j, valid, temperature)
     own = torch.arange(len(logits), device=logits.device)
     return _mean(F.cross_entropy(logits, own, reduction="none"), weight, valid)
+
+
+def supervised_contrastive(
+    f_i: Tensor,
+    f_j: Tensor,
+    weight: Tensor,
+    valid: Tensor,
+    temperature: Tensor | float,
+    positive: Tensor,
+) -> Tensor:
+    """L_ij: each row's f_i has to find the f_j of all rows that are ``positive`` (n, n) to it.
+
+    The mean over these of minus the log-probability of each (Khosla et al. 2020, their L_out).
+    Rows that have none of them do not count.
+    """
+    positive = positive & valid & valid[:, None]
+    logits = _contrastive_logits(f_i, f_j, valid, temperature)
+    log_proba = torch.where(positive, logits.log_softmax(1), 0.0)
+    n_positive = positive.sum(1)
+    return _mean(-log_proba.sum(1) / n_positive.clamp(min=1), weight, n_positive > 0)
+
+
+def _contrastive_logits(
+    f_i: Tensor, f_j: Tensor, valid: Tensor, temperature: Tensor | float
+) -> Tensor:
+    """Cosines of all f_i (rows) and f_j, over the temperature; of rows without a pair, 0."""
+    similarity = F.normalize(f_i, dim=1) @ F.normalize(f_j, dim=1).T  # (n, n)
+    logits = (similarity / temperature).masked_fill(~valid, float("-inf"))
+    return logits.masked_fill(~valid[:, None], 0.0)  # rows without a pair must stay finite
 
 
 def kl(logits_i: Tensor, logits_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:

@@ -213,6 +213,12 @@ class FusionNetwork(nn.Module):
         """Parts (n, m, k) of the logits, where the head is affine and the rule a sum."""
         return weigh(weights, self.calibration(self.head(parts)))
 
+    @property
+    def scales(self) -> set[str]:
+        """The parameters that are not weights: a scale, and a bias for each class."""
+        late = isinstance(self.head, TemperatureHead)
+        return {f"head.{name}" for name, _ in self.head.named_parameters() if late}
+
     def tile(self, values: Tensor) -> Tensor:
         """Repeat rows (n, ...) for each member (e n, ...)."""
         return values if self.n_members == 1 else torch.cat([values] * self.n_members)

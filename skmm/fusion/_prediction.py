@@ -9,17 +9,16 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ._network import FusionNetwork
 from ._training import precise
 
 
 class _Copy(NamedTuple):
-    precise: FusionNetwork
+    precise: nn.Module
     parts: list[nn.Module]  # of the network that was copied; not itself, which would never go
     state: list[Tensor]  # what its parameters and buffers were
     device: torch.device
 
-    def is_of(self, network: FusionNetwork, device: torch.device) -> bool:
+    def is_of(self, network: nn.Module, device: torch.device) -> bool:
         """Tell whether ``network`` is still as it was; ``.data`` changes without a trace."""
         parts, state = _parts(network), _state(network)
         return (
@@ -32,10 +31,10 @@ class _Copy(NamedTuple):
 
 
 # Not on the estimator: a clone or a pickle has no use for it.
-_copies: WeakKeyDictionary[FusionNetwork, _Copy] = WeakKeyDictionary()
+_copies: WeakKeyDictionary[nn.Module, _Copy] = WeakKeyDictionary()
 
 
-def precise_network(network: FusionNetwork, device: torch.device) -> FusionNetwork:
+def precise_network(network: nn.Module, device: torch.device) -> nn.Module:
     """Copy ``network`` to ``device`` in float64 and evaluation mode, or give the copy made before.
 
     The copy belongs to all threads: nobody may change it.
@@ -43,7 +42,7 @@ def precise_network(network: FusionNetwork, device: torch.device) -> FusionNetwo
     made = _copies.get(network)
     if made is None or not made.is_of(network, device):
         double = copy.deepcopy(network).to(device).eval().requires_grad_(False)
-        double.to(precise(double.modality_weights).dtype)
+        double.to(precise(next(double.parameters())).dtype)
         state = [tensor.detach().clone() for tensor in _state(network)]
         made = _copies[network] = _Copy(double, _parts(network), state, device)
     return made.precise

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from ._losses import Objective, Rows, loss_terms
-from ._network import FusionNetwork, FusionOutput, TemperatureHead
+from ._losses import Objective, Rows
+from ._network import FusionNetwork, FusionOutput
 
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 class AdamW:
     """A gradient step for each batch, under one warm-up and one cosine decay of the step size.
 
-    A `TemperatureHead` has a larger step, no decay, and keeps a scale once learned. To balance
+    The ``scales`` of the network have a larger step, no decay, and stay once learned. To balance
     modalities, one that is ahead of the others has a smaller step (`slow_down`).
     """
 
@@ -68,13 +68,11 @@ class AdamW:
         if self.balanced:
             own = {p: i for i, f in enumerate(network.encoders) for p in f.parameters()}
             groups |= {(i,): {**groups[False], "params": []} for i in set(own.values())}
-        late = isinstance(network.head, TemperatureHead)
+        scales = network.scales
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
-                common = late and name.startswith("head.")
-                groups[(own[parameter],) if parameter in own else common]["params"].append(
-                    parameter
-                )
+                key = (own[parameter],) if parameter in own else name in scales
+                groups[key]["params"].append(parameter)
         for key, group in groups.items():
             group["modality"] = key[0] if isinstance(key, tuple) else None
         self.optimizer = torch.optim.AdamW(
@@ -104,7 +102,7 @@ class AdamW:
                 output = _to_float32(self.network(batch.x, fused, batch.weight))
         else:
             output = self.network(batch.x, fused, batch.weight)
-        terms = loss_terms(self.objective, output, batch.target, batch.weight, batch.present)
+        terms = self.objective.terms(output, batch)
         self.optimizer.zero_grad()
         (self.coefficients @ terms).backward()
         terms = terms.detach()
@@ -190,9 +188,9 @@ class LBFGS:
         where = parameters_to_vector(self.variables).detach()
         if self._where is None or not torch.equal(where, self._where):
             self.optimizer.zero_grad()
-            x, present, target, weight = self.rows
+            x, present, _, weight = self.rows
             output = self.network(x, present, weight)
-            terms = loss_terms(self.objective, output, target, weight, present)
+            terms = self.objective.terms(output, self.rows)
             loss = self.coefficients @ terms
             if self.settings.weight_decay:
                 squares = sum(v.square().sum() for v in self.variables if v.ndim > 1)
@@ -236,5 +234,5 @@ def _to_float32(output: FusionOutput) -> FusionOutput:
 
 
 def _coefficients(network: FusionNetwork, objective: Objective) -> Tensor:
-    weights = network.modality_weights
-    return torch.tensor(objective.coefficients, device=weights.device, dtype=weights.dtype)
+    some = next(network.parameters())
+    return torch.tensor(objective.coefficients, device=some.device, dtype=some.dtype)

@@ -68,7 +68,7 @@ def train(
     if settings.solver == "lbfgs":  # which ends early where a float32 cannot show progress
         used = rows._replace(x=precise(rows.x), weight=precise(rows.weight))
         network.to(used.x.dtype)
-    final: _Pass | None = None
+    final: Pass | None = None
     with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
         try:
             if folds and not (checkpoint and checkpoint.find(len(folds))):
@@ -78,16 +78,12 @@ def train(
                 )
                 of_one = objective._replace(n_members=1)
                 _cross_fit(network, used, folds, of_one, short, bar, checkpoint)
-            final = _Pass(network, used, split.fitting, split.held_out, objective, settings)
+            final = Pass(network, used, split.fitting, split.held_out, objective, settings)
             final.run(bar, checkpoint, len(folds))
         except KeyboardInterrupt:
             if final is None or not final.history.terms:
                 raise
-            warnings.warn(
-                f"Training was interrupted after {len(final.history.terms)} of {settings.max_iter} "
-                "epochs; the estimator is fitted as far as it got.",
-                stacklevel=2,
-            )
+            interrupted(len(final.history.terms), settings.max_iter)
         else:
             if checkpoint:
                 checkpoint.remove()
@@ -98,6 +94,15 @@ def train(
         held_out = (tensor[split.held_out] for tensor in (rows.target, rows.weight))
         learn_calibration(network, logits, *held_out, objective.tasks)
     return final.history._replace(converged=final.converged)
+
+
+def interrupted(n_epochs: int, max_iter: int) -> None:
+    """Say that training ended early, as Ctrl-C asked."""
+    warnings.warn(
+        f"Training was interrupted after {n_epochs} of {max_iter} epochs; the estimator is fitted "
+        "as far as it got.",
+        stacklevel=3,
+    )
 
 
 def _cross_fit(
@@ -123,7 +128,7 @@ def _cross_fit(
             parts, odds = (checkpoint.results[i][k].to(sample.x.device) for k in ("parts", "odds"))
         else:
             others = torch.cat([other for j, other in enumerate(folds) if j != i])
-            _Pass(trained, rows, others, None, objective, settings).run(bar, checkpoint, i)
+            Pass(trained, rows, others, None, objective, settings).run(bar, checkpoint, i)
             store_statistics(trained, rows, others)
             parts, _ = evaluate(trained, sample.x, sample.present)
             odds = trained.odds(there, parts).detach()
@@ -143,7 +148,7 @@ def _cross_fit(
         checkpoint.results.clear()  # what came of them is in the network
 
 
-class _Pass:
+class Pass:
     """The epochs of one network, and where they have got to."""
 
     def __init__(
@@ -169,7 +174,7 @@ class _Pass:
             self.restore(found)
             bar.update(len(self.history.terms))
         else:  # what the batches' statistics begin from
-            store_statistics(self.network, self.rows, self.fitting[:EVALUATION_ROWS])
+            self._settle(self.fitting[:EVALUATION_ROWS])
         self._make_solver(found)
         try:
             while not self.ended and len(self.history.terms) < self.settings.max_iter:
@@ -201,8 +206,8 @@ class _Pass:
         loss = float(self.solver.coefficients @ terms)
         _check_loss(loss, self.settings)
         if self.held_out is not None:
-            store_statistics(self.network, self.rows, self.fitting)
-            loss = held_out_loss(self.network, self.rows, self.held_out, self.objective.tasks)
+            self._settle(self.fitting)
+            loss = self._unseen_loss()
             self.history.validation.append(loss)
         self.history.terms.append(terms.tolist())
         self.n_stale = 0 if loss < self.best - self.settings.tol else self.n_stale + 1
@@ -213,6 +218,14 @@ class _Pass:
         stalled = waits and self.n_stale >= self.settings.n_iter_no_change
         self.ended = self.solver.converged or stalled
         return loss
+
+    def _settle(self, index: Tensor) -> None:
+        """Store what evaluation needs to know of the rows ``index``."""
+        store_statistics(self.network, self.rows, index)
+
+    def _unseen_loss(self) -> float:
+        """The loss of the rows that are held out."""
+        return held_out_loss(self.network, self.rows, self.held_out, self.objective.tasks)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, but for the generators of random numbers."""
