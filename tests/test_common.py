@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
 from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier, ModalityTransformer
+from skmm.alignment import CrossModalAligner
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
@@ -31,6 +32,8 @@ from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 
 ESTIMATORS = [
+    CrossModalAligner(),
+    CrossModalAligner("cca"),
     FusionClassifier(),
     *(
         FusionClassifier(
@@ -157,7 +160,7 @@ def test_scikit_learn_checks(estimator, check):
 
 def test_fusion_fails_no_check():
     for estimator in ESTIMATORS:
-        if isinstance(estimator, (FusionClassifier, FusionRegressor)):
+        if isinstance(estimator, (CrossModalAligner, FusionClassifier, FusionRegressor)):
             assert expected_failed_checks(estimator) == {}
 
 
