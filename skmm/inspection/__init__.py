@@ -1,13 +1,21 @@
-"""Displays that show what a fitted model makes of each modality."""
+"""What a fitted model makes of each modality: Displays, and a report."""
 
 from ._ablation import ModalityAblationDisplay
+from ._contributions import ContributionsDisplay
+from ._embedding import EmbeddingDisplay
 from ._path import FusionPathDisplay
+from ._report import modality_report
+from ._report_display import ModalityReportDisplay
 from ._terms import LossTermsDisplay
 from ._weights import ModalityWeightsDisplay
 
 __all__ = [
+    "ContributionsDisplay",
+    "EmbeddingDisplay",
     "FusionPathDisplay",
     "LossTermsDisplay",
     "ModalityAblationDisplay",
+    "ModalityReportDisplay",
     "ModalityWeightsDisplay",
+    "modality_report",
 ]

@@ -99,12 +99,12 @@ def take_apart(estimator: Any, X: Any, modalities: Mapping | None = None) -> Tak
     found = last_step(estimator)
     if hasattr(found, "modalities_"):
         while isinstance(estimator, Pipeline):
-            X, estimator = _transform(estimator.steps[:-1], X), unwrap(estimator.steps[-1][1])
+            X, estimator = transform(estimator.steps[:-1], X), unwrap(estimator.steps[-1][1])
         return Taken(found, Table(X, _positions(found.modalities_, X)))
     if isinstance(estimator, Pipeline):
         for i, (_, step) in enumerate(estimator.steps[:-1]):
             if isinstance(step, ColumnTransformer):
-                X = _transform(estimator.steps[: i + 1], X)
+                X = transform(estimator.steps[: i + 1], X)
                 groups = {
                     name: np.arange(X.shape[1])[own]
                     for name, own in step.output_indices_.items()
@@ -128,7 +128,8 @@ def as_table(X: Any) -> pd.DataFrame | np.ndarray:
     return as_pandas(X) if hasattr(X, "columns") else X
 
 
-def _transform(steps: Sequence[tuple[str, Any]], X: Any) -> pd.DataFrame | np.ndarray:
+def transform(steps: Sequence[tuple[str, Any]], X: Any) -> pd.DataFrame | np.ndarray:
+    """Take rows through fitted steps of a Pipeline."""
     for _, step in steps:
         if step not in (None, "passthrough"):
             X = step.transform(X)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
+from math import factorial
 from typing import Any
 
 import numpy as np
+from sklearn.utils._indexing import _safe_indexing
 
+from ._emap import Outputs, Projection, project
 from ._tables import Table, expecting_nothing
 
 MAX_MODALITIES = 10
@@ -68,3 +71,61 @@ def score_subsets(
     """Score a model on the same rows with these modalities alone."""
     with expecting_nothing():
         return np.array([float(scorer(model, table.keep(names), y)) for names in subsets])
+
+
+def shapley_values(values: Mapping[tuple[str, ...], float], names: list[str]) -> np.ndarray:
+    """Share the value of all modalities by what each adds to every subset of the others.
+
+    Parameters
+    ----------
+    values : dict of tuple of str to float
+        The value of each subset, as `all_subsets` gives them.
+    names : list of str
+        The modalities.
+
+    Returns
+    -------
+    ndarray of shape (n_modalities,)
+        Their sum is the value of all less that of none.
+    """
+    n = len(names)
+    shares = np.zeros(n)
+    for subset, value in values.items():
+        size = len(subset)
+        for i, name in enumerate(names):
+            if name in subset:
+                shares[i] += value * factorial(size - 1) * factorial(n - size) / factorial(n)
+            else:
+                shares[i] -= value * factorial(size) * factorial(n - size - 1) / factorial(n)
+    return shares
+
+
+def permutation_drops(
+    model: Any, table: Table, y: Any, scorer: Callable, n_repeats: int, rng: np.random.RandomState
+) -> np.ndarray:
+    """Tell by how much the score falls when one modality's columns come from other rows.
+
+    Returns
+    -------
+    ndarray of shape (n_modalities, n_repeats)
+    """
+    rows = np.arange(len(table))
+    score = score_subsets(model, table, y, scorer, [tuple(table.names)])[0]
+    drops = np.empty((len(table.names), n_repeats))
+    with expecting_nothing():
+        for i, name in enumerate(table.names):
+            for repeat in range(n_repeats):
+                mixed = table.assemble(rows, {name: rng.permutation(rows)})
+                drops[i, repeat] = score - float(scorer(model, mixed, y))
+    return drops
+
+
+def emap_scores(
+    model: Any, table: Table, y: Any, scorer: Callable, rows: np.ndarray
+) -> tuple[float, float]:
+    """Score a model, and the additive function nearest to it, on some rows."""
+    outputs = Outputs(model, table.assemble(rows[:1], {}))
+    X = table.assemble(rows, {})
+    own = Projection(outputs, outputs.compute(X))
+    y = _safe_indexing(y, rows)
+    return float(scorer(own, X, y)), float(scorer(project(outputs, table, rows), X, y))

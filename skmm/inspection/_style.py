@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .._optional import import_optional
 
 # Okabe and Ito (2008): seven colours that colour-blind people tell apart; first those that differ
@@ -37,6 +39,25 @@ def make_axes(ax, display: object, height: float, width: float = 6.0) -> Any:
     if ax is None:
         _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return ax
+
+
+def divide(ax, n_rows: int, n_columns: int, width_ratios: Sequence[float] | None = None) -> Any:
+    """Make axes (n_rows, n_columns) in the place of ``ax``, which is blanked.
+
+    Raises
+    ------
+    ValueError
+        If ``ax`` has its place by itself, and not as one of several.
+    """
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ValueError("ax must be made by subplots or add_subplot, for it is divided.")
+    ax.set_axis_off()
+    grid = place.subgridspec(n_rows, n_columns, width_ratios=width_ratios)
+    axes = np.empty((n_rows, n_columns), dtype=object)
+    for cell in np.ndindex(axes.shape):
+        axes[cell] = ax.figure.add_subplot(grid[cell])
+    return axes
 
 
 def shorten_label(text: object, width: int = 24) -> str:

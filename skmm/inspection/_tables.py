@@ -36,6 +36,12 @@ class Table:
         """The modalities."""
         return list(self.groups)
 
+    def complete(self) -> Table:
+        """Give a table in which columns of no modality are one of their own."""
+        used = np.concatenate([*self.groups.values()])
+        others = np.setdiff1d(np.arange(self.X.shape[1]), used)
+        return Table(self.X, {**self.groups, "": others}) if len(others) else self
+
     def use_means(self) -> None:
         """From now on put the mean of a column where its modality is missing, instead of NaN.
 

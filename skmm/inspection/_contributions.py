@@ -1,0 +1,248 @@
+"""ContributionsDisplay: what each modality added to predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._fitted import fusion_step, take_apart
+from ._inputs import draw_input, read_raw_inputs
+from ._parts import IN_UNITS_OF_Y, read_parts
+from ._style import bar_style, divide, label_rows, make_axes, shorten_label
+
+N_SHOWN = 3  # classes of one row, the most probable ones
+SPREAD = (5, 25, 50, 75, 95)  # per cent of rows
+
+
+class ContributionsDisplay:
+    """What each modality added to the prediction of one row, or of many.
+
+    One row: for each modality its raw input (the picture, the text, the waveform, frames of the
+    video, cells of the table) and what it added to the most probable classes; below, their sums
+    and the probabilities. Many rows: for each class, how the modalities' contributions to it are
+    distributed over the rows of that class: the box holds the middle half of them, the line from
+    5 to 95 %, and the black mark is the median.
+
+    Logits of classes are drawn less their mean over the classes, of each modality: only
+    differences between classes change a prediction.
+
+    Parameters
+    ----------
+    contributions : ndarray of shape (n_samples, n_modalities, n_outputs)
+        What each modality adds to each output (a class, a label, or a number).
+    predictions : ndarray of shape (n_samples, n_outputs)
+        Probabilities, or predicted numbers.
+    members : ndarray of bool, shape (n_samples, n_outputs)
+        Which rows count for the distribution of which output.
+    modalities : list of str
+        The modalities.
+    outputs : list
+        The names of the outputs.
+    inputs : dict of str to Series, default=None
+        Of one row, the raw cells of each modality.
+    unit : str, default="contribution"
+        What contributions are to.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes; with one row those that bound all others.
+    axes_ : ndarray of Axes
+        With one row (n_modalities + 1, 2): inputs and contributions of each modality, and below
+        them the sums; without inputs (n_modalities + 1, 1). With many rows (1, 1).
+    figure_ : matplotlib Figure
+        The figure.
+    bars_ : list of BarContainer
+        With one row the bars of each modality and then of the sums; with many the boxes of each
+        modality.
+
+    See Also
+    --------
+    ModalityWeightsDisplay : How much each modality counts in all rows.
+    modality_report : How much of the score each modality brings, for any model.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.datasets import make_multimodal_classification
+    >>> from skmm.inspection import ContributionsDisplay
+    >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
+    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
+    >>> ContributionsDisplay.from_estimator(model, X[:1]).contributions.shape
+    (1, 2, 2)
+    >>> ContributionsDisplay.from_estimator(model, X, y).members.sum(axis=0)
+    array([50, 50])
+    """
+
+    def __init__(
+        self,
+        *,
+        contributions,
+        predictions,
+        members,
+        modalities,
+        outputs,
+        inputs=None,
+        unit="contribution",
+    ):
+        self.contributions = contributions
+        self.predictions = predictions
+        self.members = members
+        self.modalities = modalities
+        self.outputs = outputs
+        self.inputs = inputs
+        self.unit = unit
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, target=0, outputs=None, ax=None):
+        """Split the predictions of a fitted estimator by modality, and plot the parts.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted: `FusionClassifier` or `FusionRegressor`, with a ``fusion`` whose predictions are
+            sums ("late", "weighted", "gated", "additive"), `LateFusionClassifier`, or a Pipeline
+            or search that ends in one.
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            The rows, raw ones of a Pipeline; with one row, its raw inputs are drawn.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            The classes of the rows, for many rows; None takes the predicted ones.
+        target : int, default=0
+            Which one, of an estimator with several targets of classes.
+        outputs : list, default=None
+            Which classes, labels or targets to draw, by name; None is all of them, of one row the
+            three most probable ones.
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+
+        Returns
+        -------
+        ContributionsDisplay
+            The Display.
+
+        Raises
+        ------
+        ValueError
+            If the estimator's predictions are no sums, as with "concat", "attention" and
+            "bilinear" fusion.
+        """
+        found = fusion_step(estimator, "ContributionsDisplay")
+        if not hasattr(found, "contributions"):
+            raise ValueError(
+                f'{type(found).__name__}(fusion="{found.fusion}") mixes the modalities, and its '
+                'predictions have no part for each. Take fusion="late", "weighted", "gated" or '
+                '"additive", or look at ModalityAblationDisplay and modality_report, which take '
+                "any model."
+            )
+        rows = take_apart(estimator, X).table.X
+        parts = read_parts(found, rows, y, target)
+        return cls(
+            contributions=parts.contributions,
+            predictions=parts.predictions,
+            members=parts.members,
+            modalities=list(found.modalities_),
+            outputs=parts.outputs,
+            inputs=read_raw_inputs(estimator, X) if len(rows) == 1 else None,
+            unit=parts.unit,
+        ).plot(ax, outputs=outputs)
+
+    def plot(self, ax=None, *, outputs=None):
+        """Plot the contributions.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure. With one row it is divided, so that it has to be
+            made by `subplots` or the like.
+        outputs : list, default=None
+            Which classes, labels or targets to draw, by name; None is all of them, of one row the
+            three most probable ones.
+
+        Returns
+        -------
+        ContributionsDisplay
+            The Display itself.
+
+        Raises
+        ------
+        ValueError
+            If ``outputs`` has a name that is unknown.
+        """
+        one_row = len(self.contributions) == 1
+        shown = self._choose(outputs, one_row)
+        if one_row:
+            self._draw_row(ax, shown)
+        else:
+            self._draw_distribution(ax, shown)
+        return self
+
+    def _choose(self, outputs, one_row: bool) -> np.ndarray:
+        if outputs is None:
+            if not one_row or self.contributions.shape[2] <= N_SHOWN:
+                return np.arange(self.contributions.shape[2])
+            return np.argsort(-self.predictions[0], kind="stable")[:N_SHOWN]
+        known = list(self.outputs)
+        unknown = [name for name in outputs if name not in known]
+        if unknown:
+            raise ValueError(f"There is no output {unknown[0]!r}; take some of {known}.")
+        return np.array([known.index(name) for name in outputs])
+
+    def _draw_row(self, ax, shown: np.ndarray) -> None:
+        axes = self._divide(ax, len(shown))
+        parts = self.contributions[0][:, shown]  # (m, k)
+        total = parts.sum(axis=0)
+        values = self.predictions[0, shown]
+        show = "{:.4g}".format if self.unit.startswith(IN_UNITS_OF_Y) else "{:.0%}".format
+        names = [shorten_label(self.outputs[i]) for i in shown]
+        sums = [f"{name}: {show(value)}" for name, value in zip(names, values, strict=True)]
+        styles = [bar_style(i) for i in range(len(parts))] + [{"color": "#444444"}]
+        self.bars_ = []
+        for i, (own, bars, style) in enumerate(
+            zip([*self.modalities, "sum"], [*parts, total], styles, strict=True)
+        ):
+            where = axes[i, -1]
+            self.bars_.append(where.barh(np.arange(len(shown)), bars, height=0.7, **style))
+            label_rows(where, names if i < len(parts) else sums)
+            where.axvline(0, color="black", linewidth=0.8)
+            where.sharex(axes[0, -1])
+            where.tick_params(axis="x", labelbottom=i == len(parts))
+            axes[i, 0].set_title(own, loc="left", fontsize="medium", fontweight="bold")
+            if self.inputs is not None and i < len(parts):
+                draw_input(axes[i, 0], self.inputs[own])
+        if self.inputs is not None:
+            axes[-1, 0].set_axis_off()
+        axes[-1, -1].set_xlabel(self.unit)
+        axes[0, -1].margins(x=0.08)
+
+    def _divide(self, ax, n_shown: int) -> np.ndarray:
+        """Make axes for each modality and for the sums, with those of inputs on their left."""
+        n_rows = len(self.modalities) + 1
+        ax = make_axes(ax, self, height=max(0.9, 0.55 + 0.2 * n_shown) * n_rows)
+        self.ax_, self.figure_ = ax, ax.figure
+        with_inputs = self.inputs is not None
+        self.axes_ = divide(ax, n_rows, 1 + with_inputs, [2, 3] if with_inputs else None)
+        return self.axes_
+
+    def _draw_distribution(self, ax, shown: np.ndarray) -> None:
+        n_modalities = len(self.modalities)
+        ax = make_axes(ax, self, height=max(2.0, 0.9 + (0.15 * n_modalities + 0.12) * len(shown)))
+        height = 0.8 / n_modalities
+        self.bars_ = []
+        for i, name in enumerate(self.modalities):
+            rows = np.arange(len(shown)) - 0.4 + height * (i + 0.5)
+            marks = np.array([self._percentiles(i, output) for output in shown])
+            low, left, middle, right, high = marks.T
+            style = {**bar_style(i), "edgecolor": "white"}
+            bars = ax.barh(rows, right - left, left=left, height=0.85 * height, label=name, **style)
+            ax.hlines(rows, low, high, color="black", linewidth=0.8, zorder=0)
+            half = 0.42 * height
+            ax.vlines(middle, rows - half, rows + half, color="black", linewidth=2)
+            self.bars_.append(bars)
+        label_rows(ax, [self.outputs[i] for i in shown])
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_xlabel(self.unit)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=n_modalities, frameon=False)
+        self.ax_, self.figure_, self.axes_ = ax, ax.figure, np.array([[ax]], dtype=object)
+
+    def _percentiles(self, modality: int, output: int) -> np.ndarray:
+        values = self.contributions[self.members[:, output], modality, output]
+        return np.percentile(values, SPREAD) if len(values) else np.full(len(SPREAD), np.nan)

@@ -1,0 +1,192 @@
+"""EMAP: what a model would predict if it were a sum of one function for each modality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit, softmax
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import get_tags
+
+from ..fusion._labels import subset_accuracy
+from ._fitted import last_step
+from ._tables import Table, expecting_nothing
+
+BATCH_ROWS = 20_000
+
+
+def project(outputs: Outputs, table: Table, rows: np.ndarray) -> Projection:
+    """Give the additive function of the modalities that is nearest to a model.
+
+    The empirical multimodally-additive projection of Hessel and Lee: with the outputs f of the
+    model, row i has ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean``. The other
+    modalities stay as row j has them together, so that the cost is n^2 predictions for each
+    modality, and n^2 in all for two. Columns of no modality count as one more.
+
+    Parameters
+    ----------
+    outputs : Outputs
+        Those of the model.
+    table : Table
+        Rows and modalities.
+    rows : ndarray of int, shape (n,)
+        The rows to project on, and of which pairs are made.
+
+    Returns
+    -------
+    Projection
+        An estimator that predicts them, in this order.
+    """
+    table = table.complete()
+    names = table.names
+    if len(names) == 1:
+        return Projection(outputs, outputs.compute(table.assemble(rows, {})))
+    if len(names) == 2:  # the pairs (i, j) of one modality are the pairs (j, i) of the other
+        first, second = _mean_over_others(outputs, table, rows, names[0], both=True)
+        means = [first, second]
+    else:
+        means = [_mean_over_others(outputs, table, rows, name)[0] for name in names]
+    grand = np.mean([each.mean(axis=0) for each in means], axis=0)
+    return Projection(outputs, np.sum(means, axis=0) - (len(means) - 1) * grand)
+
+
+def _mean_over_others(
+    outputs: Outputs, table: Table, rows: np.ndarray, name: str, *, both: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Average f(x_i^m, x_j^others) over j (n, k), and with ``both`` over i too."""
+    n = len(rows)
+    n_each = max(1, BATCH_ROWS // n)
+    means, totals = [], 0.0
+    for start in range(0, n, n_each):
+        own = rows[start : start + n_each]
+        crossed = table.assemble(np.tile(rows, len(own)), {name: np.repeat(own, n)})
+        values = outputs.compute(crossed).reshape(len(own), n, -1)  # (i, j, k)
+        means.append(values.mean(axis=1))
+        totals = totals + values.sum(axis=0)
+    return np.concatenate(means), totals / n if both else None
+
+
+class Outputs:
+    """What of a model's predictions to add up, and how to read a sum of them.
+
+    Of models of skmm logits, up to a constant for each row; else `decision_function` or, where
+    there is none, probabilities; of regressors the predictions.
+    """
+
+    def __init__(self, model: Any, first_row: Any):
+        self.model = model
+        self.is_fusion = hasattr(last_step(model), "network_")
+        self.classes: Any = getattr(model, "classes_", None)
+        with expecting_nothing():
+            self.is_flat = np.ndim(model.predict(first_row)) == 1
+        if not is_classifier(model):
+            self.kind = "numbers"
+        elif isinstance(self.classes, list):
+            self.kind = "targets"
+        else:
+            self.kind = "classes" if self.is_flat else "labels"
+        has_margin = self.kind == "classes" and hasattr(model, "decision_function")
+        self.adds_logits = self.is_fusion or has_margin or self.kind == "labels"
+        if self.kind != "numbers" and not has_margin and not hasattr(model, "predict_proba"):
+            raise TypeError(
+                f"EMAP needs decision_function or predict_proba of {type(model).__name__}, which "
+                "has neither: set emap_samples=0 to leave it out."
+            )
+
+    def compute(self, X: Any) -> np.ndarray:
+        """Give the outputs (n_samples, n_outputs) that are added up."""
+        with expecting_nothing():
+            values = self._compute(X)
+        return values[:, None] if values.ndim == 1 else values
+
+    def _compute(self, X: Any) -> np.ndarray:
+        if self.kind == "numbers":
+            return np.asarray(self.model.predict(X), dtype=float)
+        if self.kind == "labels":
+            return logit(np.clip(self.model.predict_proba(X), 1e-15, 1 - 1e-15))
+        if self.is_fusion:
+            given = self.model.predict_log_proba(X)
+            parts = given if self.kind == "targets" else [given]
+            return np.hstack([part - part.mean(axis=1, keepdims=True) for part in parts])
+        if self.kind == "classes" and self.adds_logits:
+            return np.asarray(self.model.decision_function(X))
+        return (
+            np.hstack(self.model.predict_proba(X))
+            if self.kind == "targets"
+            else (self.model.predict_proba(X))
+        )
+
+    def read(self, values: np.ndarray) -> np.ndarray:
+        """Give what the model would predict by such outputs."""
+        if self.kind == "numbers":
+            return values[:, 0] if self.is_flat else values
+        if self.kind == "labels":
+            return (values > 0).astype(int)
+        if self.kind == "targets":
+            best = [part.argmax(axis=1) for part in self._split(values)]
+            columns = [known[code] for known, code in zip(self.classes, best, strict=True)]
+            return np.stack([column.astype(object) for column in columns], axis=1)
+        codes = values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(int)
+        return self.classes[codes]
+
+    def probabilities(self, values: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        """Give the probabilities by such outputs."""
+        if self.kind == "labels":
+            return expit(values)
+        if self.kind == "targets":
+            return [self._normalise(part) for part in self._split(values)]
+        if values.shape[1] == 1:
+            return np.hstack([expit(-values), expit(values)])
+        return self._normalise(values)
+
+    def _normalise(self, values: np.ndarray) -> np.ndarray:
+        if self.adds_logits:
+            return softmax(values, axis=1)
+        positive = np.clip(values, 1e-15, None)
+        return positive / positive.sum(axis=1, keepdims=True)
+
+    def _split(self, values: np.ndarray) -> list[np.ndarray]:
+        return np.split(values, np.cumsum([len(known) for known in self.classes])[:-1], axis=1)
+
+
+class Projection(BaseEstimator):
+    """An estimator whose predictions of some rows are known; it looks at no others."""
+
+    def __init__(self, outputs, values):
+        self.outputs = outputs
+        self.values = values
+
+    @property
+    def classes_(self):
+        if self.outputs.kind == "numbers":
+            raise AttributeError("A regressor has no classes_.")
+        return self.outputs.classes
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self):
+        return get_tags(self.outputs.model)
+
+    def predict(self, X):
+        return self.outputs.read(self.values)
+
+    def predict_proba(self, X):
+        return self.outputs.probabilities(self.values)
+
+    def decision_function(self, X):
+        if self.values.shape[1] == 2 and self.outputs.kind == "classes":
+            return self.values[:, 1] - self.values[:, 0]
+        return self.values[:, 0] if self.values.shape[1] == 1 else self.values
+
+    def score(self, X, y):
+        predicted, y = self.predict(X), np.asarray(y)
+        if self.outputs.kind == "classes":
+            return accuracy_score(y, predicted)
+        if self.outputs.kind != "numbers":
+            return subset_accuracy(y, predicted)
+        pairs = zip(y.reshape(len(y), -1).T, predicted.reshape(len(y), -1).T, strict=True)
+        known = [(true[~np.isnan(true)], guess[~np.isnan(true)]) for true, guess in pairs]
+        return float(np.mean([r2_score(true, guess) for true, guess in known if len(true)]))

@@ -1,0 +1,155 @@
+"""Raw inputs of one row drawn: a picture, a text, a waveform, frames, cells of a table."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.utils._indexing import _get_column_indices
+
+from ..encoding._cells import is_missing, shorten
+from ..encoding._files import BrokenItemError
+from ..encoding._images import quiet_pillow, read_image
+from ..encoding._inference import infer_column
+from ..encoding._sounds import read_sound
+from ._fitted import as_table, transform, unwrap
+from ._style import shorten_label
+
+PALE = "#666666"
+WHITE = (255, 255, 255)
+MAX_PIXELS = 10**8
+MAX_SECONDS = 600
+N_FRAMES = 3
+N_CELLS = 6  # listed of a table; of more than MANY numbers, none
+MANY = 12
+TEXT_WIDTH, TEXT_LINES = 24, 5
+N_POINTS = 1000  # of a waveform
+
+
+def read_raw_inputs(estimator: Any, X: Any) -> dict[str, pd.Series]:
+    """Give what each modality of the first row holds, before a `ColumnTransformer` encodes it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted one, whose last step has ``modalities_``.
+    X : DataFrame or array-like of shape (n_samples, n_columns)
+        What it predicts from.
+
+    Returns
+    -------
+    dict of str to Series
+        The cells of each modality, in the order of ``modalities_``.
+    """
+    estimator, X, columns = unwrap(estimator), as_table(X), None
+    while isinstance(estimator, Pipeline):
+        for name, step in estimator.steps[:-1]:
+            if columns is None and isinstance(step, ColumnTransformer):
+                columns = {own: chosen for own, _, chosen in step.transformers_}
+            elif columns is None:
+                X = transform([(name, step)], X)
+        estimator = unwrap(estimator.steps[-1][1])
+    modalities = estimator.modalities_
+    if columns is None or not modalities.keys() <= columns.keys():
+        columns = modalities
+    row = pd.DataFrame(X).iloc[0].astype(object)
+    return {name: row.iloc[_get_column_indices(X, columns[name])] for name in modalities}
+
+
+def draw_input(ax, cells: pd.Series) -> None:
+    """Draw what a modality of one row holds into axes of its own; the index of cells names them."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    ax.set_anchor("W")
+    if all(map(is_missing, cells)):
+        _write(ax, "(missing)", style="italic", color=PALE)
+    elif len(cells) > 1:
+        _write(ax, _list_cells(cells))
+    else:
+        _draw_cell(ax, cells.iloc[0], cells.index[0])
+
+
+def _draw_cell(ax, cell: Any, name: Any) -> None:
+    column = pd.Series([None], dtype=object)
+    column.iat[0] = cell
+    kind = "video" if _are_frames(cell) else infer_column(column).modality
+    try:
+        if kind == "image":
+            with quiet_pillow():
+                ax.imshow(read_image(cell, background=WHITE, max_pixels=MAX_PIXELS))
+        elif kind == "audio":
+            _draw_sound(ax, cell)
+        elif kind == "video":
+            _draw_frames(ax, cell)
+        elif kind == "text":
+            _write(ax, _wrap(cell))
+        else:
+            _write(ax, _list_cells(pd.Series([cell], index=[name], dtype=object)))
+    except (BrokenItemError, ImportError, OSError, TypeError) as e:
+        _write(ax, _wrap(e), style="italic", color=PALE)
+
+
+def _are_frames(cell: Any) -> bool:
+    """Tell a list of pictures, or an array of them (T, H, W, 3)."""
+    if isinstance(cell, np.ndarray):
+        return cell.ndim == 4
+    return (
+        isinstance(cell, list)
+        and len(cell) > 0
+        and all((isinstance(f, np.ndarray) and f.ndim > 1) or hasattr(f, "getpixel") for f in cell)
+    )
+
+
+def _write(ax, text: str, **style: Any) -> None:
+    place = {"transform": ax.transAxes, "va": "center", "parse_math": False}
+    ax.text(0, 0.5, text, fontsize="small", **place, **style)
+
+
+def _wrap(text: Any) -> str:
+    return "\n".join(textwrap.wrap(str(text), TEXT_WIDTH, max_lines=TEXT_LINES, placeholder=" …"))
+
+
+def _list_cells(cells: pd.Series) -> str:
+    if len(cells) > MANY and pd.api.types.is_numeric_dtype(cells.infer_objects().dtype):
+        return f"{len(cells)} numbers"
+    n_shown = N_CELLS if len(cells) > N_CELLS + 1 else len(cells)
+    lines = [f"{shorten_label(n, 20)}: {_show(cell)}" for n, cell in cells.iloc[:n_shown].items()]
+    return "\n".join(lines + [f"and {len(cells) - n_shown} more"] * (n_shown < len(cells)))
+
+
+def _show(cell: Any) -> str:
+    if is_missing(cell):
+        return "(missing)"
+    if isinstance(cell, float | np.floating):
+        return f"{cell:.4g}"
+    return shorten_label(cell, 20)
+
+
+def _draw_sound(ax, cell: Any) -> None:
+    sound = read_sound(cell, max_seconds=MAX_SECONDS)
+    samples = sound.samples
+    n_each = max(1, len(samples) // N_POINTS)
+    parts = samples[: len(samples) // n_each * n_each].reshape(-1, n_each)
+    seconds = np.arange(len(parts)) * n_each / sound.sampling_rate
+    ax.fill_between(seconds, parts.min(1), parts.max(1), color="#444444", linewidth=0.5)
+    ax.set_xlim(0, len(samples) / sound.sampling_rate)
+    ax.set_xticks([0, len(samples) / sound.sampling_rate])
+    ax.xaxis.set_major_formatter("{x:.2g} s")
+    ax.tick_params(axis="x", labelsize="x-small", length=2)
+
+
+def _draw_frames(ax, cell: Any) -> None:
+    if not isinstance(cell, list | tuple | np.ndarray):
+        _write(ax, _wrap(shorten(cell, 40)))
+        return
+    chosen = np.linspace(0, len(cell) - 1, min(N_FRAMES, len(cell))).round().astype(int)
+    frames = [read_image(cell[i], background=WHITE, max_pixels=MAX_PIXELS) for i in chosen]
+    height = min(len(frame) for frame in frames)
+    gap = np.full((height, max(1, height // 20), 3), 255, dtype=np.uint8)
+    strips = [part for frame in frames for part in (frame[:height], gap)][:-1]
+    ax.imshow(np.concatenate(strips, axis=1))

@@ -1,0 +1,64 @@
+"""The contributions that a fitted model computes, and what they are contributions to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_consistent_length
+
+IN_UNITS_OF_Y = "contribution to the prediction"
+
+
+class Parts(NamedTuple):
+    """Contributions of modalities to outputs: classes, labels or numbers."""
+
+    contributions: np.ndarray  # (n, m, k)
+    predictions: np.ndarray  # (n, k)
+    members: np.ndarray  # (n, k), whether a row is of the class
+    outputs: list
+    unit: str
+
+
+def read_parts(model: Any, X: Any, y: Any, target: int) -> Parts:
+    """Split the predictions of a model of modalities; ``y`` may be None.
+
+    Raises
+    ------
+    ValueError
+        If there is no such target, or y has another length than X.
+    """
+    if y is not None:
+        check_consistent_length(X, y)
+    contributions = model.contributions(X)
+    if not is_classifier(model):
+        return _of_numbers(model, X, np.asarray(contributions))
+    predictions, given = model.predict_proba(X), model.predict(X) if y is None else np.asarray(y)
+    if isinstance(contributions, list):
+        if not 0 <= target < len(contributions):
+            raise ValueError(f"target must be from 0 to {len(contributions) - 1}, got {target}.")
+        contributions, predictions = contributions[target], predictions[target]
+        classes, given = model.classes_[target], given[:, target]
+    elif given.ndim == 2:
+        outputs = [str(label) for label in model.classes_]
+        unit = "contribution to the log-odds"
+        return Parts(contributions, predictions, given == 1, outputs, unit)
+    else:
+        classes = model.classes_
+    members = given[:, None] == classes
+    if not hasattr(model, "network_"):  # averages of probabilities
+        return Parts(contributions, predictions, members, list(classes), "share of the probability")
+    contributions = contributions - contributions.mean(axis=2, keepdims=True)
+    return Parts(contributions, predictions, members, list(classes), "contribution to the logit")
+
+
+def _of_numbers(model: Any, X: Any, contributions: np.ndarray) -> Parts:
+    predictions = model.predict(X)
+    several = predictions.ndim == 2
+    outputs = [f"target {i}" for i in range(predictions.shape[1])] if several else ["prediction"]
+    if not several:
+        contributions, predictions = contributions[..., None], predictions[:, None]
+    members = np.ones(predictions.shape, dtype=bool)
+    unit = IN_UNITS_OF_Y if several else f"{IN_UNITS_OF_Y}, from {model.intercept_:.4g}"
+    return Parts(contributions, predictions, members, outputs, unit)

@@ -1,0 +1,181 @@
+"""modality_report: what each modality brings to the score of any fitted model."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch, check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from ._fitted import find_scorer, name_score, take_apart
+from ._scores import (
+    all_subsets,
+    emap_scores,
+    permutation_drops,
+    prepare_missing,
+    score_subsets,
+    shapley_values,
+)
+
+
+@validate_params(
+    {
+        "modalities": [dict, None],
+        "missing": [StrOptions({"auto", "nan", "mean"})],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "emap_samples": [Interval(Integral, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def modality_report(
+    estimator,
+    X,
+    y,
+    *,
+    scoring=None,
+    modalities=None,
+    missing="auto",
+    n_repeats=5,
+    emap_samples=200,
+    random_state=None,
+):
+    """Measure what each modality brings to the score of a fitted model, without fitting again.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted one: of skmm, a Pipeline or search that ends in one, a Pipeline with a
+        `ColumnTransformer`, or any other.
+    X : DataFrame or array-like of shape (n_samples, n_columns)
+        What it predicts from; best rows that it was not trained on.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        What is to be predicted.
+    scoring : str, callable or None, default=None
+        As elsewhere in scikit-learn. None is the score of a search, or else the estimator's own:
+        accuracy, or R^2.
+    modalities : dict or None, default=None
+        The columns of X (names, positions or a slice) for each name. None finds them: of skmm's
+        models and of a `ColumnTransformer` those that they were fitted with, otherwise from columns
+        named ``modality__feature``.
+    missing : {"auto", "nan", "mean"}, default="auto"
+        What stands in the columns of a modality that is taken away: NaN, or the mean of each column
+        in X. "auto" is NaN where the estimator takes it, as skmm's do.
+    n_repeats : int, default=5
+        How many times each modality is permuted.
+    emap_samples : int, default=200
+        How many rows, chosen at random, EMAP pairs with each other: it takes the square of that
+        many predictions, for three and more modalities times their number. 0 leaves it out.
+    random_state : int, RandomState instance or None, default=None
+        Determines permutations and the rows for EMAP.
+
+    Returns
+    -------
+    Bunch
+        What was measured:
+
+        modalities : DataFrame of shape (n_modalities, 5)
+            The score with each modality "alone" and "without" it; its "shapley" value; by how much
+            the score falls when the modality is permuted ("permutation", a mean over
+            ``n_repeats``, and "permutation_std").
+        overall : Series
+            The score with "all" modalities and with "none"; on the rows of EMAP that of the model
+            ("emap_all") and of the additive function nearest to it ("emap"), and "emap_gap", by
+            how much the first is higher: how much of the score needs modalities to interact.
+        subsets : DataFrame of shape (2 ** n_modalities, n_modalities + 1)
+            Which modalities were there, and the "score".
+        score_name : str
+            What the score is called.
+        missing : str
+            What stood in the columns of a modality taken away, "nan" or "mean".
+
+    Raises
+    ------
+    ValueError
+        If the modalities are not to be found, or are more than 10.
+    TypeError
+        If EMAP finds neither `decision_function` nor `predict_proba`.
+
+    See Also
+    --------
+    ModalityReportDisplay : Plot it.
+    sklearn.inspection.permutation_importance : The same of single columns.
+
+    Notes
+    -----
+    The Shapley values [1]_ are exact: the model predicts all rows with each subset of the
+    modalities, and a value is what a modality adds to the score, averaged over all orders in which
+    modalities can come in. They add up to the score with all modalities less that with none.
+
+    In a permutation the columns of a modality stay together, and come from another row. Where two
+    modalities tell the same, neither matters much to this number; the Shapley value shares between
+    them what they tell.
+
+    EMAP, the empirical multimodally-additive projection [2]_, replaces the output of the model by
+    ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean f``, the best sum of one function
+    for each modality. Outputs are logits or `decision_function`, otherwise probabilities, and the
+    predictions of regressors. A gap near 0 says that a sum of the modalities would do, even if the
+    model could do more.
+
+    Rows that lack a modality from the start lack it here too.
+
+    References
+    ----------
+    .. [1] L. S. Shapley, "A value for n-person games", Contributions to the Theory of Games 2,
+       1953.
+    .. [2] J. Hessel and L. Lee, "Does my multimodal model learn cross-modal interactions? It's
+       harder to tell than you might think!", EMNLP 2020.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.datasets import make_multimodal_classification
+    >>> from skmm.inspection import modality_report
+    >>> X, y = make_multimodal_classification(
+    ...     400, informativeness=(0.9, 0.0), modality_names=("text", "noise"), random_state=0
+    ... )
+    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=9, random_state=0)
+    >>> report = modality_report(model.fit(X[:200], y[:200]), X[200:], y[200:], emap_samples=50)
+    >>> report.modalities["shapley"].idxmax()
+    'text'
+    >>> shares = report.modalities["shapley"].sum()
+    >>> bool(abs(shares - (report.overall["all"] - report.overall["none"])) < 1e-9)
+    True
+    """
+    check_consistent_length(X, y)
+    rng = check_random_state(random_state)
+    scorer = find_scorer(estimator, scoring)
+    model, table = take_apart(estimator, X, modalities)
+    names = table.names
+    subsets = all_subsets(names)
+    missing = prepare_missing(model, table, missing)
+    scores = dict(
+        zip(subsets, score_subsets(model, table, y, scorer, subsets).tolist(), strict=True)
+    )
+    drops = permutation_drops(model, table, y, scorer, n_repeats, rng)
+    each = pd.DataFrame(
+        {
+            "alone": [scores[name,] for name in names],
+            "without": [scores[tuple(n for n in names if n != name)] for name in names],
+            "shapley": shapley_values(scores, names),
+            "permutation": drops.mean(axis=1),
+            "permutation_std": drops.std(axis=1),
+        },
+        index=pd.Index(names, name="modality"),
+    )
+    overall = {"all": scores[tuple(names)], "none": scores[()]}
+    if emap_samples:
+        n_rows = min(emap_samples, len(table))
+        rows = np.sort(rng.choice(len(table), n_rows, replace=False))
+        model_score, additive = emap_scores(model, table, y, scorer, rows)
+        overall |= {"emap_all": model_score, "emap": additive, "emap_gap": model_score - additive}
+    of_subsets = pd.DataFrame({name: [name in subset for subset in subsets] for name in names})
+    return Bunch(
+        modalities=each,
+        overall=pd.Series(overall, name="score"),
+        subsets=of_subsets.assign(score=list(scores.values())),
+        score_name=name_score(estimator, scoring),
+        missing=missing,
+    )

@@ -1,0 +1,205 @@
+"""ModalityReportDisplay: a modality_report drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._report import modality_report
+from ._style import COLORS, HATCHES, divide, label_rows, make_axes
+
+LINES: list[tuple[str, str, Any]] = [
+    ("all", "all", "-"),
+    ("none", "none", ":"),
+    ("emap", "all, less interaction (EMAP)", "--"),
+]
+
+
+class ModalityReportDisplay:
+    """A `modality_report` drawn: scores on the left, what each modality brings on the right.
+
+    On the left the score with each modality alone and without it, between lines at the score with
+    all, with none, and with all less the gap to EMAP, the additive function nearest to the model.
+    On the right the Shapley value of each modality, and by how much the score falls when it is
+    permuted, with one standard deviation to both sides.
+
+    Parameters
+    ----------
+    report : Bunch
+        What `modality_report` gives.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes that bound the others.
+    axes_ : ndarray of Axes, shape (2,)
+        Those on the left and on the right.
+    figure_ : matplotlib Figure
+        The figure.
+    lines_ : dict of str to Line2D
+        The lines at "all", "none" and "emap".
+    points_ : dict of str to Line2D
+        The points "alone" and "without".
+    bars_ : dict of str to BarContainer
+        The bars "shapley" and "permutation".
+
+    See Also
+    --------
+    modality_report : Says what the numbers are.
+    ModalityAblationDisplay : The score with each subset of the modalities.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.datasets import make_multimodal_classification
+    >>> from skmm.inspection import ModalityReportDisplay
+    >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
+    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
+    >>> display = ModalityReportDisplay.from_estimator(model, X, y, emap_samples=20)
+    >>> sorted(display.lines_)
+    ['all', 'emap', 'none']
+    """
+
+    def __init__(self, *, report):
+        self.report = report
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        scoring=None,
+        modalities=None,
+        missing="auto",
+        n_repeats=5,
+        emap_samples=200,
+        random_state=None,
+        ax=None,
+    ):
+        """Make the report of a fitted estimator, and plot it.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted one, as in `modality_report`.
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            What it predicts from.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            What is to be predicted.
+        scoring : str, callable or None, default=None
+            The score, as in `modality_report`.
+        modalities : dict or None, default=None
+            The columns of each modality, as in `modality_report`.
+        missing : {"auto", "nan", "mean"}, default="auto"
+            What stands for a modality that is taken away, as in `modality_report`.
+        n_repeats : int, default=5
+            How many times each modality is permuted.
+        emap_samples : int, default=200
+            How many rows EMAP takes; 0 leaves it out.
+        random_state : int, RandomState instance or None, default=None
+            Determines permutations and the rows for EMAP.
+        ax : matplotlib Axes, default=None
+            Where to plot; None makes a figure.
+
+        Returns
+        -------
+        ModalityReportDisplay
+            The Display.
+        """
+        report = modality_report(
+            estimator,
+            X,
+            y,
+            scoring=scoring,
+            modalities=modalities,
+            missing=missing,
+            n_repeats=n_repeats,
+            emap_samples=emap_samples,
+            random_state=random_state,
+        )
+        return cls(report=report).plot(ax)
+
+    def plot(self, ax=None):
+        """Plot the report.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to plot; it is divided, so that it has to be made by `subplots` or the like. None
+            makes a figure.
+
+        Returns
+        -------
+        ModalityReportDisplay
+            The Display itself.
+        """
+        n_modalities = len(self.report.modalities)
+        ax = make_axes(ax, self, height=1.5 + 0.5 * n_modalities, width=7.0)
+        self.axes_ = divide(ax, 1, 2)[0]
+        self.ax_, self.figure_ = ax, ax.figure
+        self._draw_scores(self.axes_[0])
+        self._draw_shares(self.axes_[1])
+        label_rows(self.axes_[0], self.report.modalities.index)
+        label_rows(self.axes_[1], [""] * n_modalities)
+        return self
+
+    def _draw_scores(self, ax) -> None:
+        overall, each = self.report.overall, self.report.modalities
+        rows = np.arange(len(each))
+        places = {name: overall[name] for name in ("all", "none")}
+        if "emap_gap" in overall:  # which is of fewer rows than "all"
+            places["emap"] = overall["all"] - overall["emap_gap"]
+        self.lines_ = {
+            name: ax.axvline(
+                places[name], color="black", linestyle=style, linewidth=1.2, label=label
+            )
+            for name, label, style in LINES
+            if name in places
+        }
+        ax.hlines(rows, each["alone"], each["without"], color="#BBBBBB", linewidth=1, zorder=0)
+        self.points_ = {}
+        for name, marker, color in (("alone", "o", COLORS[0]), ("without", "X", COLORS[1])):
+            (self.points_[name],) = ax.plot(
+                each[name],
+                rows,
+                marker,
+                color=color,
+                markersize=8,
+                markeredgecolor="black",
+                markeredgewidth=0.5,
+                label=name,
+            )
+        ax.set_xlabel(self.report.score_name)
+        ax.margins(x=0.08)
+        _place_legend(ax, n_columns=2)
+
+    def _draw_shares(self, ax) -> None:
+        each = self.report.modalities
+        rows = np.arange(len(each))
+        style = {"height": 0.36, "edgecolor": "white", "linewidth": 0.5}
+        self.bars_ = {
+            "shapley": ax.barh(
+                rows - 0.2, each["shapley"], color=COLORS[0], label="Shapley value", **style
+            ),
+            "permutation": ax.barh(
+                rows + 0.2,
+                each["permutation"],
+                xerr=each["permutation_std"],
+                color=COLORS[1],
+                hatch=HATCHES[1],
+                label="fall when permuted",
+                **style,
+            ),
+        }
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_xlabel(self.report.score_name)
+        _place_legend(ax, n_columns=1)
+
+
+def _place_legend(ax, n_columns: int) -> None:
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=n_columns, frameon=False, fontsize="small"
+    )

@@ -1,0 +1,75 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmm.inspection._inputs import N_POINTS, draw_input
+
+
+@pytest.fixture
+def ax():
+    yield plt.subplots()[1]
+    plt.close("all")
+
+
+def cells(*values, names=None):
+    series = pd.Series([None] * len(values), index=names, dtype=object)
+    for i, value in enumerate(values):
+        series.iat[i] = value
+    return series
+
+
+def written(ax):
+    (text,) = ax.texts
+    return text.get_text()
+
+
+def test_long_text_is_cut(ax):
+    draw_input(ax, cells("a word and " * 50 + "$x$"))
+    assert written(ax).startswith("a word and")
+    assert written(ax).endswith("…")
+    assert len(written(ax).splitlines()) == 5
+
+
+def test_sound_is_a_waveform_of_its_length(ax):
+    samples = np.zeros(16_000, dtype=np.float32)
+    samples[4_000] = 0.5
+    draw_input(ax, cells((samples, 8_000)))
+    (area,) = ax.collections
+    outline = area.get_paths()[0].vertices
+    assert ax.get_xlim() == (0, 2)
+    assert outline[:, 0][outline[:, 1].argmax()] == pytest.approx(0.5, abs=2 / N_POINTS)
+    assert outline[:, 1].max() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_video_shows_first_middle_and_last_frame(ax, kind):
+    frames = kind([np.full((4, 6, 3), i, dtype=np.uint8) for i in range(5)])
+    draw_input(ax, cells(frames))
+    row = np.asarray(ax.images[0].get_array())[0, :, 0]
+    assert row.tolist() == [0] * 6 + [255] + [2] * 6 + [255] + [4] * 6
+
+
+def test_table_is_a_list_of_cells(ax):
+    values = [1.23456, None, "red", *range(7)]
+    draw_input(ax, cells(*values, names=[f"c{i}" for i in range(10)]))
+    lines = written(ax).splitlines()
+    assert lines[:3] == ["c0: 1.235", "c1: (missing)", "c2: red"]
+    assert lines[-1] == "and 4 more"
+
+
+def test_features_are_counted(ax):
+    draw_input(ax, cells(*np.arange(384.0)))
+    assert written(ax) == "384 numbers"
+
+
+def test_missing_and_broken_cells_say_so(ax):
+    draw_input(ax, cells(None, np.nan))
+    assert written(ax) == "(missing)"
+    broken = ax.figure.add_subplot()
+    draw_input(broken, cells("nowhere/a.png"))
+    assert "does" in written(broken)
+    assert "not exist" in written(broken).replace("\n", " ")
+    odd = ax.figure.add_subplot()
+    draw_input(odd, cells(object(), names=["thing"]))
+    assert written(odd).startswith("thing: <object")
