@@ -20,7 +20,7 @@ demo: .venv/.installed-demo
 	$(BIN)/python examples/plot_quickstart.py
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # .pre-commit-config.yaml calls this target too.
 lint: .venv/.installed-dev

@@ -1,0 +1,67 @@
+"""What makes a transformer and a row the same as before."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from types import FunctionType
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from joblib.hashing import NumpyHasher
+from sklearn.base import BaseEstimator
+
+from ..encoding._callables import describe_callable
+from ..encoding._digests import digest_item
+
+ROW = np.dtype([("key", "<u8"), ("inputs", "<u8")])  # digests
+_NEUTRAL = frozenset({"n_jobs", "verbose", "verbose_feature_names_out"})
+
+
+def identify_transformer(transformer: Any) -> str:
+    """Digest everything in a fitted transformer that changes what it gives.
+
+    Not what `CellEncoder` calls neutral: a cache, the size of batches, what to do with broken
+    items. Of a model it is the weights that count, not where they are.
+    """
+    return _Hasher().hash(transformer)
+
+
+class _Hasher(NumpyHasher):
+    """joblib's, but for estimators, of which some parameters may change, and functions."""
+
+    def save(self, value: Any) -> None:
+        if isinstance(value, BaseEstimator):
+            cls = type(value)
+            neutral = _NEUTRAL | getattr(cls, "_neutral", frozenset())
+            state = {name: v for name, v in vars(value).items() if name not in neutral}
+            value = (cls.__module__, cls.__qualname__, state)
+        elif isinstance(value, FunctionType):
+            value = describe_callable(value)
+        elif isinstance(value, np.ndarray):  # a pickle changes where the values lie
+            value = np.array(value, order="C")
+        super().save(value)
+
+
+def identify_rows(X: pd.DataFrame) -> np.ndarray:
+    """Digest the inputs of each row, and its key, which is the index, into records of ROW."""
+    rows = np.empty(len(X), dtype=ROW)
+    rows["key"] = [_digest(key) for key in X.index]
+    rows["inputs"] = [_digest(*cells) for cells in zip(*map(X.__getitem__, X.columns), strict=True)]
+    return rows
+
+
+def _digest(*cells: Any) -> int:
+    whole = blake2b(digest_size=8)
+    for cell in cells:
+        try:
+            whole.update(digest_item(cell))
+        except TypeError:  # a date, say
+            whole.update(joblib.hash(cell).encode())
+    return int.from_bytes(whole.digest(), "little")
+
+
+def name_partition(rows: np.ndarray) -> str:
+    """Name the file of some rows, the same whenever and wherever they are encoded."""
+    return f"part-{blake2b(rows.tobytes(), digest_size=16).hexdigest()}.parquet"

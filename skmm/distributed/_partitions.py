@@ -1,0 +1,152 @@
+"""The folder of Parquet files that `encode` fills: each is there as a whole, or not at all.
+
+A file knows the digests of its rows, so that what is finished is told by the files alone, and no
+second record can contradict them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .._optional import import_optional
+from ._identity import ROW
+
+if TYPE_CHECKING:
+    import pyarrow
+
+DESCRIPTION = "_skmm.json"  # readers of Parquet pass over names that start with "_"
+UNFINISHED = "_unfinished-"
+DIGESTS = b"skmm.rows"
+N_READERS = 16
+FORMAT = 1
+
+
+class Partitions:
+    """The folder ``path``, in this file system or in one that pyarrow knows ("s3://...")."""
+
+    def __init__(self, path: str | os.PathLike):
+        fs = import_optional("pyarrow.fs", extra="ray", purpose="Writing Parquet files")
+        path = os.fspath(path)
+        uri = path if "://" in path else Path(path).expanduser().absolute().as_posix()
+        self.path = path
+        self._filesystem, self._root = fs.FileSystem.from_uri(uri)
+
+    def open(self, description: dict[str, Any]) -> None:
+        """Make the folder, or see that it is one of the same ``description``.
+
+        Raises
+        ------
+        ValueError
+            If it holds the rows of another transformer, or files of someone else.
+        """
+        description = {"format": FORMAT, **description}
+        self._filesystem.create_dir(self._root, recursive=True)
+        names = self._list()
+        if DESCRIPTION in names:
+            self._compare(json.loads(self._read(DESCRIPTION)), description)
+        elif names:
+            raise ValueError(
+                f"{self.path!r} holds {sorted(names)[0]!r}, and was not begun by encode: give the "
+                "path of a new or an empty folder."
+            )
+        else:
+            content = json.dumps(description, indent=1).encode()
+            self._write(DESCRIPTION, lambda file: file.write(content))
+        for name in names:
+            if name.startswith(UNFINISHED):
+                self._filesystem.delete_file(f"{self._root}/{name}")
+
+    def _compare(self, found: dict[str, Any], description: dict[str, Any]) -> None:
+        for name, value in description.items():
+            if found.get(name) == value:
+                continue
+            if name == "transformer":
+                what = "another transformer (other encoders, models, parameters or fitted values)"
+            else:
+                what = f"{name} {found.get(name)!r}, and now it is {value!r}"
+            raise ValueError(
+                f"{self.path!r} was begun with {what}. Vectors of both would not go together: go "
+                "on with the same as before, or give the path of a new folder."
+            )
+
+    def has(self, name: str) -> bool:
+        """Tell whether a partition is finished."""
+        return bool(self._filesystem.get_file_info(f"{self._root}/{name}").is_file)
+
+    def write(self, name: str, frame: pd.DataFrame, rows: np.ndarray) -> None:
+        """Write a partition whose rows have the digests ``rows``."""
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.Table.from_pandas(frame, preserve_index=True)
+        digests = {DIGESTS: base64.b64encode(rows.tobytes())}
+        table = table.replace_schema_metadata({**table.schema.metadata, **digests})
+        plain = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+        self._write(
+            name,
+            lambda file: pyarrow.parquet.write_table(
+                table,
+                file,
+                compression="none",  # of numbers that look random it makes nothing smaller
+                use_dictionary=[name for name in table.column_names if name not in plain],
+                write_statistics=False,
+            ),
+        )
+
+    def finished(self) -> np.ndarray:
+        """Give the digests of all rows that are there, records of ROW sorted by key."""
+        parts = self._of_all(self._read_digests)
+        rows = np.concatenate(parts) if parts else np.empty(0, dtype=ROW)
+        return rows[np.argsort(rows["key"], kind="stable")]
+
+    def count(self) -> int:
+        """Count the rows that are there."""
+        import pyarrow.parquet as pq
+
+        return sum(self._of_all(lambda file: pq.ParquetFile(file).metadata.num_rows))
+
+    def _read_digests(self, file: pyarrow.NativeFile) -> np.ndarray:
+        import pyarrow.parquet as pq
+
+        metadata = pq.read_schema(file).metadata
+        return np.frombuffer(base64.b64decode(metadata[DIGESTS]), dtype=ROW)
+
+    def _of_all(self, read: Callable[[Any], Any]) -> list:
+        def read_one(name: str) -> Any:
+            with self._filesystem.open_input_file(f"{self._root}/{name}") as file:
+                try:
+                    return read(file)
+                except Exception as e:  # what pyarrow raises depends on what is damaged
+                    raise ValueError(
+                        f"{name!r} in {self.path!r} is damaged ({e}). Delete it, and its rows are "
+                        "encoded again."
+                    ) from e
+
+        names = sorted(name for name in self._list() if name.endswith(".parquet"))
+        with ThreadPoolExecutor(N_READERS) as pool:
+            return list(pool.map(read_one, names))
+
+    def _list(self) -> list[str]:
+        from pyarrow.fs import FileSelector
+
+        return [info.base_name for info in self._filesystem.get_file_info(FileSelector(self._root))]
+
+    def _read(self, name: str) -> bytes:
+        with self._filesystem.open_input_file(f"{self._root}/{name}") as file:
+            return file.read()
+
+    def _write(self, name: str, write: Callable[[Any], object]) -> None:
+        beside = f"{self._root}/{UNFINISHED}{uuid.uuid4().hex}"
+        with self._filesystem.open_output_stream(beside) as file:
+            write(file)
+        self._filesystem.move(beside, f"{self._root}/{name}")

@@ -1,0 +1,354 @@
+"""Encoding and learning on a Ray cluster of several nodes, started on this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from skmm import ModalityTransformer
+from skmm.distributed import encode
+from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
+from skmm.distributed._partitions import Partitions
+from skmm.encoding import TorchEncoder
+from skmm.image import ImageDescriptor
+from skmm.text import TextCleaner, TextDescriptor
+
+ray = pytest.importorskip("ray", reason="needs pip install 'skmm[ray]'")
+
+# What Ray 2.60 says of what it does itself: it copies a context, old parameters and all.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+
+ROOT = Path(__file__).resolve().parents[1]
+STORE_BYTES = 80 * 2**20
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Start a head and two more nodes, each with one processor; end all of it after the tests."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        node = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        try:
+            # Before there are other nodes, to one of which this process might connect.
+            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+            for _ in range(2):
+                cluster.add_node(**node)
+            ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def make_table(n_rows=60):
+    return pd.DataFrame(
+        {
+            "id": [f"row {i}" for i in range(n_rows)],
+            "says": [f"word{i % 7} word{i % 5}" for i in range(n_rows)],
+            "age": np.arange(n_rows, dtype=float),
+            "label": np.arange(n_rows) % 3,
+        }
+    )
+
+
+def fit_transformer(X, n_components=3):
+    return ModalityTransformer(
+        [
+            ("text", TextDescriptor(n_components=n_components), "says"),
+            ("tabular", StandardScaler(), ["age"]),
+        ]
+    ).fit(X[["says", "age"]])
+
+
+# What makes a transformer the same
+
+
+def test_transformer_is_known_after_a_pickle_and_in_a_new_fit(tmp_path):
+    X = make_table()
+    transformer = fit_transformer(X)
+    joblib.dump(transformer, tmp_path / "transformer")
+    known = identify_transformer(transformer)
+    assert identify_transformer(joblib.load(tmp_path / "transformer")) == known
+    assert identify_transformer(fit_transformer(X)) == known
+    assert identify_transformer(fit_transformer(X[:-1])) != known
+    assert identify_transformer(fit_transformer(X, n_components=2)) != known
+
+
+def test_what_changes_no_vector_may_change():
+    pictures = [np.zeros((8, 8), dtype=np.uint8)]
+    known = identify_transformer(ImageDescriptor().fit(pictures))
+    same = ImageDescriptor(cache=None, errors="missing", verbose=True)
+    assert identify_transformer(same.fit(pictures)) == known
+    nested = [make_pipeline(TextCleaner(), FunctionTransformer(), verbose=v) for v in (0, 1)]
+    assert identify_transformer(nested[0]) == identify_transformer(nested[1])
+
+
+def test_weights_and_code_are_part_of_a_transformer():
+    import torch
+
+    def make(seed):
+        torch.manual_seed(seed)
+        module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        return TorchEncoder(module).fit(np.zeros((1, 2, 2), dtype=np.float32))
+
+    assert identify_transformer(make(0)) == identify_transformer(make(0))
+    assert identify_transformer(make(0)) != identify_transformer(make(1))
+    functions = [lambda X: X + 1, lambda X: X + 2]
+    first, second = (identify_transformer(FunctionTransformer(f)) for f in functions)
+    assert first != second
+
+
+# What makes rows the same
+
+
+def test_rows_are_known_by_key_and_inputs():
+    X = pd.DataFrame(
+        {
+            "text": ["a", "a", None],
+            "when": pd.to_datetime(["2026-01-01", "2026-01-02", None]),
+            "picture": [np.zeros(3), np.ones(3), b"bytes"],
+        },
+        index=[1, 2, 3],
+    )
+    rows = identify_rows(X)
+    assert rows.dtype == ROW
+    assert len(np.unique(rows)) == 3
+    assert (identify_rows(X.copy()) == rows).all()
+    for column, value in [("text", "b"), ("when", pd.Timestamp(0)), ("picture", np.ones(4))]:
+        other = X.copy()
+        other[column] = other[column].astype(object)
+        other.at[1, column] = value
+        changed = identify_rows(other)
+        assert changed["inputs"][0] != rows["inputs"][0]
+        assert (changed["key"] == rows["key"]).all()
+    assert name_partition(rows) != name_partition(rows[::-1].copy())
+
+
+# The folder
+
+
+def make_partition(n_rows=3):
+    frame = pd.DataFrame({"text__0": np.arange(n_rows, dtype=np.float32)})
+    rows = np.zeros(n_rows, dtype=ROW)
+    rows["key"] = np.arange(n_rows)[::-1]
+    return frame.set_index(pd.Index(range(n_rows), name="id")), rows
+
+
+def test_partitions_read_back_and_know_their_rows(tmp_path):
+    partitions = Partitions(tmp_path / "new" / "folder")
+    partitions.open({"transformer": "a"})
+    frame, rows = make_partition()
+    assert not partitions.has("part-1.parquet")
+    partitions.write("part-1.parquet", frame, rows)
+    partitions.write("part-2.parquet", frame, rows)
+    assert partitions.has("part-1.parquet")
+    assert partitions.count() == 6
+    assert partitions.finished()["key"].tolist() == [0, 0, 1, 1, 2, 2]
+    read = pd.read_parquet(tmp_path / "new" / "folder")
+    pd.testing.assert_frame_equal(read, pd.concat([frame, frame]))
+
+
+def test_a_write_that_fails_leaves_no_partition(tmp_path):
+    partitions = Partitions(tmp_path)
+    partitions.open({})
+
+    def write(file):
+        file.write(b"half of a file")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        partitions._write("part-1.parquet", write)
+    assert not partitions.has("part-1.parquet")
+    assert partitions.count() == 0
+    partitions.open({})
+    assert [path.name for path in tmp_path.iterdir()] == ["_skmm.json"]
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    partitions = Partitions(tmp_path / "of_skmm")
+    partitions.open({"transformer": "a", "key": "id"})
+    with pytest.raises(ValueError, match="begun with another transformer"):
+        partitions.open({"transformer": "b", "key": "id"})
+    with pytest.raises(ValueError, match="begun with key 'id', and now it is 'name'"):
+        partitions.open({"transformer": "a", "key": "name"})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds 'notes\.txt', and"):
+        Partitions(tmp_path / "other").open({"transformer": "a"})
+
+
+def test_a_damaged_partition_is_named(tmp_path):
+    partitions = Partitions(tmp_path)
+    partitions.open({})
+    partitions.write("part-1.parquet", *make_partition())
+    (tmp_path / "part-2.parquet").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"'part-2.parquet' in .* is damaged .* Delete it"):
+        partitions.finished()
+
+
+# On a cluster
+
+
+def read(path, X):
+    """Read what was encoded, in the order of X, each row of which must be there once."""
+    encoded = pd.read_parquet(path)
+    assert sorted(encoded.index) == sorted(X["id"])
+    return encoded.loc[X["id"]]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_encode_gives_what_transform_gives_and_goes_on(cluster, tmp_path):
+    X = make_table()
+    transformer = fit_transformer(X)
+    options = {"key": "id", "keep": ["label"], "rows_per_partition": 8}
+    X.to_parquet(tmp_path / "table.parquet", row_group_size=20)
+    half = ray.data.from_pandas(X[:30])
+    assert encode(half, transformer, tmp_path / "encoded", **options) == 30
+    whole = ray.data.read_parquet(str(tmp_path / "table.parquet"))
+    assert encode(whole, transformer, tmp_path / "encoded", **options) == 30
+    expected = transformer.transform(X.set_index("id")[["says", "age"]])
+    encoded = read(tmp_path / "encoded", X)
+    assert encoded.pop("label").tolist() == X["label"].tolist()
+    pd.testing.assert_frame_equal(encoded, expected)
+
+    changed = X.assign(says=X["says"].where(X["id"] != "row 41", "other"))
+    with pytest.raises(ValueError, match=r"id 'row 41' was encoded before, from other 'says'"):
+        encode(ray.data.from_pandas(changed), transformer, tmp_path / "encoded", **options)
+    with pytest.raises(ValueError, match="begun with another transformer"):
+        encode(whole, fit_transformer(X[1:]), tmp_path / "encoded", **options)
+    with pytest.raises(ValueError, match=r"has 30 rows, and .* 60"):
+        encode(half, transformer, tmp_path / "encoded", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_broken_item_is_named_and_may_count_as_missing(cluster, tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+    table = pd.DataFrame({"id": range(12), "photo": list(pictures), "label": 0})
+    table["photo"] = [tmp_path / f"{i}.png" for i in range(12)]
+    from PIL import Image
+
+    for path, picture in zip(table["photo"], pictures, strict=True):
+        Image.fromarray(picture).save(path)
+    table["photo"] = table["photo"].map(str)
+    Path(table["photo"][7]).write_bytes(b"\x89PNG no more")
+    dataset = ray.data.from_pandas(table)
+    options = {"key": "id", "rows_per_partition": 4}
+    for errors in ("raise", "missing"):
+        encoder = ImageDescriptor(errors=errors, cache=None)
+        transformer = ModalityTransformer([("image", encoder, "photo")]).fit(table[["photo"]][:1])
+        if errors == "raise":
+            with pytest.raises(ValueError, match=r"column 'photo', row 3 \(index 7\): .*7\.png"):
+                encode(dataset, transformer, tmp_path / "encoded", **options)
+    encode(dataset, transformer, tmp_path / "encoded", **options)
+    encoded = read(tmp_path / "encoded", table)
+    assert encoded.isna().all(axis=1).to_numpy().nonzero()[0].tolist() == [7]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_a_driver_that_is_killed_leaves_what_is_finished(cluster, tmp_path):
+    X = make_table(600)
+    joblib.dump(fit_transformer(X), tmp_path / "transformer")
+    X.to_parquet(tmp_path / "table.parquet", row_group_size=100)
+    program = """
+import sys, joblib, ray
+from skmm.distributed import encode
+address, folder = sys.argv[1:]
+ray.init(address=address, log_to_driver=False)
+table = ray.data.read_parquet(f"{folder}/table.parquet")
+transformer = joblib.load(f"{folder}/transformer")
+encode(table, transformer, f"{folder}/encoded", key="id", rows_per_partition=3)
+"""
+    driver = subprocess.Popen([sys.executable, "-c", program, cluster.address, str(tmp_path)])
+    encoded = tmp_path / "encoded"
+    try:
+        wait_for(lambda: len([*encoded.glob("part-*")]) > 10)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    wait_for_silence(encoded)
+    before = {path.name: path.stat().st_mtime_ns for path in encoded.glob("part-*")}
+    n_before = Partitions(encoded).count()
+    assert 0 < n_before < 600
+    dataset = ray.data.read_parquet(str(tmp_path / "table.parquet"))
+    transformer = joblib.load(tmp_path / "transformer")
+    n_new = encode(dataset, transformer, encoded, key="id", rows_per_partition=200)
+    assert n_new == 600 - n_before
+    expected = transformer.transform(X.set_index("id")[["says", "age"]])
+    pd.testing.assert_frame_equal(read(encoded, X), expected)
+    after = {path.name: path.stat().st_mtime_ns for path in encoded.glob("part-*")}
+    assert before.items() <= after.items()
+    assert not [*encoded.glob("_unfinished*")]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_each_row_is_encoded_once_though_a_node_is_killed(cluster, tmp_path):
+    X = make_table(120)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+
+    def encode_slowly(ages):
+        time.sleep(0.1)
+        Path(marks, ray.get_runtime_context().get_node_id()).touch()
+        return ages * 2
+
+    slow = FunctionTransformer(encode_slowly, feature_names_out="one-to-one")
+    transformer = ModalityTransformer([("tabular", slow, ["age"])]).fit(X[["age"]])
+    for mark in marks.iterdir():
+        mark.unlink()
+    victims = {node.node_id: node for node in cluster.worker_nodes}
+    killed = []
+
+    def kill_one():
+        wait_for(lambda: victims.keys() & {mark.name for mark in marks.iterdir()})
+        name = next(mark.name for mark in marks.iterdir() if mark.name in victims)
+        cluster.remove_node(victims[name], allow_graceful=False)
+        killed.append(len([*(tmp_path / "encoded").glob("part-*")]))
+
+    thread = Thread(target=kill_one)
+    thread.start()
+    n_new = encode(
+        ray.data.from_pandas([X[i : i + 30] for i in range(0, 120, 30)]),
+        transformer,
+        tmp_path / "encoded",
+        key="id",
+        n_workers=2,
+        rows_per_partition=2,
+    )
+    thread.join()
+    cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    assert killed[0] < 60  # it was in mid-run
+    assert n_new == 120
+    assert read(tmp_path / "encoded", X)["tabular__age"].tolist() == (X["age"] * 2).tolist()
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def wait_for_silence(folder):
+    """Wait until nothing is written to a folder any more: workers survive a driver for a moment."""
+    seen = None
+    while seen != (seen := sorted(path.name for path in folder.iterdir())):
+        time.sleep(1)
