@@ -11,6 +11,7 @@ from sklearn.base import TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
+from ._html import name_modality
 from .audio import AudioDescriptor
 from .encoding._cells import shorten
 from .encoding._frames import as_pandas
@@ -277,7 +278,10 @@ class ModalityTransformer(ColumnTransformer):
 
     def _sk_visual_block_(self):
         # "auto" before fit has no parts: scikit-learn catches the error, and draws one box
-        return super(ModalityTransformer, self._explicit())._sk_visual_block_()
+        block = super(ModalityTransformer, self._explicit())._sk_visual_block_()
+        pairs = zip(block.names, block.name_details, strict=True)
+        block.names = [name_modality(name, columns) for name, columns in pairs]
+        return block
 
     def _explicit(self) -> ModalityTransformer:
         """Copy self with the list that "auto" stands for, since ColumnTransformer reads lists.

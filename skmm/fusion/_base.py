@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._html import block_of_modalities
 from ._combinations import (
     EXACT_FUSIONS,
     FUSIONS,
@@ -541,6 +542,18 @@ class BaseFusion(TransformerMixin, BaseEstimator):
                 delattr(self, name)
         vars(self).update(learned)
         return self
+
+    def _sk_visual_block_(self):
+        check_is_fitted(self)  # before, scikit-learn catches the error and draws one box
+        weights = getattr(self, "modality_weights_", {})
+        if isinstance(weights, pd.DataFrame):
+            weights = weights.mean()
+        contents = []
+        for name, columns in self.modalities_.items():
+            width = f"{len(columns)} column" + "s" * (len(columns) > 1)
+            weight = f", weight {weights[name]:.2f}" if name in weights else ""
+            contents.append(width + weight)
+        return block_of_modalities([*self.modalities_], contents, [*self.modalities_.values()])
 
     def __getstate__(self):
         """Pickle plain data, so that few types need to be trusted, and no GPU be there."""

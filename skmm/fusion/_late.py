@@ -29,6 +29,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from .._html import block_of_modalities, name_modality
 from ._opinions import fit_and_predict, has_values, minimise_log_loss, predict_where
 from ._parameters import resolve_modality_weights
 from ._reading import check_known, find_classes
@@ -460,6 +461,18 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         """
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(axis=1)]
+
+    def _sk_visual_block_(self):
+        fitted = getattr(self, "named_estimators_", {})
+        weights = getattr(self, "modality_weights_", {})
+        found = getattr(self, "modalities_", {})
+        columns = [found.get(name, own) for name, _, own in self.estimators]
+        headings = [
+            name_modality(name, own) + (f" (weight {weights[name]:.2f})" if name in weights else "")
+            for (name, _, _), own in zip(self.estimators, columns, strict=True)
+        ]
+        contents = [fitted.get(name, estimator) for name, estimator, _ in self.estimators]
+        return block_of_modalities(headings, contents, columns)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

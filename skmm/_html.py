@@ -1,0 +1,56 @@
+"""What scikit-learn draws of an estimator in a notebook: its modalities, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+N_NAMED = 3
+
+
+def name_modality(name: str, columns: Any) -> str:
+    """Give the heading of a modality: its name and columns, of many the first ones.
+
+    Examples
+    --------
+    >>> from skmm._html import name_modality
+    >>> name_modality("tabular", ["price", "year", "colour", "size"])
+    'tabular: price, year, colour and 1 more'
+    """
+    named = [columns] if np.ndim(columns) == 0 else list(columns)
+    if isinstance(columns, slice) or callable(columns) or np.asarray(named).dtype == bool:
+        return name
+    more = f" and {len(named) - N_NAMED} more" if len(named) > N_NAMED else ""
+    return f"{name}: {', '.join(map(str, named[:N_NAMED]))}{more}"
+
+
+def block_of_modalities(
+    headings: Sequence[str], contents: Sequence[Any], details: Sequence[Any]
+) -> SimpleNamespace:
+    """Give what scikit-learn draws side by side, in the form of its own `_VisualBlock`.
+
+    Parameters
+    ----------
+    headings : list of str
+        What stands over each modality; up to a colon it is the prefix of nested parameters.
+    contents : list of estimator or str
+        What stands in its box.
+    details : list
+        What is shown on a click on the heading.
+
+    Returns
+    -------
+    SimpleNamespace
+    """
+    return SimpleNamespace(
+        kind="parallel",
+        estimators=list(contents),
+        names=list(headings),
+        name_details=list(details),
+        name_caption=None,
+        doc_link_label=None,
+        dash_wrapped=True,
+    )
