@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
 from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier, ModalityTransformer
-from skmm.alignment import CrossModalAligner
+from skmm.alignment import CrossModalAligner, ZeroShotClassifier
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
@@ -129,6 +129,8 @@ PREPARERS = [
     (TextCleaner(lowercase=True), ["A b", "", "É", " c\n"]),
     (TextTokenizer(), ["a b.", "", "Don't", "c"]),
 ]
+# From a column to classes.
+COLUMN_CLASSIFIERS = [ZeroShotClassifier(ImageEncoder(save_image_model()), ["cat", "dog"])]
 CHECKS_WITHOUT_DATA = [
     "check_do_not_raise_errors_in_init_or_set_params",
     "check_estimator_cloneable",
@@ -178,7 +180,7 @@ def encoder_and_column(request):
 @pytest.mark.parametrize("check", CHECKS_WITHOUT_DATA)
 @pytest.mark.parametrize(
     "encoder",
-    [encoder for encoder, _ in ENCODERS + PREPARERS],
+    [*(encoder for encoder, _ in ENCODERS + PREPARERS), *COLUMN_CLASSIFIERS],
     ids=lambda encoder: type(encoder).__name__,  # not its folder, which each process has its own of
 )
 def test_scikit_learn_checks_without_data(encoder, check):
@@ -317,13 +319,14 @@ def test_every_public_estimator_is_checked():
     counts = Counter(type(getattr(row, "values", row)[0]) for row in mark.args[1])
     assert min(counts.values()) >= 40
     columns = {type(estimator) for estimator, _ in ENCODERS + PREPARERS}
+    columns |= {type(estimator) for estimator in COLUMN_CLASSIFIERS}
     assert counts.keys() | columns == public_estimators()
 
 
 def test_only_estimators_without_a_table_are_encoders():
     for estimator in ESTIMATORS:
         assert get_tags(estimator).input_tags.two_d_array
-    for encoder, _ in ENCODERS + PREPARERS:
+    for encoder in [*(encoder for encoder, _ in ENCODERS + PREPARERS), *COLUMN_CLASSIFIERS]:
         assert not get_tags(encoder).input_tags.two_d_array
 
 

@@ -85,6 +85,21 @@ def _load_open_clip(
         return load_from_hub(load, name=source, estimator="ImageEncoder")
 
 
+def load_tokenizer(name: str) -> Callable:
+    """Load what turns texts into what a model of open_clip takes, by the name of the model."""
+    mend_torchvision()
+    open_clip = import_optional("open_clip", extra="image", purpose="ImageEncoder")
+    folder = name if ":" in name else _resolve_folder(name)
+    if os.path.isdir(folder):
+        name = f"local-dir:{folder}"
+    with _quiet_open_clip():
+        return load_from_hub(
+            partial(open_clip.get_tokenizer, name),
+            name=name.removeprefix("local-dir:"),
+            estimator="ImageEncoder",
+        )
+
+
 def _check_pretrained(open_clip, name: str, pretrained: str | None) -> str:
     """Refuse models and weights that open_clip does not know; without weights it gives noise."""
     models = open_clip.list_models()

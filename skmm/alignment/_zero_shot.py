@@ -1,0 +1,278 @@
+"""ZeroShotClassifier: classes that are described in words."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.utils.validation import check_is_fitted
+
+from ..image import ImageEncoder
+from ..image._texts import encode_texts
+
+
+class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
+    """Classify pictures by descriptions of the classes in words, without training.
+
+    A CLIP model was trained to tell which text belongs to which picture. Here the texts describe
+    classes, and the class whose texts are nearest to a picture, by the cosine, is predicted [1]_.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        The model, of open_clip; those of timm read no texts. Its parameters say where it runs, what
+        is cached, and what becomes of pictures that cannot be read.
+    classes : list of str, or dict
+        The classes, by names that say what is to be seen; or for each label, a str or an int, a
+        description in words or several.
+    templates : str or list of str, default="a photo of a {}."
+        What is put around each description, at the ``{}``. ``"{}"`` leaves it as it is. The vectors
+        of all descriptions of a class in all templates are averaged.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    class_embeddings_ : ndarray of shape (n_classes, n_features), float32
+        The mean vector of each class, of length 1.
+    logit_scale_ : float
+        What the model multiplies cosines by: one over its temperature.
+    logit_bias_ : float
+        What the model adds then; 0 if it has no bias. SigLIP has one.
+    encoder_ : ImageEncoder
+        The encoder, fitted.
+    n_features_in_ : int
+        1, the column.
+
+    See Also
+    --------
+    CrossModalAligner : Learn what belongs together from pairs of your own.
+    skmm.image.ImageEncoder : Pictures as features for a classifier that is trained.
+
+    Notes
+    -----
+    Missing pictures, and broken ones if the encoder has ``errors="missing"``, are as likely of any
+    class, with a warning. What is longer than the model reads (77 tokens of most CLIP models) is
+    cut off, as open_clip does.
+
+    References
+    ----------
+    .. [1] A. Radford et al., "Learning transferable visual models from natural language
+       supervision", ICML 2021.
+    .. [2] X. Zhai, B. Mustafa, A. Kolesnikov, L. Beyer, "Sigmoid loss for language image
+       pre-training", ICCV 2023.
+
+    Examples
+    --------
+    With a model from the Hugging Face hub, which is downloaded once::
+
+        encoder = ImageEncoder("ViT-B-32", pretrained="laion2b_s34b_b79k", cache="clip.sqlite")
+        model = ZeroShotClassifier(
+            encoder,
+            {"cat": ["cat", "kitten"], "dog": ["dog", "puppy"], "neither": "thing"},
+            templates=["a photo of a {}.", "a drawing of a {}."],
+        )
+        model.fit(paths).predict(paths)
+
+    A tiny model with random weights in its place, which knows nothing:
+
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import open_clip, torch
+    >>> from skmm.alignment import ZeroShotClassifier
+    >>> from skmm.image import ImageEncoder
+    >>> vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
+    >>> text = {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1}
+    >>> config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), dtype=np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     weights = open_clip.CLIP(**config).state_dict()
+    ...     torch.save(weights, Path(folder, "open_clip_pytorch_model.bin"))
+    ...     _ = Path(folder, "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    ...     model = ZeroShotClassifier(ImageEncoder(folder), ["cat", "dog"]).fit(images)
+    ...     model.predict_proba(images).shape
+    (4, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "encoder": [ImageEncoder],
+        "classes": [list, tuple, dict, np.ndarray],
+        "templates": [str, list, tuple],
+    }
+
+    def __init__(self, encoder, classes, *, templates="a photo of a {}."):
+        self.encoder = encoder
+        self.classes = classes
+        self.templates = templates
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Encode the descriptions of the classes; nothing is learned from pictures.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            The column of pictures, of which only the form is checked.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ZeroShotClassifier
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If the model reads no texts, or there are no two classes, or a class has no description.
+        """
+        labels, descriptions = _read_classes(self.classes)
+        templates = _read_templates(self.templates)
+        self.encoder_ = clone(self.encoder).fit(X)
+        prompts = [
+            [template.replace("{}", words) for words in own for template in templates]
+            for own in descriptions
+        ]
+        texts = encode_texts(self.encoder_, [text for own in prompts for text in own])
+        ends = np.cumsum([len(own) for own in prompts])
+        means = np.stack([own.mean(0) for own in np.split(texts.vectors, ends[:-1])])
+        self.class_embeddings_ = means / np.linalg.norm(means, axis=1, keepdims=True)
+        self.classes_ = labels
+        self.logit_scale_, self.logit_bias_ = texts.scale, texts.bias
+        self.n_features_in_ = 1
+        return self
+
+    def decision_function(self, X):
+        """Give the logits of the model for each picture and class.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            Pictures, as `ImageEncoder` reads them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            ``logit_scale_ * cosine + logit_bias_``, in the order of ``classes_``; NaN for missing
+            pictures.
+        """
+        check_is_fitted(self)
+        vectors = self.encoder_.transform(X).astype(np.float64)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosines = vectors @ self.class_embeddings_.T.astype(np.float64)
+        return self.logit_scale_ * cosines + self.logit_bias_
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            Pictures, as `ImageEncoder` reads them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            The softmax of `decision_function`, in the order of ``classes_``. Of a model with a
+            logit for each class by itself, such as SigLIP [2]_, these are the probabilities given
+            that just one class is right, and the bias cancels out.
+        """
+        return softmax(self._logits(X), axis=1)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            Pictures, as `ImageEncoder` reads them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Natural logarithms of what `predict_proba` gives.
+        """
+        return log_softmax(self._logits(X), axis=1)
+
+    def predict(self, X):
+        """Predict the class of each picture.
+
+        Parameters
+        ----------
+        X : Series, frame of one column, list or array with samples first
+            Pictures, as `ImageEncoder` reads them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels. Of missing pictures the first of ``classes_``, with a warning.
+        """
+        logits = self._logits(X)  # first, for it tells of what is not fitted
+        return self.classes_[logits.argmax(1)]
+
+    def _logits(self, X) -> np.ndarray:
+        """Logits, all 0 for missing pictures."""
+        logits = self.decision_function(X)
+        missing = np.isnan(logits).any(1)
+        if missing.any():
+            warnings.warn(
+                f"{missing.sum()} of {len(missing)} pictures are missing (the first is row "
+                f"{missing.argmax()}); for these each class is as likely as the others.",
+                stacklevel=3,
+            )
+            logits[missing] = 0.0
+        return logits
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags
+
+
+def _read_classes(classes) -> tuple[np.ndarray, list[list[str]]]:
+    """Give the labels, sorted, and the descriptions of each."""
+    if isinstance(classes, Mapping):
+        described = {
+            label: [words] if isinstance(words, str) else list(words)
+            for label, words in classes.items()
+        }
+    else:
+        described = {label: [label] for label in classes}
+        if len(described) < len(classes):
+            seen = [label for i, label in enumerate(classes) if label in list(classes)[:i]]
+            raise ValueError(f"classes names {seen[0]!r} twice.")
+    if len(described) < 2:
+        raise ValueError(f"classes must name at least 2 classes, got {list(described)}.")
+    for label, own in described.items():
+        if not own or not all(isinstance(words, str) and words.strip() for words in own):
+            raise ValueError(
+                f"Class {label!r} needs a description in words, or a list of them, got "
+                f"{own if isinstance(classes, Mapping) else label!r}."
+            )
+    try:
+        labels = np.unique(list(described))
+    except TypeError as e:
+        raise ValueError(f"The labels in classes have no order: {list(described)}.") from e
+    if set(labels.tolist()) != set(described):
+        raise ValueError(f"The labels in classes must be of one type, got {list(described)}.")
+    return labels, [described[label] for label in labels.tolist()]
+
+
+def _read_templates(templates) -> list[str]:
+    templates = [templates] if isinstance(templates, str) else list(templates)
+    wrong = [text for text in templates if not isinstance(text, str) or "{}" not in text]
+    if wrong or not templates:
+        raise ValueError(
+            'Each of templates needs a "{}" where the description goes, such as "a photo of a '
+            f'{{}}."; got {wrong[0] if wrong else templates!r}.'
+        )
+    return templates
