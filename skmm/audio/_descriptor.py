@@ -76,8 +76,9 @@ class AudioDescriptor(AudioCellEncoder):
     Notes
     -----
     An item is a path, the bytes of an encoded file (wav, flac, ogg, mp3 and what else libsndfile
-    reads), a tuple (array, sampling_rate), a dict of "array" and "sampling_rate", or of "bytes" or
-    "path", or a bare array. Arrays are of shape (n,), (n, channels) or (channels, n), of floats of
+    reads; if PyAV is installed, m4a and videos, of which the first sound is taken), a tuple (array,
+    sampling_rate), a dict of "array" and "sampling_rate", or of "bytes" or "path", or a bare array.
+    Arrays are of shape (n,), (n, channels) or (channels, n), of floats of
     about -1 to 1 or of integers that fill the range of their type; channels are averaged. None, NaN
     and pd.NA are missing, and give a row of NaN. The same sound in any lossless form has the same
     features. URLs are not fetched.

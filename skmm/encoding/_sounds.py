@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -13,25 +12,16 @@ import numpy as np
 
 from .._optional import import_optional
 from ._files import ENCODED_TYPES, BrokenItemError, expand_home, open_encoded
+from ._sound_files import SAMPLES_PER_BLOCK, Source, open_sound_file, slice_samples
 
-SAMPLES_PER_BLOCK = 2**18  # of all channels together
 MAX_CHANNELS = 8  # of an array; more are taken for time
-MAX_FLOAT = 100  # louder samples are integers that were made floats without scaling
 MAX_RATIO = 1000  # of sampling rates, both ways; soxr crashes far beyond
 INTEGERS = {("u", 1), ("i", 1), ("u", 2), ("i", 2), ("i", 4)}  # kinds and bytes of arrays
-SHARE_THERE = 0.99  # of what a header promises: some are wrong by a few bytes
-# Writers to pipes cannot go back to put in the length, and leave one of these or more.
-UNKNOWN_BYTES, UNKNOWN_SAMPLES = 0x7FFF0000, 2**62
 
 _FORMS = (
     "a path, the bytes of an encoded file, (array, sampling_rate), or a dict of array and "
     "sampling_rate, or of bytes or path"
 )
-# In what libsndfile says of the lengths it read in the headers of WAV, AIFF, AU, RF64 and W64.
-_LENGTH = re.compile(
-    r"^\s*(?:data|SSND|Data Size|Riff size|riff) +: (\d+) \(should be (\d+)\)", re.MULTILINE
-)
-_OGG_CUT = re.compile(r"^Ogg ?: (Last page lacks|Junk after the last page)", re.MULTILINE)
 
 
 class Sound(NamedTuple):
@@ -39,14 +29,6 @@ class Sound(NamedTuple):
 
     samples: np.ndarray  # (n,), float32
     sampling_rate: float
-
-
-class _Source(NamedTuple):
-    """A sound as it comes, in blocks."""
-
-    blocks: Iterator[np.ndarray]  # of shape (n,), float32, one channel, finite
-    sampling_rate: float
-    n_samples: int | None  # as far as its header tells
 
 
 def read_sound(
@@ -190,15 +172,13 @@ def _sort(cell: Any, sampling_rate: float | None) -> Any:
 
 
 @contextmanager
-def _open_source(cell: Any, sampling_rate: float | None, filesystem) -> Iterator[_Source]:
+def _open_source(cell: Any, sampling_rate: float | None, filesystem) -> Iterator[Source]:
     cell = _sort(cell, sampling_rate)
     if isinstance(cell, _Samples):
-        yield _Source(_slice(cell.array), cell.sampling_rate, len(cell.array))
+        yield Source(slice_samples(cell.array), cell.sampling_rate, len(cell.array))
         return
-    with open_encoded(cell, filesystem) as file, _open_sound(file) as sound:
-        n_samples = sound.frames if sound.frames < UNKNOWN_SAMPLES else None
-        with closing(_decode(sound, n_samples)) as blocks:
-            yield _Source(blocks, sound.samplerate, n_samples)
+    with open_encoded(cell, filesystem) as file, open_sound_file(file) as source:
+        yield source
 
 
 def _is_array(value: Any) -> bool:
@@ -239,86 +219,10 @@ def _as_columns(samples: Any) -> np.ndarray:
     )
 
 
-def _slice(samples: np.ndarray) -> Iterator[np.ndarray]:
-    """Scale and mix (n_samples, n_channels), block by block."""
-    step = max(1, SAMPLES_PER_BLOCK // samples.shape[1])
-    for start in range(0, len(samples), step):
-        block = np.ascontiguousarray(samples[start : start + step], dtype=np.float32)
-        if samples.dtype.kind == "f":
-            peak = np.abs(block).max()
-            if peak > MAX_FLOAT and np.isfinite(peak):
-                raise BrokenItemError(
-                    f"samples that are floats must be about -1 to 1, got {peak:g}; divide them "
-                    "by the largest that they can be, 32768 if they have 16 bits"
-                )
-        else:
-            half = 2.0 ** (8 * samples.dtype.itemsize - 1)
-            block = (block - half if samples.dtype.kind == "u" else block) / np.float32(half)
-        yield _mix(block)
-
-
-@contextmanager
-def _open_sound(file) -> Iterator[Any]:
-    """Open a file that holds a sound, as a soundfile.SoundFile."""
-    soundfile = import_optional("soundfile", extra="audio", purpose="Reading sounds")
-    try:
-        sound = soundfile.SoundFile(file)
-    except soundfile.LibsndfileError as e:
-        if e.code == 1:
-            raise BrokenItemError(
-                "not a sound in a format that libsndfile knows, such as wav, flac, ogg, mp3 and "
-                "aiff. Convert others: ffmpeg -i sound.m4a sound.wav"
-            ) from e
-        raise BrokenItemError(f"the sound does not decode: {e.error_string}") from e
-    except Exception as e:  # soundfile takes some files for samples without a header
-        raise BrokenItemError(f"the sound does not decode: {e}") from e
-    with sound:
-        try:
-            yield sound
-        except soundfile.LibsndfileError as e:
-            raise BrokenItemError(f"the sound does not decode: {e.error_string}") from e
-
-
-def _decode(sound, n_promised: int | None) -> Iterator[np.ndarray]:
-    _check_length(sound.extra_info)
-    # Else SoundFile seeks after each read, to where it is, and the decoder of MP3 loses its bits.
-    sound.seekable = lambda: False
-    step = max(1, SAMPLES_PER_BLOCK // sound.channels)
-    n_read = 0
-    while len(block := sound.read(step, dtype="float32", always_2d=True)):
-        n_read += len(block)
-        yield _mix(block)
-    if n_read < SHARE_THERE * (n_promised or 0):
-        raise BrokenItemError(
-            f"the file is cut short: its header promises {n_promised} samples, {n_read} are there"
-        )
-    if n_read == 0:
-        raise BrokenItemError("the sound has no samples")
-
-
-def _check_length(log: str) -> None:
-    """Look in the log of libsndfile for files that end too early: it reads what is there."""
-    for promised, there in _LENGTH.findall(log):
-        if int(there) < SHARE_THERE * int(promised) and int(promised) < UNKNOWN_BYTES:
-            raise BrokenItemError(
-                f"the file is cut short: its header promises {promised} bytes, {there} are there"
-            )
-    if _OGG_CUT.search(log):
-        raise BrokenItemError("the file is cut short: its last page is not whole or not the last")
-
-
-def _mix(block: np.ndarray) -> np.ndarray:
-    """Take the mean of the channels of (n_samples, n_channels)."""
-    mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise BrokenItemError("the sound holds samples that are not finite")
-    return mono
-
-
 # From blocks to blocks
 
 
-def _limit(source: _Source, max_seconds: float | None) -> Iterator[np.ndarray]:
+def _limit(source: Source, max_seconds: float | None) -> Iterator[np.ndarray]:
     """Stop a sound that is too long, by what its header says, and by what comes."""
     n_samples = source.n_samples or 0
     n_read = 0

@@ -244,7 +244,10 @@ def test_cut_files(format, subtype, share, tmp_path):
         ("gone.wav", r"'gone\.wav' does not exist \(relative to "),
         ("https://example.org/cat.wav", "is a URL.*download"),
         (b"", "the bytes are empty"),
-        (b"no sound at all " * 10, "not a sound in a format that libsndfile knows, .* ffmpeg"),
+        (
+            b"no sound at all " * 10,
+            "not a sound in a format that libsndfile or FFmpeg knows, .* ffmpeg",
+        ),
         (encoded(NOISE)[:20], "the sound does not decode: "),
         (encoded(NOISE)[:44], "cut short"),
         (encoded(np.zeros(0)), "the sound has no samples"),
