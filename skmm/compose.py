@@ -24,6 +24,7 @@ from .encoding._inference import (
 from .encoding._tabular import TabularEncoder
 from .image import ImageDescriptor
 from .text import TextDescriptor
+from .video import VideoEncoder
 
 __all__ = ["ModalityTransformer", "infer_modalities"]
 
@@ -31,6 +32,7 @@ _DEFAULT_ENCODERS = {
     "text": TextDescriptor,
     "image": ImageDescriptor,
     "audio": AudioDescriptor,
+    "video": VideoEncoder,
     "tabular": TabularEncoder,
 }
 
@@ -103,11 +105,12 @@ class ModalityTransformer(ColumnTransformer):
     transformers : "auto" or list of tuple, default="auto"
         Tuples of (modality, encoder, columns), as in `ColumnTransformer`. "auto" infers the
         modality of each column with `infer_modalities` and takes encoders that need no download:
-        `TextDescriptor`, `ImageDescriptor`, `AudioDescriptor`, and for tabular columns imputation
-        by the median, scaling and one-hot encoding (both, for numbers of which there are at
-        most 20 different ones). All tabular columns are one modality, "tabular"; one column of
-        text, images or sounds is the modality "text", "image" or "audio"; of several, each is a
-        modality, named "text_COLUMN" and so on.
+        `TextDescriptor`, `ImageDescriptor`, `AudioDescriptor`, `VideoEncoder` (which sees 8
+        frames, and does not hear), and for tabular columns imputation by the median, scaling and
+        one-hot encoding (both, for numbers of which there are at most 20 different ones). All
+        tabular columns are one modality, "tabular"; one column of text, images, sounds or videos is
+        the modality "text", "image", "audio" or "video"; of several, each is a modality, named
+        "text_COLUMN" and so on.
     n_jobs : int, default=None
         Number of encoders that work at the same time.
     verbose : bool, default=False
@@ -143,7 +146,7 @@ class ModalityTransformer(ColumnTransformer):
     For skops a fitted transformer needs its own class and those of its encoders as ``trusted``:
     "skmm.compose.ModalityTransformer", and with "auto" "skmm.encoding._tabular.TabularEncoder",
     "skmm.text._descriptor.TextDescriptor", "skmm.image._descriptor.ImageDescriptor",
-    "skmm.audio._descriptor.AudioDescriptor" and "numpy.dtype".
+    "skmm.audio._descriptor.AudioDescriptor", "skmm.video._encoder.VideoEncoder" and "numpy.dtype".
 
     Examples
     --------
@@ -212,7 +215,7 @@ class ModalityTransformer(ColumnTransformer):
         Raises
         ------
         ValueError
-            If a column fits no modality, or has one for which there is no default encoder.
+            If a column fits no modality.
         """
         X = as_pandas(X)
         if isinstance(self.transformers, str):
@@ -316,12 +319,6 @@ class ModalityTransformer(ColumnTransformer):
         steps = []
         for modality in found["modality"].unique():
             own = columns[(found["modality"] == modality).to_numpy()].tolist()
-            if modality not in _DEFAULT_ENCODERS:
-                raise ValueError(
-                    f"Column {own[0]!r} holds {modality}, for which no encoder is built in yet. "
-                    f'Name one, ModalityTransformer([("{modality}", encoder, {own[0]!r}), ...]), '
-                    "or drop the column."
-                )
             encoder = _DEFAULT_ENCODERS[modality]
             if modality == "tabular":
                 steps.append((modality, encoder(), own))

@@ -30,6 +30,7 @@ from skmm.encoding import TorchEncoder
 from skmm.encoding._models import mend_torchvision
 from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
+from skmm.video import VideoEncoder
 
 ESTIMATORS = [
     CrossModalAligner(),
@@ -112,6 +113,7 @@ def shrink(picture):
 
 # scikit-learn has no data for an estimator of one column of objects, and makes one check of it.
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+VIDEOS = np.random.default_rng(0).integers(0, 256, (6, 5, 8, 8, 3), dtype=np.uint8)
 SOUNDS = [(np.random.default_rng(i).uniform(-1, 1, 900 + 100 * i), 4000) for i in range(6)]
 ENCODERS = [
     (AudioDescriptor(), SOUNDS),
@@ -121,6 +123,8 @@ ENCODERS = [
     (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
     (TextEncoder(get_model_path()), ["a red shoe", "", "a blue hat with a feather", "Füße"]),
     (TorchEncoder(make_module, preprocess=shrink, modality="image"), IMAGES),
+    (VideoEncoder(pooling="statistics"), VIDEOS),
+    (VideoEncoder(ImageEncoder(save_image_model()), n_frames=3), VIDEOS),
 ]
 # From a column of raw inputs to another, before an encoder.
 PREPARERS = [

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from clips import write_clip
 from PIL import Image
 from sklearn import config_context
 from sklearn.base import clone
@@ -23,6 +24,7 @@ from skmm import ModalityTransformer, infer_modalities
 from skmm.audio import AudioDescriptor
 from skmm.image import ImageDescriptor
 from skmm.text import TextDescriptor
+from skmm.video import VideoEncoder
 
 N = 12
 PNG = io.BytesIO()
@@ -75,6 +77,11 @@ COLUMNS = {
     "sound and float rate": ([(np.zeros(10), 44100.0)] * N, "audio"),
     "sound dicts": ([{"array": np.zeros(10), "sampling_rate": 8000}] * N, "audio"),
     "video arrays": ([np.zeros((2, 4, 4, 3), dtype=np.uint8)] * N, "video"),
+    "lists of frames": ([[np.zeros((4, 4, 3)), Image.new("L", (2, 2))]] * N, "video"),
+    "video bytes": (
+        [b"\0\0\0\x20ftypisom", b"FLV\1", b"\0\0\1\xba", b"\0\0\0\x08wide"] * 3,
+        "video",
+    ),
 }
 
 
@@ -318,10 +325,16 @@ def test_sounds_are_described(raw):
     assert {"audio_voice", "audio_noise"} <= set(ModalityTransformer().fit(raw).named_transformers_)
 
 
-def test_video_has_no_default_encoder(raw):
-    raw["clip"] = [f"{i}.mp4" for i in range(N)]
-    with pytest.raises(ValueError, match=r"'clip' holds video.*no encoder is built in yet"):
-        ModalityTransformer().fit(raw)
+def test_videos_are_encoded(raw, tmp_path):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (N, 3, 16, 16, 3), dtype=np.uint8)
+    raw["clip"] = [write_clip(str(tmp_path / f"{i}"), frames[i]) for i in range(N)]  # nameless
+    encoder = ModalityTransformer().fit(raw)
+    assert isinstance(encoder.named_transformers_["video"], VideoEncoder)
+    found = encoder.transform(raw).filter(regex="^video__").to_numpy()
+    np.testing.assert_array_equal(found, VideoEncoder().fit_transform(raw["clip"]))
+    raw["film"] = list(map(list, frames))
+    assert {"video_clip", "video_film"} <= set(ModalityTransformer().fit(raw).named_transformers_)
 
 
 def test_bad_transformers(raw):

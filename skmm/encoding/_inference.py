@@ -26,7 +26,7 @@ MAX_CATEGORY_LENGTH = 60
 EXTENSIONS = {
     "image": "jpg jpeg jfif png gif bmp tif tiff webp avif heic ico ppm pgm",
     "audio": "wav flac ogg oga opus mp3 m4a aac aif aiff wma",
-    "video": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv ogv",
+    "video": "mp4 m4v mov 3gp avi mkv webm mpg mpeg vob mts m2ts wmv flv ogv",
 }
 _MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
 NUMBERS_AS_STRINGS = "strings, most of them numbers"
@@ -43,6 +43,8 @@ _MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
     ("audio", lambda b: b[4:12] == b"ftypM4A "),
     ("video", lambda b: b[4:8] == b"ftyp" or b.startswith(b"\x1aE\xdf\xa3")),
     ("video", lambda b: b[:4] == b"RIFF" and b[8:12] == b"AVI "),
+    ("video", lambda b: b[4:8] in (b"moov", b"mdat", b"wide") or b.startswith(b"FLV\1")),
+    ("video", lambda b: b.startswith((b"\0\0\1\xba", b"\0\0\1\xb3"))),  # MPEG
 ]
 
 
@@ -178,6 +180,8 @@ def _infer_cell(cell: Any) -> Finding:
         return Finding(_infer_array(cell), f"arrays of {cell.ndim} dimensions")
     if type(cell).__module__.startswith("PIL."):
         return Finding("image", "PIL images")
+    if isinstance(cell, list) and cell and all(_infer_cell(f).modality == "image" for f in cell):
+        return Finding("video", "lists of frames")
     if isinstance(cell, tuple) and len(cell) == 2 and _is_clip(*cell):
         return Finding("audio", "(array, sampling_rate) pairs")
     if isinstance(cell, dict) and {"array", "sampling_rate"} <= cell.keys():

@@ -1,0 +1,5 @@
+"""Videos as features."""
+
+from ._encoder import VideoEncoder
+
+__all__ = ["VideoEncoder"]

@@ -1,0 +1,173 @@
+"""From one cell of a video column to the frames at some moments, decoding as few as that needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from ..encoding._containers import UnknownFormatError, open_container
+from ..encoding._files import ENCODED_TYPES, BrokenItemError, open_encoded
+from ._decoding import Packets, Reader, scan
+from ._pictures import make_picture
+
+_FORMS = "a path, the bytes of an encoded video, a list of frames, or an array (T, H, W, 3)"
+
+
+class Shown(NamedTuple):
+    """A frame, and at how many of the moments, one after the other, it is shown."""
+
+    frame: Any  # (H, W, 3) or (H, W, 4) of uint8, or what stood in the list
+    n_moments: int
+
+
+class Sampling(NamedTuple):
+    """Which moments of a video are looked at: some, equally far apart, or so many a second."""
+
+    n_frames: int
+    fps: float | None = None
+    max_frames: int | None = None
+
+    def choose(self, duration: float | None) -> np.ndarray:
+        """Give the moments, from 0 to 1, in a video of so many seconds (None: nobody knows)."""
+        if self.fps is None:
+            n_moments = self.n_frames
+        elif duration is None:
+            raise TypeError(
+                "fps needs to know the time, and frames in memory do not tell theirs: use n_frames"
+            )
+        else:
+            n_moments = max(1, int(duration * self.fps))
+        if self.max_frames is not None and n_moments > self.max_frames:
+            raise BrokenItemError(
+                f"{n_moments} frames are more than max_frames={self.max_frames}; raise it if the "
+                "video is what it should be, or lower fps"
+            )
+        if self.fps is None or duration * self.fps < 1:
+            return (np.arange(n_moments) + 0.5) / n_moments
+        return (np.arange(n_moments) + 0.5) / (self.fps * duration)
+
+
+def sample_frames(
+    cell: Any, sampling: Sampling, *, max_pixels: int, filesystem=None
+) -> Iterator[Shown]:
+    """Yield the frames that are shown at the moments of a sampling, each once, in their order.
+
+    Raises
+    ------
+    TypeError
+        If the cell is no video, or has no time that ``fps`` could be of.
+    BrokenItemError
+        If it is one but cannot be read.
+    """
+    if isinstance(cell, ENCODED_TYPES):
+        with open_encoded(cell, filesystem) as file:
+            yield from _sample_file(file, sampling, max_pixels)
+        return
+    check_frames(cell)
+    moments = sampling.choose(None)
+    indices, counts = np.unique((moments * len(cell)).astype(np.intp), return_counts=True)
+    for index, count in zip(indices, counts, strict=True):
+        yield Shown(cell[index], int(count))
+
+
+def check_video(cell: Any, *, max_pixels: int, filesystem=None) -> None:
+    """Raise what `sample_frames` would, as far as this shows before anything is decoded."""
+    if not isinstance(cell, ENCODED_TYPES):
+        check_frames(cell)
+        return
+    with open_encoded(cell, filesystem) as file, _open_video(file) as container:
+        _find_stream(container, max_pixels)
+
+
+def check_frames(cell: Any) -> None:
+    """Refuse what is neither a list of frames nor an array of some."""
+    is_array = isinstance(cell, np.ndarray)
+    if is_array and cell.dtype == object and cell.ndim == 1:
+        is_array, cell = False, list(cell)
+    if not is_array and not isinstance(cell, list | tuple):
+        raise TypeError(f"a video must be {_FORMS}; got {type(cell).__name__}")
+    if is_array and cell.ndim == 3:
+        raise TypeError(
+            f"a video must be {_FORMS}; an array of shape {cell.shape} looks like one frame. A "
+            "column of one video is a list with it: [video]"
+        )
+    if is_array and (cell.ndim != 4 or cell.shape[3] not in (1, 3, 4)):
+        raise BrokenItemError(f"expected {_FORMS}, got shape {cell.shape}")
+    if len(cell) == 0:
+        raise BrokenItemError("the video has no frames")
+    if not is_array:
+        from PIL import Image
+
+        other = next((f for f in cell if not isinstance(f, np.ndarray | Image.Image)), None)
+        if other is not None:
+            raise TypeError(
+                f"the frames in a list must be PIL images or arrays, got {type(other).__name__}"
+            )
+
+
+# Files
+
+
+@contextmanager
+def _open_video(file: BinaryIO) -> Iterator[Any]:
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(open_container(file))
+        except UnknownFormatError as e:
+            raise BrokenItemError(
+                "not a video in a format that FFmpeg knows, such as mp4, mov, mkv, webm and avi, "
+                f"or cut short ({e})"
+            ) from e
+        yield container
+
+
+def _find_stream(container, max_pixels: int):
+    """Give the stream of pictures that move: not the cover of an album."""
+    import av
+
+    covers = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & covers]
+    if not streams:
+        has_sound = len(container.streams.audio) > 0
+        raise BrokenItemError(
+            "there is sound but no picture in it: encode such a column with skmm.audio"
+            if has_sound
+            else "there is no picture in it"
+        )
+    stream = max(streams, key=lambda s: bool(s.disposition & av.stream.Disposition.default))
+    context = stream.codec_context
+    if context is None:
+        raise BrokenItemError("FFmpeg has no decoder for it")
+    if context.width * context.height > max_pixels:
+        raise BrokenItemError(
+            f"frames of {context.width} x {context.height} pixels are more than "
+            f"max_pixels={max_pixels}; raise it if the video is what it should be"
+        )
+    return stream
+
+
+def _sample_file(file: BinaryIO, sampling: Sampling, max_pixels: int) -> Iterator[Shown]:
+    with ExitStack() as stack:
+        container = stack.enter_context(_open_video(file))
+        stream = _find_stream(container, max_pixels)
+        packets = scan(container, stream)
+        targets, counts = _find_shown(packets, sampling)
+        aspect = float(stream.sample_aspect_ratio or 1)
+        reader = Reader(stack, file, container, stream, packets, targets)
+        for target, count in zip(targets.tolist(), counts.tolist(), strict=True):
+            picture = make_picture(reader.read(target), max_pixels=max_pixels, pixel_aspect=aspect)
+            yield Shown(picture, count)
+
+
+def _find_shown(packets: Packets, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+    """Find when the frames that a sampling sees begin, and how many moments see each."""
+    start = int(packets.shown[0])
+    duration = packets.end - start
+    moments = start + sampling.choose(duration * packets.time_base) * duration
+    # Where a moment is when a frame begins, rounding does not make it the frame before.
+    indices = np.searchsorted(packets.shown, moments + 1e-4, side="right") - 1
+    indices, counts = np.unique(indices, return_counts=True)
+    return packets.shown[indices], counts

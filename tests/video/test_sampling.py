@@ -1,0 +1,193 @@
+"""One cell of a video column: which frames are taken, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import number_frames, read_number, write_clip
+from PIL import Image
+
+from skmm.encoding._files import BrokenItemError
+from skmm.video._sampling import Sampling, check_video, sample_frames
+
+
+def sample(cell, sampling, **options):
+    """Give the number of the frame that is shown at each moment."""
+    shown = sample_frames(cell, sampling, max_pixels=10**6, **options)
+    return [number for frame, n in shown for number in [read_number(np.asarray(frame))] * n]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Give the path of a clip of 60 frames, 25 a second."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    return write_clip(str(path), number_frames(60))
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 8, 60, 100])
+def test_middles_of_equal_parts(n_frames, clip):
+    expected = [int((i + 0.5) * 60 / n_frames) for i in range(n_frames)]
+    assert sample(clip, Sampling(n_frames)) == expected
+    content = Path(clip).read_bytes()
+    assert sample(content, Sampling(n_frames)) == expected
+    assert sample(bytearray(content), Sampling(n_frames)) == expected
+    frames = number_frames(60)
+    in_memory = [frames, tuple(frames), [Image.fromarray(frame) for frame in frames]]
+    array = np.empty(60, dtype=object)
+    array[:] = frames
+    for cell in (*in_memory, np.stack(frames), array):
+        assert sample(cell, Sampling(n_frames)) == expected
+
+
+@pytest.mark.parametrize("fps", [0.1, 1, 4, 10, 25, 50])
+def test_frames_a_second(fps, clip):
+    n_frames = max(1, int(2.4 * fps))
+    expected = [int(25 * (i + 0.5) / fps) for i in range(n_frames)] if fps > 0.1 else [30]
+    assert sample(clip, Sampling(8, fps=fps)) == expected
+
+
+@pytest.mark.parametrize("kind", ["h264.mp4", "ffv1.mkv", "vp9.webm"])
+def test_variable_frame_rate(kind, tmp_path):
+    times = np.r_[0:1000:100, 1000:1200:10, 1200:5200:400]  # milliseconds
+    frames = number_frames(len(times))
+    path = write_clip(str(tmp_path / kind), frames, kind=kind, times=times.tolist())
+    moments = (np.arange(48) + 0.5) * 100
+    expected = np.searchsorted(times, moments, side="right") - 1
+    assert sample(path, Sampling(1, fps=10))[:48] == expected.tolist()
+    if kind != "h264.mp4":  # which says something else of the last frame
+        moments = (np.arange(14) + 0.5) / 14 * (4800 + 40)  # it is written to last 1 / 25 second
+        expected = np.searchsorted(times, moments, side="right") - 1
+        assert sample(path, Sampling(14)) == expected.tolist()
+
+
+@pytest.mark.parametrize("kind", ["h264.mp4", "vp9.webm", "moving.gif", "mpeg2.ts"])
+def test_a_video_of_one_frame(kind, tmp_path):
+    path = write_clip(str(tmp_path / kind), number_frames(1), kind=kind)
+    assert sample(path, Sampling(3)) == [0, 0, 0]
+    assert sample(path, Sampling(1, fps=2)) == [0]
+
+
+def test_an_hour_is_sampled(tmp_path):
+    path = write_clip(
+        str(tmp_path / "hour.mp4"),
+        (frame for frame in number_frames(3600)),
+        rate=1,
+        gop=250,
+        options={"preset": "ultrafast"},
+    )
+    assert sample(path, Sampling(4)) == [450, 1350, 2250, 3150]
+    assert sample(path, Sampling(1, fps=1 / 600)) == [300, 900, 1500, 2100, 2700, 3300]
+    with pytest.raises(BrokenItemError, match="3600 frames are more than max_frames=1000"):
+        sample(path, Sampling(1, fps=1, max_frames=1000))
+
+
+def test_no_length_in_the_header(tmp_path):
+    for kind in ("mkv", "mp4"):
+        path = tmp_path / f"stream.{kind}"
+        options = {"live": "1"} if kind == "mkv" else {"movflags": "frag_keyframe+empty_moov"}
+        kind = "ffv1.mkv" if kind == "mkv" else "h264.mp4"
+        write_clip(str(path), number_frames(60), kind=kind, container_options=options)
+        assert sample(path, Sampling(6)) == [5, 15, 25, 35, 45, 55]
+
+
+@pytest.mark.parametrize("share", [0.4, 0.8])
+@pytest.mark.parametrize("kind", ["h264.mp4", "mpeg4.avi", "ffv1.mkv", "vp9.webm"])
+def test_a_cut_file_is_broken(kind, share, tmp_path):
+    path = tmp_path / f"cut {kind}"
+    options = {"movflags": "faststart"} if kind == "h264.mp4" else None
+    noise = np.random.default_rng(0).uniform(-1, 1, 200 * 1920)
+    sound = None if kind == "ffv1.mkv" else noise
+    rate = 48_000 if kind == "vp9.webm" else 16_000
+    codec = "libopus" if kind == "vp9.webm" else "aac"
+    write_clip(
+        str(path),
+        number_frames(200),
+        kind=kind,
+        container_options=options,
+        sound=sound,
+        sound_rate=rate,
+        sound_codec=codec,
+    )
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(BrokenItemError, match=r"'.*cut .*': the file is cut short: .*ffmpeg -i"):
+        sample(path, Sampling(8))
+
+
+def test_a_cut_file_without_its_index_is_broken(clip, tmp_path):
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(Path(clip).read_bytes()[:-200])
+    with pytest.raises(BrokenItemError, match=r"cut\.mp4': .*cut short"):
+        check_video(path, max_pixels=10**6)
+
+
+@pytest.mark.parametrize(
+    ("cell", "error", "message"),
+    [
+        ("gone.mp4", BrokenItemError, r"'gone\.mp4' does not exist \(relative to "),
+        ("https://example.org/cat.mp4", BrokenItemError, "is a URL.*download"),
+        (b"", BrokenItemError, "the bytes are empty"),
+        (b"no video at all " * 10, BrokenItemError, "not a video in a format that FFmpeg knows"),
+        (3, TypeError, r"a video must be a path, .* got int"),
+        (np.zeros((8, 8, 3)), TypeError, r"shape \(8, 8, 3\) looks like one frame.*\[video\]"),
+        (Image.new("L", (2, 2)), TypeError, "got Image"),
+        ([], BrokenItemError, "no frames"),
+        (np.zeros((0, 8, 8, 3)), BrokenItemError, "no frames"),
+        (np.zeros((3, 8, 8, 2)), BrokenItemError, r"got shape \(3, 8, 8, 2\)"),
+        (["a.png", "b.png"], TypeError, "frames in a list must be PIL images or arrays, got str"),
+    ],
+)
+def test_what_is_refused(cell, error, message):
+    with pytest.raises(error, match=message):
+        check_video(cell, max_pixels=10**6)
+    with pytest.raises(error, match=message):
+        sample(cell, Sampling(2))
+
+
+def test_frames_in_memory_have_no_time():
+    with pytest.raises(TypeError, match=r"fps needs to know the time.*n_frames"):
+        sample(number_frames(3), Sampling(1, fps=2))
+
+
+def test_a_picture_is_no_video(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(BrokenItemError, match="not a video"):
+        check_video(tmp_path / "a.png", max_pixels=10**6)
+
+
+def test_sound_alone_and_covers_of_albums_are_no_video(tmp_path):
+    import av
+
+    path = tmp_path / "song.mp4"
+    tone = np.zeros((1, 16_000), dtype=np.float32)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), dtype=np.uint8), format="rgb24")
+        container.mux(cover.encode(frame))
+        container.mux(cover.encode())
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 1
+    with pytest.raises(BrokenItemError, match=r"song\.mp4': .*sound but no picture.*skmm\.audio"):
+        check_video(path, max_pixels=10**6)
+
+
+def test_large_frames_are_refused_before_they_are_decoded(clip):
+    with pytest.raises(BrokenItemError, match="64 x 48 pixels are more than max_pixels=3000"):
+        check_video(clip, max_pixels=3000)
+    with pytest.raises(BrokenItemError, match="64 x 48 pixels are more than max_pixels=3000"):
+        list(sample_frames(clip, Sampling(1), max_pixels=3000))
+
+
+def test_files_of_a_filesystem(clip):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe("/skmm/clip.mp4", Path(clip).read_bytes())
+    assert sample("/skmm/clip.mp4", Sampling(2), filesystem=memory) == [15, 45]
+    with pytest.raises(BrokenItemError, match=r"other\.mp4' in MemoryFileSystem does not exist"):
+        sample("/skmm/other.mp4", Sampling(2), filesystem=memory)
