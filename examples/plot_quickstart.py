@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmm import FusionClassifier, ModalityTransformer, infer_modalities
 from skmm.datasets import load_openmoji
+from skmm.inspection import ContributionsDisplay, ModalityWeightsDisplay
 
 X, y = load_openmoji(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=0)
@@ -59,28 +60,15 @@ weights = fusion.modality_weights_
 print("learned weights:", {name: round(weight, 2) for name, weight in weights.items()})
 
 # %%
-# What decided? With late fusion each logit is the sum of one part from each modality. Drawn are the
-# parts of the predicted class, less their mean over all classes.
-proba = fusion.predict_proba(Z_test)
-parts = fusion.contributions(Z_test)  # (emoji, modality, class)
-parts = parts - parts.mean(axis=2, keepdims=True)
-colors = ["tab:blue", "tab:orange"]
-
-figure = plt.figure(figsize=(9, 6), layout="constrained")
-top, bottom = figure.subfigures(2, 1, height_ratios=[1, 4])
-axes = top.subplots()
-bars = axes.barh(list(weights), list(weights.values()), color=colors)
-axes.bar_label(bars, fmt="%.2f", padding=3)
-axes.set(title="How much each modality counts: the learned weights", xlim=(0, 1))
-rows = np.random.default_rng(1).choice(len(X_test), 3, replace=False)
-for row, (picture, axes) in zip(rows, bottom.subplots(2, 3, height_ratios=[2, 1]).T, strict=True):
-    best = proba[row].argmax()
-    picture.imshow(X_test["image"].iloc[row])
-    picture.set_title(f"“{X_test['name'].iloc[row]}”\n{y_test.iloc[row]}")
-    picture.axis("off")
-    axes.barh(list(weights), parts[row, :, best], color=colors)
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.set(title=f"predicted: {fusion.classes_[best]} ({proba[row, best]:.0%})")
-    axes.set(xlabel="contribution to the logit", xlim=(parts[rows].min(), 1.1 * parts[rows].max()))
+# What decided? With late fusion each logit is the sum of one part from each modality.
+figure = plt.figure(figsize=(9, 5), layout="constrained")
+top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2.2])
+top.suptitle("How much each modality counts: the learned weights, of 5 seeds", fontweight="bold")
+ModalityWeightsDisplay.from_estimator(fitted, ax=top.subplots())
+model = make_pipeline(encoder, fusion)
+rows = np.random.default_rng(1).choice(len(X_test), 2, replace=False)
+for row, place in zip(rows, bottom.subfigures(1, 2), strict=True):
+    place.suptitle(f"{y_test.iloc[row]}: what decided?", fontweight="bold")
+    ContributionsDisplay.from_estimator(model, X_test.iloc[[row]], ax=place.subplots())
 figure.savefig("quickstart.png", dpi=150)
 print("saved quickstart.png")

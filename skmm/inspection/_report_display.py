@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ._report import modality_report
 from ._style import COLORS, HATCHES, divide, label_rows, make_axes
 
-LINES: list[tuple[str, str, Any]] = [
-    ("all", "all", "-"),
-    ("none", "none", ":"),
-    ("emap", "all, less interaction (EMAP)", "--"),
+LINES = [
+    ("all", "all", "-", "black"),
+    ("none", "none", ":", "black"),
+    ("emap", "all, less interaction (EMAP)", "--", COLORS[1]),  # seen on "all" too
 ]
 
 
@@ -153,10 +151,8 @@ class ModalityReportDisplay:
         if "emap_gap" in overall:  # which is of fewer rows than "all"
             places["emap"] = overall["all"] - overall["emap_gap"]
         self.lines_ = {
-            name: ax.axvline(
-                places[name], color="black", linestyle=style, linewidth=1.2, label=label
-            )
-            for name, label, style in LINES
+            name: ax.axvline(places[name], color=color, linestyle=style, linewidth=1.6, label=label)
+            for name, label, style, color in LINES
             if name in places
         }
         ax.hlines(rows, each["alone"], each["without"], color="#BBBBBB", linewidth=1, zorder=0)
