@@ -11,11 +11,12 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.utils._indexing import _get_column_indices
 
-from ..encoding._cells import is_missing, shorten
+from ..encoding._cells import is_missing
 from ..encoding._files import BrokenItemError
 from ..encoding._images import quiet_pillow, read_image
 from ..encoding._inference import infer_column
 from ..encoding._sounds import read_sound
+from ..video._sampling import Sampling, sample_frames
 from ._fitted import as_table, transform, unwrap
 from ._style import shorten_label
 
@@ -77,7 +78,7 @@ def draw_input(ax, cells: pd.Series) -> None:
 def _draw_cell(ax, cell: Any, name: Any) -> None:
     column = pd.Series([None], dtype=object)
     column.iat[0] = cell
-    kind = "video" if _are_frames(cell) else infer_column(column).modality
+    kind = infer_column(column).modality
     try:
         if kind == "image":
             with quiet_pillow():
@@ -92,17 +93,6 @@ def _draw_cell(ax, cell: Any, name: Any) -> None:
             _write(ax, _list_cells(pd.Series([cell], index=[name], dtype=object)))
     except (BrokenItemError, ImportError, OSError, TypeError) as e:
         _write(ax, _wrap(e), style="italic", color=PALE)
-
-
-def _are_frames(cell: Any) -> bool:
-    """Tell a list of pictures, or an array of them (T, H, W, 3)."""
-    if isinstance(cell, np.ndarray):
-        return cell.ndim == 4
-    return (
-        isinstance(cell, list)
-        and len(cell) > 0
-        and all((isinstance(f, np.ndarray) and f.ndim > 1) or hasattr(f, "getpixel") for f in cell)
-    )
 
 
 def _write(ax, text: str, **style: Any) -> None:
@@ -144,11 +134,9 @@ def _draw_sound(ax, cell: Any) -> None:
 
 
 def _draw_frames(ax, cell: Any) -> None:
-    if not isinstance(cell, list | tuple | np.ndarray):
-        _write(ax, _wrap(shorten(cell, 40)))
-        return
-    chosen = np.linspace(0, len(cell) - 1, min(N_FRAMES, len(cell))).round().astype(int)
-    frames = [read_image(cell[i], background=WHITE, max_pixels=MAX_PIXELS) for i in chosen]
+    shown = sample_frames(cell, Sampling(N_FRAMES), max_pixels=MAX_PIXELS)
+    with quiet_pillow():
+        frames = [read_image(s.frame, background=WHITE, max_pixels=MAX_PIXELS) for s in shown]
     height = min(len(frame) for frame in frames)
     gap = np.full((height, max(1, height // 20), 3), 255, dtype=np.uint8)
     strips = [part for frame in frames for part in (frame[:height], gap)][:-1]

@@ -2,6 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from clips import number_frames, read_number, write_clip
 
 from skmm.inspection._inputs import N_POINTS, draw_input
 
@@ -73,3 +74,12 @@ def test_missing_and_broken_cells_say_so(ax):
     odd = ax.figure.add_subplot()
     draw_input(odd, cells(object(), names=["thing"]))
     assert written(odd).startswith("thing: <object")
+
+
+def test_video_file_is_decoded_where_it_is_looked_at(ax, tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, number_frames(30))
+    draw_input(ax, cells(str(path)))
+    pixels = np.asarray(ax.images[0].get_array())
+    numbers = [read_number(pixels[:, start : start + 64]) for start in (0, 66, 132)]
+    assert numbers == [5, 15, 25]
