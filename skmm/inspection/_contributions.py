@@ -6,7 +6,7 @@ import numpy as np
 
 from ._fitted import fusion_step, take_apart
 from ._inputs import draw_input, read_raw_inputs
-from ._parts import IN_UNITS_OF_Y, read_parts
+from ._parts import OF_PROBABILITY, TO_LOG_ODDS, TO_LOGIT, read_parts
 from ._style import bar_style, divide, label_rows, make_axes, shorten_label
 
 N_SHOWN = 3  # classes of one row, the most probable ones
@@ -191,7 +191,8 @@ class ContributionsDisplay:
         parts = self.contributions[0][:, shown]  # (m, k)
         total = parts.sum(axis=0)
         values = self.predictions[0, shown]
-        show = "{:.4g}".format if self.unit.startswith(IN_UNITS_OF_Y) else "{:.0%}".format
+        is_probability = self.unit in (TO_LOGIT, TO_LOG_ODDS, OF_PROBABILITY)
+        show = ("{:.0%}" if is_probability else "{:.4g}").format
         names = [shorten_label(self.outputs[i]) for i in shown]
         sums = [f"{name}: {show(value)}" for name, value in zip(names, values, strict=True)]
         styles = [bar_style(i) for i in range(len(parts))] + [{"color": "#444444"}]

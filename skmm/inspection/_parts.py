@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
-IN_UNITS_OF_Y = "contribution to the prediction"
+TO_LOGIT, TO_LOG_ODDS = "contribution to the logit", "contribution to the log-odds"
+OF_PROBABILITY = "share of the probability"
 
 
 class Parts(NamedTuple):
@@ -42,15 +43,14 @@ def read_parts(model: Any, X: Any, y: Any, target: int) -> Parts:
         classes, given = model.classes_[target], given[:, target]
     elif given.ndim == 2:
         outputs = [str(label) for label in model.classes_]
-        unit = "contribution to the log-odds"
-        return Parts(contributions, predictions, given == 1, outputs, unit)
+        return Parts(contributions, predictions, given == 1, outputs, TO_LOG_ODDS)
     else:
         classes = model.classes_
     members = given[:, None] == classes
     if not hasattr(model, "network_"):  # averages of probabilities
-        return Parts(contributions, predictions, members, list(classes), "share of the probability")
+        return Parts(contributions, predictions, members, list(classes), OF_PROBABILITY)
     contributions = contributions - contributions.mean(axis=2, keepdims=True)
-    return Parts(contributions, predictions, members, list(classes), "contribution to the logit")
+    return Parts(contributions, predictions, members, list(classes), TO_LOGIT)
 
 
 def _of_numbers(model: Any, X: Any, contributions: np.ndarray) -> Parts:
@@ -60,5 +60,5 @@ def _of_numbers(model: Any, X: Any, contributions: np.ndarray) -> Parts:
     if not several:
         contributions, predictions = contributions[..., None], predictions[:, None]
     members = np.ones(predictions.shape, dtype=bool)
-    unit = IN_UNITS_OF_Y if several else f"{IN_UNITS_OF_Y}, from {model.intercept_:.4g}"
+    unit = "contribution" if several else f"contribution, from {model.intercept_:.4g} on"
     return Parts(contributions, predictions, members, outputs, unit)

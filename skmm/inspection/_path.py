@@ -242,7 +242,9 @@ class FusionPathDisplay:
         corners = _in_triangle(np.eye(3))
         ax.fill(*corners.T, facecolor="none", edgecolor="black", linewidth=0.8, zorder=0)
         size = _marker_size(self.weights)
-        self.points_ = ax.scatter(x, y, c=self.mean_scores, s=size, cmap=SHADES, marker="h")
+        self.points_ = ax.scatter(
+            x, y, c=self.mean_scores, s=size, cmap=SHADES, marker="h", clip_on=False
+        )
         near = self.mean_scores >= self.mean_scores[best] - self.std_scores[best]
         near[best] = False
         if near.any():
@@ -261,8 +263,8 @@ class FusionPathDisplay:
         names = [shorten_label(name) for name in self.modalities]
         gap = 3 + np.sqrt(size) / 2
         places = [
-            ((0, -gap), "left", "top"),
-            ((0, -gap), "right", "top"),
+            ((0, -gap), "center", "top"),
+            ((0, -gap), "center", "top"),
             ((0, gap), "center", "bottom"),
         ]
         for name, corner, (offset, across, up) in zip(names, corners, places, strict=True):
