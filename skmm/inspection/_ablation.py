@@ -6,7 +6,7 @@ import numpy as np
 
 from ._fitted import find_scorer, name_score, take_apart
 from ._scores import all_subsets, prepare_missing, score_subsets
-from ._style import COLORS, HATCHES, label_rows, make_axes
+from ._style import COLORS, HATCHES, label_rows, make_axes, shorten_label
 
 NOTHING = "(none)"
 
@@ -137,7 +137,9 @@ class ModalityAblationDisplay:
             bar.set(facecolor=(COLORS[0], COLORS[4], "#BBBBBB")[kind], hatch=HATCHES[kind])
         ax.bar_label(self.bars_, fmt="%.3f", padding=4)
         label_rows(ax, [])
-        labels = [" + ".join(self.subsets[i]) or NOTHING for i in order]
+        width = max(10, 40 // max(len(self.modalities), 1))
+        short = {name: shorten_label(name, width) for name in self.modalities}
+        labels = [" + ".join(short[name] for name in self.subsets[i]) or NOTHING for i in order]
         ax.set_yticks(rows, labels)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         low, high = min(scores.min(), 0), max(scores.max(), 0)

@@ -193,7 +193,7 @@ class ContributionsDisplay:
         values = self.predictions[0, shown]
         is_probability = self.unit in (TO_LOGIT, TO_LOG_ODDS, OF_PROBABILITY)
         show = ("{:.0%}" if is_probability else "{:.4g}").format
-        names = [shorten_label(self.outputs[i]) for i in shown]
+        names = [shorten_label(self.outputs[i], 17) for i in shown]  # and room for a number
         sums = [f"{name}: {show(value)}" for name, value in zip(names, values, strict=True)]
         styles = [bar_style(i) for i in range(len(parts))] + [{"color": "#444444"}]
         self.bars_ = []

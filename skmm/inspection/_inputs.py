@@ -58,7 +58,8 @@ def read_raw_inputs(estimator: Any, X: Any) -> dict[str, pd.Series]:
     if columns is None or not modalities.keys() <= columns.keys():
         columns = modalities
     row = pd.DataFrame(X).iloc[0].astype(object)
-    return {name: row.iloc[_get_column_indices(X, columns[name])] for name in modalities}
+    cells = {name: row.iloc[_get_column_indices(X, columns[name])] for name in modalities}
+    return {n: own.rename(lambda c, n=n: str(c).removeprefix(f"{n}__")) for n, own in cells.items()}
 
 
 def draw_input(ax, cells: pd.Series) -> None:

@@ -59,10 +59,23 @@ def test_one_row_has_the_parts_of_its_most_probable_classes(data, fitted):
     ]
     assert [ax.get_title(loc="left") for ax in display.axes_[:, 0]] == ["text", "image", "sum"]
     assert display.axes_[0, 1].get_xlim() == display.axes_[2, 1].get_xlim()
+    assert display.inputs["image"].index.tolist() == ["0", "1", "2", "3", "4"]
     again = display.plot(outputs=["e", "a"])
     assert labels(again.axes_[0, 1]) == ["e", "a"]
     with pytest.raises(ValueError, match="no output 'z'"):
         display.plot(outputs=["z"])
+
+
+def test_long_names_leave_room_for_probabilities():
+    display = ContributionsDisplay(
+        contributions=np.zeros((1, 1, 2)),
+        predictions=np.array([[0.25, 0.75]]),
+        members=np.ones((1, 2), dtype=bool),
+        modalities=["text"],
+        outputs=["a class with a very long name", "b"],
+        unit="contribution to the logit",
+    ).plot()
+    assert labels(display.axes_[-1, -1]) == ["a class with a v…: 25%", "b: 75%"]
 
 
 def test_many_rows_are_distributions_of_their_class(data, fitted):
