@@ -12,11 +12,13 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skmm import ModalityTransformer
-from skmm.distributed import encode
+from skmm import FusionClassifier, ModalityTransformer
+from skmm.datasets import make_multimodal_classification
+from skmm.distributed import encode, fit
 from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
 from skmm.distributed._partitions import Partitions
 from skmm.encoding import TorchEncoder
@@ -40,6 +42,8 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            patch.delenv(variable, raising=False)  # Ray sets them by the processors of a worker
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         node = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
@@ -296,6 +300,92 @@ encode(table, transformer, f"{folder}/encoded", key="id", rows_per_partition=3)
     after = {path.name: path.stat().st_mtime_ns for path in encoded.glob("part-*")}
     assert before.items() <= after.items()
     assert not [*encoded.glob("_unfinished*")]
+
+
+class CountingDescriptor(ImageDescriptor):
+    """Notes how many items are encoded, and on how many threads a worker would compute."""
+
+    def _encode(self, items):
+        with open(Path(self.cache).with_suffix(".count"), "a") as file:
+            file.write(f"{len(items)} {os.environ.get('OMP_NUM_THREADS')}\n")
+        return super()._encode(items)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_grid_search_on_ray_is_that_of_one_process(cluster, tmp_path):
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    y = np.arange(24) % 2
+    pictures = np.random.default_rng(0).integers(0, 100, (24, 16, 16), dtype=np.uint8)
+    pictures[y == 1, :8] += 100
+    X = pd.DataFrame({"photo": list(pictures)})
+
+    def search(cache, n_jobs):
+        encoder = CountingDescriptor(cache=tmp_path / cache)
+        model = make_pipeline(
+            ModalityTransformer([("image", encoder, "photo")]),
+            FusionClassifier(max_iter=2, hidden_layer_sizes=(4,), random_state=0),
+        )
+        grid = {"fusionclassifier__alignment_weight": [0.0, 0.1]}
+        return GridSearchCV(model, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(X, y)
+
+    alone = search("alone", n_jobs=1)
+    with joblib.parallel_config("ray"):
+        on_ray = search("ray", n_jobs=2)
+    for name, values in alone.cv_results_.items():
+        if "time" not in name:
+            np.testing.assert_array_equal(on_ray.cv_results_[name], values)
+    lines = [line.split() for line in (tmp_path / "ray.count").read_text().splitlines()]
+    assert 24 <= sum(int(n) for n, _ in lines) <= 2 * 24  # of five fits; both workers may start
+    assert {threads for _, threads in lines} <= {"1", os.environ.get("OMP_NUM_THREADS")}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_workers_fit_what_one_process_does_though_one_is_killed(cluster, tmp_path):
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+
+    X, y = make_multimodal_classification(60, informativeness=(0.9, 0.4), random_state=0)
+    mark = tmp_path / "killed"
+
+    class KilledOnce(FusionClassifier):
+        def partial_fit(self, X, y, classes=None, sample_weight=None):
+            if len(getattr(self, "loss_curve_", ())) == 1 and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().partial_fit(X, y, classes, sample_weight)
+
+    options = {
+        "hidden_layer_sizes": (8,),
+        "dropout": 0.0,
+        "alignment_weight": 0.1,
+        "batch_size": 60,
+        "random_state": 0,
+    }
+    dataset = ray.data.from_pandas(X.assign(label=y))
+    fitted = fit(
+        KilledOnce(**options),
+        dataset,
+        "label",
+        n_epochs=3,
+        batch_size=60,
+        scaling_config=ScalingConfig(num_workers=2),
+        run_config=RunConfig(
+            storage_path=str(tmp_path / "runs"), failure_config=FailureConfig(max_failures=1)
+        ),
+    )
+    assert mark.exists()
+    model = FusionClassifier(**options)
+    for _ in range(3):
+        model.partial_fit(X, y, classes=[0, 1])
+    assert fitted.n_iter_ == 3
+    np.testing.assert_allclose(fitted.predict_proba(X), model.predict_proba(X), atol=1e-4)
+    with pytest.raises(ValueError, match="no column 'class'"):
+        fit(model, dataset, "class")
+    with pytest.raises(TypeError, match="GridSearchCV has no partial_fit"):
+        fit(GridSearchCV(model, {}), dataset, "label")
 
 
 @pytest.mark.slow

@@ -5,5 +5,6 @@ A grid search on a cluster needs nothing of this: ``ray.util.joblib.register_ray
 """
 
 from ._encoding import encode
+from ._training import fit
 
-__all__ = ["encode"]
+__all__ = ["encode", "fit"]

@@ -37,6 +37,7 @@ from ._rows import TrainingRows, deal_folds, order_rows, select_rows, take_share
 from ._saving import OF_SCIKIT_LEARN, load, pack, save, unpack
 from ._targets import strata
 from ._tasks import Task
+from ._together import rank, total
 
 if TYPE_CHECKING:
     from ._fitting import Problem
@@ -257,7 +258,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             check_same_network(self.network_, getattr(self, "_stream", {}), parameters, lambda_)
         present = find_present(X, self._groups, self._labels.tolist())
         index = np.flatnonzero((weight > 0) & present[:, alpha > 0].any(1))
-        if len(index) == 0:
+        n_rows = total(len(index))
+        if n_rows == 0:
             return
         memory = vars(self).setdefault("_stream", new_memory())
         if not hasattr(self, "network_"):
@@ -267,8 +269,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         if "seed" not in memory:
             memory["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
             memory.update(weight=0.0, n_weighted=0, n_calls=0)
-        memory["weight"] += float(weight[index].sum())
-        memory["n_weighted"] += len(index)
+        memory["weight"] += total(float(weight[index].sum()))
+        memory["n_weighted"] += n_rows
         weight = weight[index] / (memory["weight"] / memory["n_weighted"])
         rows = TrainingRows(index, target[index], present[index], weight)
         self._scaler.partial_fit(X, index, self._groups, rows.present, weight)
@@ -276,11 +278,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         x = x[:] if x.nbytes <= KEPT_BYTES else x
         split = (np.arange(len(index)), [], None)
         problem = self._pose(x, rows, split, tasks, alpha, lambda_, gamma)
-        seed = np.random.SeedSequence([memory["seed"], memory["n_calls"]]).generate_state(1)[0]
+        own = [rank()] if rank() else []  # processes that learn together drop different units
+        seed = np.random.SeedSequence([memory["seed"], memory["n_calls"], *own]).generate_state(1)
         memory["n_calls"] += 1
         network = getattr(self, "network_", None)
         self.network_, objective, history = fit_batch(
-            network, problem, parameters, int(seed), memory
+            network, problem, parameters, int(seed[0]), memory
         )
         self._store_weights(alpha, X, rows)
         frame = history_frame(history, objective, sorted(self._groups))
@@ -332,12 +335,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             self.modality_weights_ = dict(zip(self._groups, alpha.tolist(), strict=True))
 
     def _mean_weights(self, X: np.ndarray, rows: TrainingRows) -> np.ndarray:
-        total = np.zeros(len(self._groups))
+        sums = np.zeros(len(self._groups))
         for start in range(0, len(rows.index), PREDICTION_ROWS):  # X may be too large to copy
             some = slice(start, start + PREDICTION_ROWS)
             each, _ = self._run(X[rows.index[some]], lambda network, parts, weights: weights)
-            total += (rows.weight[some, None] * each).sum(0)
-        return self._in_order(total[None])[0] / rows.weight.sum()
+            sums += (rows.weight[some, None] * each).sum(0)
+        return self._in_order(total(sums)[None])[0] / total(rows.weight.sum())
 
     def _split(self, order, stratum, groups, random_state):
         """Split rows, in their ``order``, into those to fit, folds of these, and the rest."""

@@ -23,6 +23,7 @@ from ._labels import has_several_targets, read_labels, subset_accuracy, weigh_la
 from ._reading import check_known, explaining, find_classes
 from ._rows import check_groups, weigh_rows
 from ._targets import class_tasks, column_tasks, resolve_task_weight
+from ._together import total
 
 
 class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFusion):
@@ -528,7 +529,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         factors = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
         tasks = class_tasks([len(self.classes_)], resolve_task_weight(self.task_weight, [0]))
         self._train_batch(X, codes[:, None], weight * factors[codes], tasks)
-        totals = totals + np.bincount(codes, weights=weight, minlength=len(self.classes_))
+        new = np.bincount(codes, weights=weight, minlength=len(self.classes_))
+        totals = totals + total(new)
         positive = np.maximum(totals, np.finfo(float).tiny)
         self._class_totals, self.class_prior_ = totals, positive / positive.sum()
         return self

@@ -19,11 +19,13 @@ from ._combinations import learns_weights
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows
 from ._modalities import ScaledRows
 from ._network import FusionNetwork
+from ._parallel import agree
 from ._rows import TrainingRows
 from ._saving import KIND
 from ._solvers import Settings
 from ._streaming import train_on_batch
 from ._tasks import Task
+from ._together import total
 from ._training import History, Split, generators, train
 
 CHUNK = 8192
@@ -109,8 +111,9 @@ def fit_batch(
     with seeded(device, seed):
         if network is None:
             network = _make_network(problem, parameters)
+            agree(network.to(device))
         network = network.to(device)
-        settings = _settings(parameters, len(rows.x))
+        settings = _settings(parameters, total(len(rows.x)))
         terms = train_on_batch(network, rows, objective, settings, memory)
     return network, objective, History([terms], [])
 

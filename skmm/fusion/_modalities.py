@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
+
+from ._together import collect
 
 SINGLE_MODALITY = "all"
 CHUNK_VALUES = 2**18  # values worked on at a time: what fits a processor's cache
@@ -149,6 +152,16 @@ def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray], labels) -> np.
     return present
 
 
+class Moments(NamedTuple):
+    """What is known of a modality's columns in some rows that have it, (w,) but for the total."""
+
+    total: float  # weight of the rows
+    mean: np.ndarray
+    square: np.ndarray  # variance
+    low: np.ndarray
+    high: np.ndarray
+
+
 class ColumnScaler:
     """Centre columns and divide them by a scale; NaN becomes 0.
 
@@ -182,36 +195,29 @@ class ColumnScaler:
         """Learn from more rows, by the parallel algorithm of Chan, Golub and LeVeque (1979)."""
         if not hasattr(self, "mean_"):
             self._start(X.shape[1])
-        self.n_rows_ += len(index)
+        self.n_rows_ += sum(collect(len(index)))
         for i, columns in enumerate(groups.values()):
-            share = weight * present[:, i]
-            new = share.sum()
-            share = share / max(new, np.finfo(float).tiny)
-            mean, square = np.zeros(len(columns)), np.zeros(len(columns))
-            low, high = self.low_[columns], self.high_[columns]
-            for rows in _chunks(len(index), len(columns)):
-                block = _take_float64(X, index[rows], columns)
-                mean += share[rows] @ block
-                there = block[present[rows, i]]
-                low = np.minimum(low, there.min(axis=0, initial=np.inf))
-                high = np.maximum(high, there.max(axis=0, initial=-np.inf))
-            for rows in _chunks(len(index), len(columns)):
-                deviation = _take_float64(X, index[rows], columns)
-                deviation -= mean
-                square += share[rows] @ np.square(deviation, out=deviation)
-            before = self.total_[columns[0]]
-            if before > 0:
-                part = new / (before + new)
-                gap = mean - self.mean_[columns]
-                square = (1 - part) * self.square_[columns] + part * square
-                square += part * (1 - part) * gap**2
-                mean = self.mean_[columns] + part * gap
-            self.total_[columns] += new
-            self.square_[columns] = square
-            self.low_[columns], self.high_[columns] = low, high
-            self.mean_[columns] = mean
+            own = _describe(X, index, columns, present[:, i], weight)
+            for moments in collect(own):
+                self._merge(columns, moments)
             self._settle(columns)
         return self
+
+    def _merge(self, columns: np.ndarray, moments: Moments) -> None:
+        """Add the moments of more rows to those of the rows so far."""
+        new, mean, square, low, high = moments
+        before = self.total_[columns[0]]
+        if before > 0:
+            part = new / (before + new)
+            gap = mean - self.mean_[columns]
+            square = (1 - part) * self.square_[columns] + part * square
+            square += part * (1 - part) * gap**2
+            mean = self.mean_[columns] + part * gap
+        self.total_[columns] += new
+        self.square_[columns] = square
+        self.low_[columns] = np.minimum(self.low_[columns], low)
+        self.high_[columns] = np.maximum(self.high_[columns], high)
+        self.mean_[columns] = mean
 
     def _settle(self, columns: np.ndarray) -> None:
         """Set scale and range of a modality's columns, by what was seen of them."""
@@ -239,6 +245,26 @@ class ColumnScaler:
             np.divide(block, scale, out=scaled[chunk], casting="same_kind")
             np.nan_to_num(scaled[chunk], copy=False)
         return scaled
+
+
+def _describe(X, index, columns, there, weight) -> Moments:
+    """Describe columns in the rows ``index``; ``there`` says which of them have the modality."""
+    share = weight * there
+    total = share.sum()
+    share = share / max(total, np.finfo(float).tiny)
+    mean, square = np.zeros(len(columns)), np.zeros(len(columns))
+    low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
+    for rows in _chunks(len(index), len(columns)):
+        block = _take_float64(X, index[rows], columns)
+        mean += share[rows] @ block
+        own = block[there[rows]]
+        low = np.minimum(low, own.min(axis=0, initial=np.inf))
+        high = np.maximum(high, own.max(axis=0, initial=-np.inf))
+    for rows in _chunks(len(index), len(columns)):
+        deviation = _take_float64(X, index[rows], columns)
+        deviation -= mean
+        square += share[rows] @ np.square(deviation, out=deviation)
+    return Moments(total, mean, square, low, high)
 
 
 class ScaledRows:

@@ -45,6 +45,15 @@ class FusionOutput(NamedTuple):
     representations: tuple[Tensor, ...]  # m times (n, h); the scores where f_i is linear
 
 
+class Encoded(NamedTuple):
+    """What is computed of each row by itself; modalities in the order of the network."""
+
+    representations: tuple[Tensor, ...]  # as in `FusionOutput`
+    modality_logits: tuple[Tensor, ...]
+    values: Tensor  # (n, m, q), to be fused
+    present: Tensor  # (n, m), with what is imputed
+
+
 class FusionNetwork(nn.Module):
     """Encode each modality, normalise, weigh, sum, and read the sum with a head.
 
@@ -147,8 +156,16 @@ class FusionNetwork(nn.Module):
 
     def forward(self, x: Tensor, present: Tensor, sample_weight: Tensor) -> FusionOutput:
         """Run rows ``x`` (n, sum of widths) with ``present`` (n, m) and ``sample_weight`` (n,)."""
+        return self.combine(self.encode(x, present), sample_weight)
+
+    def encode(self, x: Tensor, present: Tensor) -> Encoded:
+        """Run the part in which rows have nothing to do with each other."""
         x, present = self.complete(x, present)
-        representations, modality_logits, values = self.values(x)
+        return Encoded(*self.values(x), present)
+
+    def combine(self, encoded: Encoded, sample_weight: Tensor) -> FusionOutput:
+        """Run the rest."""
+        representations, modality_logits, values, present = encoded
         parts = self.normalizer(values, present * sample_weight[:, None])
         parts = parts * self.confidence(present)[:, None, None]
         weights = self.row_weights(present, parts)

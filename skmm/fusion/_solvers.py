@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ._losses import Objective, Rows
-from ._network import FusionNetwork, FusionOutput
+from ._network import Encoded, FusionNetwork, FusionOutput
+from ._parallel import average_gradients, gather_rows
+from ._together import is_together, total
 
 WARM_UP_SHARE = 0.1
 HEAD_STEP_RATIO = 10  # a scale and a bias per class have further to go than weights do
@@ -56,7 +58,7 @@ class AdamW:
     ):
         self.network, self.rows, self.fitting = network, rows, fitting
         self.objective, self.settings = objective, settings
-        self.n_batches = math.ceil(len(fitting) / settings.batch_size)
+        self.n_batches = math.ceil(total(len(fitting)) / settings.batch_size)
         self.coefficients = _coefficients(network, objective)
         rate = settings.learning_rate_init
         groups = {
@@ -91,20 +93,22 @@ class AdamW:
         for step, index in enumerate(order.tensor_split(self.n_batches), start=first):
             if not constant:
                 self._set_step_size(step / n_steps)
-            sums += self.step(self.rows.take(index).tile(self.network)) * len(index)
-        return sums / len(self.fitting)
+            sums += self.step(self.rows.take(index).tile(self.network)) * total(len(index))
+        return sums / total(len(self.fitting))
 
     def step(self, batch: Rows) -> Tensor:
         """One gradient step; the terms of the loss, detached."""
         fused = drop_modalities(batch.present, self.settings.modality_dropout)
         if self.settings.precision == "bfloat16":  # all but the losses
             with torch.autocast(batch.x.device.type, dtype=torch.bfloat16):
-                output = _to_float32(self.network(batch.x, fused, batch.weight))
+                output, batch = self._run(batch, fused)
+                output = _to_float32(output)
         else:
-            output = self.network(batch.x, fused, batch.weight)
+            output, batch = self._run(batch, fused)
         terms = self.objective.terms(output, batch)
         self.optimizer.zero_grad()
         (self.coefficients @ terms).backward()
+        average_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
         terms = terms.detach()
         if self.balanced:
             losses = terms[1 : 1 + len(self.objective.modality)]
@@ -112,6 +116,13 @@ class AdamW:
         else:
             self.optimizer.step()
         return terms
+
+    def _run(self, batch: Rows, fused: Tensor) -> tuple[FusionOutput, Rows]:
+        """Run the network, the modalities ``fused`` of each row; what it says, and of what rows."""
+        if not is_together():
+            return self.network(batch.x, fused, batch.weight), batch
+        encoded, batch = _gather(self.network.encode(batch.x, fused), batch)
+        return self.network.combine(encoded, batch.weight), batch
 
     def _balanced_step(self, slower: Tensor) -> None:
         """Step with the step size of each modality multiplied by ``slower`` (m,)."""
@@ -225,6 +236,16 @@ def drop_modalities(present: Tensor, rate: float) -> Tensor:
         return present
     kept = present & (torch.rand(present.shape, device=present.device) >= rate)
     return torch.where(kept.any(1, keepdim=True), kept, present)
+
+
+def _gather(encoded: Encoded, own: Rows) -> tuple[Encoded, Rows]:
+    """Put what all processes have encoded together, and all of their rows but ``x``."""
+    m = len(encoded.representations)
+    blocks = [*encoded.representations, *encoded.modality_logits, encoded.values]
+    blocks += [encoded.present, own.present, own.target, own.weight[:, None]]
+    *blocks, fused, present, target, weight = gather_rows(blocks)
+    rows = Rows(own.x, present > 0, target.to(own.target.dtype), weight[:, 0])
+    return Encoded(tuple(blocks[:m]), tuple(blocks[m:-1]), blocks[-1], fused > 0), rows
 
 
 def _to_float32(output: FusionOutput) -> FusionOutput:

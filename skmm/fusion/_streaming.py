@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ._losses import Objective, Rows
 from ._network import FusionNetwork
+from ._parallel import agree
 from ._solvers import AdamW, Settings
+from ._together import collect, total
 from ._training import evaluate, store_statistics
 from ._weights import Unseen, learn_weights
 
@@ -39,7 +41,7 @@ def train_on_batch(
     memory: dict[str, Any],
 ) -> list[float]:
     """Look at the rows, then train on them once; the terms of the loss."""
-    everyone = torch.arange(len(rows.x), device=rows.x.device)
+    everyone, n_rows = torch.arange(len(rows.x), device=rows.x.device), total(len(rows.x))
     learns = settings.learn_weights or settings.calibrate or network.fusion == "late"
     if memory["n_rows"] == 0:
         store_statistics(network, rows, everyone)
@@ -54,18 +56,18 @@ def train_on_batch(
     mean, rms = network.normalizer.mean.clone(), network.normalizer.rms.clone()
     terms = solver.run_epoch(0, constant=True)
     store_statistics(network, rows, everyone)
-    news = len(rows.x) / (len(rows.x) + min(memory["n_rows"], STATISTICS_ROWS))
+    news = n_rows / (n_rows + min(memory["n_rows"], STATISTICS_ROWS))
     network.normalizer.mean.copy_(mean.lerp(network.normalizer.mean, news))
     network.normalizer.rms.copy_(rms.lerp(network.normalizer.rms, news))
     memory["balance"] = settings.balance
     memory["optimizer"] = _map(solver.optimizer.state_dict(), Tensor, _to_numpy)
-    memory["n_rows"] += len(rows.x)
+    memory["n_rows"] += n_rows
     return terms.tolist()
 
 
 def _remember(network: FusionNetwork, rows: Rows, memory: dict[str, Any]) -> None:
     """Add what the network makes of rows to the window, and let the oldest go."""
-    index = torch.arange(0, len(rows.x), math.ceil(len(rows.x) / WINDOW_ROWS))
+    index = torch.arange(0, len(rows.x), math.ceil(total(len(rows.x)) / WINDOW_ROWS))
     sample = rows.take(index.to(rows.x.device))
     network.eval()
     with torch.no_grad():
@@ -73,7 +75,7 @@ def _remember(network: FusionNetwork, rows: Rows, memory: dict[str, Any]) -> Non
         sample = sample._replace(present=network.imputed(sample.present))
         odds = network.odds(sample.present, parts)
     tensors = {**sample._asdict(), "x": sample.x[:, :0], "parts": parts, "odds": odds}
-    new = {name: _to_numpy(tensor) for name, tensor in tensors.items()}
+    new = {name: np.concatenate(collect(_to_numpy(t))) for name, t in tensors.items()}
     groups = memory["groups"]
     if groups and len(groups[-1]["parts"]) < GROUP_ROWS:
         last = groups.pop()
@@ -82,7 +84,7 @@ def _remember(network: FusionNetwork, rows: Rows, memory: dict[str, Any]) -> Non
     groups.append(new)
     while sum(len(group["parts"]) for group in groups[1:]) >= WINDOW_ROWS:
         del groups[0]
-    memory["n_new"] += len(index)
+    memory["n_new"] += total(len(index))
 
 
 def _learn(
@@ -109,6 +111,7 @@ def _learn(
         alpha=settings.learn_weights,
         calibrate=settings.calibrate,
     )
+    agree(network)  # processors differ in their last digits
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

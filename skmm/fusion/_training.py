@@ -24,6 +24,7 @@ from ._losses import Objective, Rows, known, row_losses
 from ._network import FusionNetwork
 from ._solvers import LBFGS, SOLVERS, AdamW, Settings
 from ._tasks import Task
+from ._together import total as total_of_all
 from ._weights import Unseen, learn_calibration, learn_weights
 
 CROSS_FIT_SHARE = 0.5  # of the epochs
@@ -282,7 +283,7 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
     """Store the statistics of the rows ``index`` for evaluation, summed in float64."""
     network.eval()
     there = network.imputed(rows.present[index])
-    total = (there * rows.weight[index][:, None]).sum(0, dtype=torch.float32)
+    total = total_of_all((there * rows.weight[index][:, None]).sum(0, dtype=torch.float32))
     mean, square = 0.0, 0.0
     for chunk in index.split(EVALUATION_ROWS):
         x, present, _, weight = rows.take(chunk)
@@ -292,6 +293,7 @@ def store_statistics(network: FusionNetwork, rows: Rows, index: Tensor) -> None:
         values = precise(network.values(network.tile(x))[2])  # (e chunk, m, q)
         mean += (share[:, :, None] * values).sum(0)  # (m, q)
         square += (share * (values**2).mean(2)).sum(0)  # (m,)
+    mean, square = total_of_all(mean), total_of_all(square)
     variance = square - (mean**2).mean(1)
     # A modality of one row, or of none, has no spread.
     network.normalizer.store(mean, torch.where(variance > 1e-9 * square, variance, 0.0))
