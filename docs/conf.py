@@ -56,7 +56,7 @@ intersphinx_mapping = {
     name: (address, None) for name, address in INVENTORIES.items() if _is_reachable(address)
 }
 
-# The examples. Two are of data that may not be passed on: without them they are shown, not run.
+# The examples. Three are of data that may not be passed on: without them they are shown, not run.
 shared_data = Path(
     os.environ.setdefault("SKMM_SHARED_DATA", str(REPOSITORY.parent / "shared" / "data"))
 )
@@ -65,7 +65,7 @@ warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": "plot_" if shared_data.exists() else "plot_(?!product|sentiment)",
+    "filename_pattern": "plot_" if shared_data.exists() else "plot_(?!product|sentiment|several)",
     "within_subsection_order": "FileNameSortKey",
     "doc_module": ("skmm",),
     "backreferences_dir": "generated/backreferences",
