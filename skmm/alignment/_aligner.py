@@ -101,17 +101,17 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     ----------
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
-    correlations_ : ndarray of shape (n_components_,)
+    correlations_ : ndarray of shape (`n_components_`,)
         With "cca" or ``init="cca"``: the canonical correlations, shrunk by ``regularization``; of
         more than two modalities, the mean over pairs.
-    embeddings_ : ndarray of shape (n_samples, n_modalities, n_components_), float32
+    embeddings_ : ndarray of shape (n_samples, n_modalities, `n_components_`), float32
         With ``store_embeddings``: vectors of the training rows, in the order of ``modalities_``;
         NaN where a modality is missing.
     network_ : torch.nn.Module
         The map of each modality.
     temperature_ : float
         The temperature, learned or given.
-    history_ : DataFrame of shape (n_iter_, n_pairs + 1)
+    history_ : DataFrame of shape (`n_iter_`, n_pairs + 1)
         The loss in each epoch, and that of each pair of modalities, of which it is the mean:
         "alignment__NAME__NAME". With early stopping also "validation_loss". Not there with "cca".
     loss_curve_ : list of float
@@ -122,7 +122,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         The dimensions of the space.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X has names that are all strings.
 
     See Also
@@ -263,7 +263,8 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             Features. A modality is missing from a row if all of its columns are NaN there.
         y : array-like of shape (n_samples,), default=None
             Classes, for "contrastive": each row has to find all rows of its class (supervised
-            contrastive learning [7]_), and no longer itself among them. Ignored otherwise.
+            contrastive learning, Khosla et al. 2020), and no longer itself among them. Ignored
+            otherwise.
 
         Returns
         -------
@@ -464,7 +465,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_), float32
+        ndarray of shape (n_samples, `n_components_`), float32
             Vectors of length 1. A row that lacks ``modality``, or has none at all, is NaN.
         """
         return self._embed_one(self._read(X, modality), modality)

@@ -179,7 +179,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
             The softmax of `decision_function`, in the order of ``classes_``. Of a model with a
-            logit for each class by itself, such as SigLIP [2]_, these are the probabilities given
+            logit for each class by itself, such as SigLIP, these are the probabilities given
             that just one class is right, and the bias cancels out.
         """
         return softmax(self._logits(X), axis=1)

@@ -101,8 +101,8 @@ class VideoEncoder(CellEncoder):
     broken; ``ffmpeg -i broken.mp4 -c copy mended.mp4`` makes one of what is there. Of a long video
     no more than a few frames, and a window of sound, are in memory.
 
-    The encoders of `skmm.audio` read the sound of videos. So one column can be two modalities, and
-    a video without sound lacks one of them::
+    The encoders of ``skmm.audio`` read the sound of videos. So one column can be two modalities,
+    and a video without sound lacks one of them::
 
         ModalityTransformer([
             ("frames", VideoEncoder(), "clip"),
