@@ -51,7 +51,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_components : int, default=256
         The dimensions of the space. Where it comes from canonical correlations, there are no more
         of them than columns outside of the widest modality.
-    regularization : float, default=0.7
+    regularization : float, default=0.5
         How far covariances within a modality are shrunk towards equal variances without
         correlation, from 0 to 1, for canonical correlations. Without it they fit any rows that are
         fewer than columns.
@@ -64,7 +64,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     activation : {"identity", "logistic", "tanh", "relu", "gelu"}, default="relu"
         The activation of the hidden layers.
     temperature : float or None, default=None
-        What cosines are divided by in "contrastive". None learns it, from 0.1.
+        What cosines are divided by in "contrastive". None learns it, from 0.07.
     dropout : float, default=0.5
         The share of inputs, and of hidden units, that are left out in training, in [0, 1); of the
         inputs of a perceptron, 0.4 times this share.
@@ -212,7 +212,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         *,
         modalities=None,
         n_components=256,
-        regularization=0.7,
+        regularization=0.5,
         init="cca",
         hidden_layer_sizes=(),
         activation="relu",

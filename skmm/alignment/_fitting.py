@@ -19,7 +19,7 @@ from ..fusion._training import History, precise
 from ._closed_form import LinearMaps
 from ._network import AlignmentNetwork, AlignmentObjective, align, unit
 
-LEARNED_TEMPERATURE = 0.1  # where it starts
+LEARNED_TEMPERATURE = 0.07  # where it starts, as in CLIP
 
 
 class Problem(NamedTuple):
