@@ -66,7 +66,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_" if shared_data.exists() else "plot_(?!product|sentiment|several)",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "order.by_question",
     "doc_module": ("skmm",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"skmm": None},
