@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skmm import ModalityTransformer
 from skmm.alignment import CrossModalAligner
-from skmm.fusion._losses import supervised_contrastive
 
 QUICK = {"max_iter": 15, "learning_rate_init": 0.02, "dropout": 0.0, "random_state": 0}
 
@@ -88,24 +87,6 @@ def test_classes_are_brought_together(frame):
         np.testing.assert_array_equal(
             model.fit(X, classes).transform(X), clone(model).fit(X).transform(X)
         )
-
-
-def test_supervised_loss_is_that_of_khosla():
-    rng = np.random.default_rng(0)
-    f_i, f_j = torch.tensor(rng.normal(size=(2, 6, 3)))
-    classes = torch.tensor([0, 0, 1, 1, 1, 2])
-    valid = torch.tensor([True, True, True, True, False, True])
-    weight = torch.ones(6, dtype=torch.double)
-    alike = classes[:, None] == classes
-    loss = supervised_contrastive(f_i, f_j, weight, valid, 0.5, alike)
-    z_i, z_j = (f / f.norm(dim=1, keepdim=True) for f in (f_i, f_j))
-    rows, expected = [0, 1, 2, 3, 5], []
-    for a in rows:
-        scores = {p: np.exp(float(z_i[a] @ z_j[p]) / 0.5) for p in rows}
-        positive = [p for p in rows if classes[p] == classes[a]]
-        share = [-np.log(scores[p] / sum(scores.values())) for p in positive]
-        expected.append(np.mean(share))
-    assert float(loss) == pytest.approx(np.mean(expected))
 
 
 def test_fits_are_identical_and_leave_torch_alone(frame):

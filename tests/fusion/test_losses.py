@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from skmm.fusion._losses import (
     mse,
     row_losses,
     supervised,
+    supervised_contrastive,
 )
 from skmm.fusion._network import FusionOutput
 from skmm.fusion._tasks import Task
@@ -334,3 +336,21 @@ def test_terms_skip_missing_modalities():
             2 * 1.0,  # row 0 alone has both, at 90 degrees
         ]
     )
+
+
+def test_supervised_loss_is_that_of_khosla():
+    rng = np.random.default_rng(0)
+    f_i, f_j = torch.tensor(rng.normal(size=(2, 6, 3)))
+    classes = torch.tensor([0, 0, 1, 1, 1, 2])
+    valid = torch.tensor([True, True, True, True, False, True])
+    weight = torch.ones(6, dtype=torch.double)
+    alike = classes[:, None] == classes
+    loss = supervised_contrastive(f_i, f_j, weight, valid, 0.5, alike)
+    z_i, z_j = (f / f.norm(dim=1, keepdim=True) for f in (f_i, f_j))
+    rows, expected = [0, 1, 2, 3, 5], []
+    for a in rows:
+        scores = {p: np.exp(float(z_i[a] @ z_j[p]) / 0.5) for p in rows}
+        positive = [p for p in rows if classes[p] == classes[a]]
+        share = [-np.log(scores[p] / sum(scores.values())) for p in positive]
+        expected.append(np.mean(share))
+    assert float(loss) == pytest.approx(np.mean(expected))
