@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test lint docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test    run all tests and the examples in the docstrings"
 	@echo "make lint    run ruff, codespell, numpydoc's validation and import-linter"
 	@echo "make docs    build docs/_build/html: guide, reference and examples, all of which are run"
+	@echo "make bench   measure skmm beside what people use instead: benchmarks/results/peers.md"
 	@echo "make clean   remove .venv and what the tools left behind"
 
 demo: .venv/.installed-demo
@@ -33,6 +34,10 @@ lint: .venv/.installed-dev
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+# BENCH takes the arguments of benchmarks/bench.py.
+bench: .venv/.installed-test
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache build dist docs/_build docs/auto_examples docs/generated

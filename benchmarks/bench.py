@@ -1,0 +1,219 @@
+"""Measure skmm beside what people use instead, each peer in an environment of its own.
+
+`make bench` runs it. Environments are made once, in benchmarks/.envs; each measurement runs in a
+process of its own, on one thread, with a time limit. Writes results/peers.md beside this file, and
+the figures to results/peers.json.
+
+    python benchmarks/bench.py [--only skmm sklearn ...] [--seeds 5] [--what DATA_SET ...]
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ENVIRONMENTS, PEERS, RESULTS = HERE / ".envs", HERE / "peers", HERE / "results"
+sys.path.insert(0, str(PEERS))
+import page  # noqa: E402
+
+NAMES = [path.stem.removeprefix("peer_") for path in sorted(PEERS.glob("peer_*.py"))]
+FUNCTIONS = {path.stem: path.read_text() for path in PEERS.glob("*_functions.py")}
+ORDER = ["skmm", "sklearn", "embetter", "skorch"]
+DATA_SETS = ["emoji", "fashion season", "mosi", "digits, noisy image"]
+INSTALL_SECONDS, RUN_SECONDS, SEARCH_SECONDS, N_IMPORTS = 600, 120, 240, 5
+
+
+def environment(n_threads=1):
+    """Give what each process finds: one thread, no hub, models and data."""
+    threads = {f"{library}_NUM_THREADS": str(n_threads) for library in ("OMP", "MKL", "OPENBLAS")}
+    data = ENVIRONMENTS / "data"
+    return {
+        **os.environ,
+        **threads,
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PEERS_DATA": str(data),
+        "PEERS_TEXT_MODEL": str(data / "minilm"),
+        "PEERS_IMAGE_MODEL": str(data / "efficientnet"),
+    }
+
+
+def run(command, seconds):
+    """Run; give its output, and why it failed, or None."""
+    try:
+        done = subprocess.run(
+            command, timeout=seconds, text=True, capture_output=True, env=environment(), check=False
+        )
+    except subprocess.TimeoutExpired as e:
+        return (e.stdout or b"").decode(errors="replace"), f"stopped after {seconds} s"
+    if done.returncode == 0:
+        return done.stdout, None
+    errors = [line for line in done.stderr.splitlines() if line.strip()]
+    last = [line for line in errors if line.lower().lstrip().startswith("error")] or errors[-1:]
+    return done.stdout, (last or [f"exit status {done.returncode}"])[0].strip()[:300]
+
+
+def make_environment(name):
+    """Make the environment, unless it is there; give its Python, and why it failed, or None."""
+    folder = ENVIRONMENTS / name
+    python = folder / "bin" / "python"
+    requirements = PEERS / "requirements" / f"{name}.txt"
+    stamp, failed = folder / ".installed", ENVIRONMENTS / f"{name}.failed"
+    wanted = requirements.read_text()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python, None
+    if failed.exists() and failed.read_text().partition("\n")[2] == wanted:
+        return python, failed.read_text().partition("\n")[0]
+    print(f"{name}: installing", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    options = ["--no-deps"] if "# pip: --no-deps" in wanted else []
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _, error = run([*pip, *options, "-r", str(requirements)], INSTALL_SECONDS)
+    if error is None and name == "skmm":
+        _, error = run([*pip, "--no-deps", "-e", str(HERE.parent)], INSTALL_SECONDS)
+    if error is None:
+        stamp.write_text(wanted)
+    else:
+        failed.write_text(f"pip install: {error}\n{wanted}")
+    return python, error and f"pip install: {error}"
+
+
+def read_header(name):
+    """Give the constants at the top of a peer's script, without importing it."""
+    import ast
+
+    constants = {}
+    for node in ast.parse((PEERS / f"peer_{name}.py").read_text()).body:
+        if isinstance(node, ast.Assign):
+            target = node.targets[0]
+            names = [n.id for n in getattr(target, "elts", [target])]
+            try:
+                values = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+            constants |= dict(zip(names, values if len(names) > 1 else [values], strict=True))
+    return constants
+
+
+def measure(python, name, what, seeds):
+    """Run one measurement; give its figures, and an error among them if there was one."""
+    command = [str(python), str(PEERS / "measure.py"), name, what, "--seeds", str(seeds)]
+    output, error = run(command, SEARCH_SECONDS if what == "search" else RUN_SECONDS)
+    prefix = "FIGURES "
+    figures = [
+        json.loads(line.removeprefix(prefix))
+        for line in output.splitlines()
+        if line.startswith(prefix)
+    ]
+    if error and what == "search":
+        figures.append({"search_error": f"does not run: {error}"})
+    elif error and what in DATA_SETS:
+        figures.append({"data": what, "kind": "complete", "error": error})
+    elif error:
+        figures += [{each: f"no: {error}"} for each in ("raw", "clone", "search", "pickle")]
+    return figures
+
+
+def time_imports(python, header, name):
+    """Seconds of fresh interpreters, the best of some, less those of one that imports nothing."""
+    setup = f"import sys; sys.path.insert(0, {str(PEERS)!r}); import measure"
+    mended = f"{setup}; measure.mend_torch_extensions()"
+    statements = {
+        "none": "pass",
+        "import_seconds": f"import {header['IMPORT']}",
+        "job_none": setup,
+        "job_import_seconds": f"{mended}; import peer_{name}",
+    }
+    seconds = {key: [] for key in statements}
+    for _ in range(N_IMPORTS):
+        for key, statement in statements.items():
+            start = time.perf_counter()
+            _, error = run([str(python), "-c", statement], RUN_SECONDS)
+            seconds[key].append(time.perf_counter() - start)
+            if error:
+                return [{"import_error": error}]
+    best = {key: min(values) for key, values in seconds.items()}
+    return [
+        {
+            "import_seconds": max(best["import_seconds"] - best["none"], 0.0),
+            "job_import_seconds": max(best["job_import_seconds"] - best["job_none"], 0.0),
+        }
+    ]
+
+
+def measure_peer(name, arguments):
+    header = read_header(name)
+    script = (PEERS / f"peer_{name}.py").read_text()
+    peer = {
+        "title": header["TITLE"],
+        "raw": header["RAW"],
+        "lines": page.count_user_lines(script, FUNCTIONS),
+        "figures": [],
+    }
+    python, error = make_environment(name)
+    if error:
+        return {**peer, "failed": error}
+    if "size" in arguments.what:
+        output, _ = run([str(python), str(PEERS / "installed.py"), header["PACKAGE"]], RUN_SECONDS)
+        peer["figures"] += [json.loads(output)] if output else []
+    if "import" in arguments.what:
+        peer["figures"] += time_imports(python, header, name)
+    for what in arguments.what:
+        if what not in ("size", "import"):
+            start = time.perf_counter()
+            figures = measure(python, name, what, arguments.seeds)
+            print(f"{name}, {what}, {time.perf_counter() - start:.0f} s: {figures}", flush=True)
+            peer["figures"] += figures
+    return peer
+
+
+def describe_machine(n_seeds):
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else model
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores ({model}), one thread for each measurement, {n_seeds} seeds, "
+        f"{time.strftime('%d %B %Y')}; load of the machine at the start {load:.1f}"
+    )
+
+
+def main():
+    everything = ["size", "import", "abilities", "search", *DATA_SETS]
+    names = [name for name in ORDER if name in NAMES] + [n for n in NAMES if n not in ORDER]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--what", nargs="+", choices=everything, default=everything)
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    results = {"machine": describe_machine(arguments.seeds), "peers": {}}
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    if not all((ENVIRONMENTS / "data" / f"{name}.npz").exists() for name in DATA_SETS):
+        print("making the data", flush=True)
+        command = [sys.executable, str(PEERS / "data.py"), str(ENVIRONMENTS / "data")]
+        subprocess.run(command, check=True, env=environment())
+    start = time.perf_counter()
+    for name in arguments.only:
+        results["peers"][name] = measure_peer(name, arguments)
+        (RESULTS / "peers.json").write_text(json.dumps(results, indent=1))
+    print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
+    if arguments.only == names and arguments.what == everything:
+        text = page.render(results, (HERE / "peers_notes.md").read_text())
+        (RESULTS / "peers.md").write_text(text)
+    else:
+        print("a part of it was run: results/peers.md stays as it is")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Count a user's lines of code, and write the results page."""
+
+import ast
+import statistics
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "# user's code:", "# end of user's code"
+
+
+def user_code(script: str) -> str:
+    """Give what stands between the two markers."""
+    _, begin, rest = script.partition(BEGIN + "\n")
+    code, end, _ = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected the lines {BEGIN!r} and {END!r} in the script of a peer")
+    return code
+
+
+def code_lines(code: str) -> set[int]:
+    """Find the lines that hold code: no blank ones, comments or docstrings."""
+    tree = ast.parse(code)
+    lines = {
+        i for i, line in enumerate(code.splitlines(), 1) if line.strip() and line.strip()[0] != "#"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            lines -= set(range(node.lineno, node.end_lineno + 1))
+    return lines
+
+
+def count_user_lines(script: str, functions: dict[str, str]) -> int:
+    """Count the user's lines: those between the markers, and of the functions that they import.
+
+    ``functions`` are the sources of the modules whose functions a user would have to write.
+    """
+    code = user_code(script)
+    imported = {
+        node.module: [alias.name for alias in node.names]
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and node.module in functions
+    }
+    own = len(code_lines(code)) - len(imported)  # what is imported here, a user has beside it
+    return own + sum(
+        count_functions(functions[module], names) for module, names in imported.items()
+    )
+
+
+def count_functions(functions: str, names: list[str]) -> int:
+    """Count the lines of functions, with what they need of their module: functions and imports."""
+    body = {}
+    for node in ast.parse(functions).body:
+        if isinstance(node, ast.FunctionDef):
+            body[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            body |= {(alias.asname or alias.name): node for alias in node.names}
+    needed, open_names = set(), list(names)
+    for name in names:
+        if name not in body:
+            raise ValueError(f"there is no function {name!r} to count")
+    while open_names:
+        node = body.get(open_names.pop())
+        if node is not None and node not in needed:
+            needed.add(node)
+            open_names += [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+    lines = code_lines(functions)
+    spans = [
+        range(
+            min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]),
+            node.end_lineno + 1,
+        )
+        for node in needed
+    ]
+    return len(lines & {line for span in spans for line in span})
+
+
+def to_markdown(rows: list[dict]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join(f"| {' | '.join(map(escape, line))} |" for line in lines)
+
+
+def escape(cell) -> str:
+    """Keep a cell in one cell, and what it holds from being read as markup."""
+    text = str(cell).replace("|", "\\|").replace("\n", " ")
+    return text.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def mean_and_sd(values: list[float]) -> str:
+    spread = f" (sd {statistics.pstdev(values):.3f})" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
+def render(results: dict, notes: str) -> str:
+    """Write the page of what has been measured."""
+    peers = results["peers"]
+    sections = {
+        "What each takes": [row_of_abilities(peer) for peer in peers.values()],
+        "What each costs": [row_of_costs(peer) for peer in peers.values()],
+        "Accuracy": rows_of_data(peers, "complete", show_accuracy),
+        "Fit time": rows_of_data(peers, "complete", show_seconds),
+        "Missing modalities": rows_of_data(peers, "missing", show_accuracy),
+        "Versions": [row_of_versions(peer) for peer in peers.values()],
+    }
+    page = notes.replace("{machine}", results["machine"])
+    failures = [
+        f"- {peer['title']}: `{peer['failed']}`" for peer in peers.values() if peer.get("failed")
+    ]
+    tables = {name: to_markdown(rows) for name, rows in sections.items() if rows}
+    tables["What does not install or run"] = "\n".join(failures) or "Nothing."
+    for name, table in tables.items():
+        slot = f"{{{name}}}"
+        if slot not in page:
+            raise ValueError(f"the notes have no place for the table {name!r}: {slot}")
+        page = page.replace(slot, table)
+    return page
+
+
+def row_of_abilities(peer):
+    figures = peer["figures"]
+    raw = ", ".join(f"{modality}: {by}" for modality, by in peer["raw"].items())
+    return {
+        "": peer["title"],
+        "text + image + audio in one table": show(figures, "raw", raw),
+        "clone": show(figures, "clone"),
+        "GridSearchCV": show(figures, "search"),
+        "pickle": show(figures, "pickle"),
+    }
+
+
+def show(figures, name, more=""):
+    value = first(figures, name, "not run")
+    return f"{value} ({more})" if more and value == "yes" else value
+
+
+def first(figures, name, default=None):
+    return next((each[name] for each in figures if name in each), default)
+
+
+def row_of_costs(peer):
+    figures = peer["figures"]
+    encoded, error = first(figures, "per_item"), first(figures, "search_error", "does not run")
+    seconds, size = first(figures, "search_seconds"), first(figures, "package_mb")
+    imports = first(figures, "import_seconds")
+    return {
+        "": peer["title"],
+        "lines of user code": peer["lines"],
+        "24 x 5 grid search: encodings per item": error if encoded is None else f"{encoded:.1f}",
+        "and its seconds": "" if seconds is None else f"{seconds:.0f}",
+        "import, seconds": "" if imports is None else f"{imports:.2f}",
+        "with all the job imports": ""
+        if imports is None
+        else f"{first(figures, 'job_import_seconds'):.1f}",
+        "installed, MB": "" if size is None else f"{size:,.0f}",
+        "with all the job needs, MB": "" if size is None else f"{first(figures, 'job_mb'):,.0f}",
+    }
+
+
+def rows_of_data(peers, kind, show_figures):
+    names = list(
+        dict.fromkeys(
+            each["data"] for peer in peers.values() for each in peer["figures"] if "data" in each
+        )
+    )
+    rows = []
+    for peer in peers.values():
+        row = {"": peer["title"]}
+        for name in names:
+            own = [f for f in peer["figures"] if f.get("kind") == kind and f["data"] == name]
+            row[name] = show_figures(own)
+        if any(row[name] for name in names):
+            rows.append(row)
+    return rows
+
+
+def show_accuracy(figures):
+    values = [each["accuracy"] for each in figures if "accuracy" in each]
+    return mean_and_sd(values) if values else show_errors(figures)
+
+
+def show_seconds(figures):
+    values = [each["cpu"] for each in figures if "cpu" in each]
+    return f"{statistics.mean(values):.1f}" if values else show_errors(figures)
+
+
+def show_errors(figures):
+    return next((each["error"] for each in figures if "error" in each), "")
+
+
+def row_of_versions(peer):
+    versions = first(peer["figures"], "versions", {})
+    shown = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return {"": peer["title"], "versions": shown}

@@ -1,0 +1,53 @@
+"""scikit-multimodallearn: boosting over views of one array, as in its example of use."""
+
+TITLE, PACKAGE, IMPORT = "scikit-multimodallearn", "scikit-multimodallearn", "multimodal"
+SEEDED = True
+RAW = {"text": "your function", "image": "your function", "audio": "your function"}
+GRID = {"n_estimators": list(range(5, 53, 2))}
+
+# user's code:
+from image_functions import encode_images
+from multimodal.boosting.mumbo import MumboClassifier
+from multimodal.datasets.data_sample import MultiModalArray
+from sklearn.tree import DecisionTreeClassifier
+from sound_functions import encode_sounds
+from text_functions import encode_texts
+
+
+def prepare(table):
+    return MultiModalArray(
+        {
+            0: encode_texts(table["text"]),
+            1: encode_images(table["image"]),
+            2: encode_sounds(table["audio"]),
+        }
+    )
+
+
+def make_model(seed=0):
+    return MumboClassifier(estimator=DecisionTreeClassifier(max_depth=4), random_state=seed)
+
+
+# end of user's code
+
+
+class ForArrays:
+    def __init__(self, widths, seed):
+        import numpy as np
+
+        self.ends = [0, *np.cumsum(list(widths.values())).tolist()]
+        self.model = make_model(seed)
+
+    def split(self, X):
+        starts = zip(self.ends, self.ends[1:], strict=False)
+        return MultiModalArray({i: X[:, a:b] for i, (a, b) in enumerate(starts)})
+
+    def fit(self, X, y):
+        self.model.fit(self.split(X), y)
+        return self
+
+    def predict(self, X):
+        return self.model.predict(self.split(X))
+
+
+make_for_arrays = ForArrays

@@ -1,0 +1,37 @@
+"""A plain Pipeline with a ColumnTransformer and functions in FunctionTransformers."""
+
+TITLE, PACKAGE, IMPORT, SEEDED = "scikit-learn Pipeline", "scikit-learn", "sklearn", False
+RAW = {"text": "your function", "image": "your function", "audio": "your function"}
+GRID = {"logisticregression__C": [10 ** (i / 4 - 3) for i in range(24)]}
+
+# user's code:
+from image_functions import encode_images
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sound_functions import encode_sounds
+from text_functions import encode_texts
+
+
+def make_model():
+    columns = ColumnTransformer(
+        [
+            ("text", FunctionTransformer(encode_texts), ["text"]),
+            ("image", FunctionTransformer(encode_images), ["image"]),
+            ("audio", FunctionTransformer(encode_sounds), ["audio"]),
+        ]
+    )
+    return make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+# end of user's code
+
+
+def make_for_arrays(widths, seed):
+    """Choose C by three folds of the training rows, and impute means where values are missing."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.model_selection import GridSearchCV
+
+    model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(max_iter=1000))
+    return GridSearchCV(model, {"logisticregression__C": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]}, cv=3)
