@@ -55,7 +55,7 @@ print(pd.Series(accuracy, name="accuracy").round(3).to_frame().to_string())
 
 # %%
 # What each subset of the modalities is good for, asked of one fitted model.
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
 ModalityWeightsDisplay.from_estimator(models, ax=left)
 ModalityAblationDisplay.from_estimator(models[0], Z_test, y_test, ax=right)
 plt.show()

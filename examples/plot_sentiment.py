@@ -58,7 +58,7 @@ print(pd.Series(accuracy, name="test accuracy").round(3).to_frame().to_string())
 # fusion is no exception. The face has more weight than it deserves: its features, as those of the
 # words, were trained on the labels of the training rows, where they know them all. On new people
 # they do not.
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
 ModalityWeightsDisplay.from_estimator(models, ax=left)
 ModalityAblationDisplay.from_estimator(models[0], X[~train], y[~train], ax=right)
 plt.show()
