@@ -9,23 +9,39 @@ from ..encoding._files import BrokenItemError
 MAX_ASPECT = 10  # of a pixel; headers with more are wrong
 
 
-def make_picture(frame, *, max_pixels: int, pixel_aspect: float = 1.0) -> np.ndarray:
-    """Give an av.VideoFrame as an array (H, W, 3), or (H, W, 4) with transparency, of uint8.
+class PictureMaker:
+    """Makes arrays of the frames of one video, that are as a viewer sees them.
 
-    Pixels become square, and it is turned and mirrored as its display matrix says.
+    Parameters
+    ----------
+    pixel_aspect : float
+        How many times as wide as high a pixel is; it becomes square.
+    max_pixels : int
+        Refuse larger frames.
     """
-    width, height = frame.width, frame.height
-    if 1 / MAX_ASPECT <= pixel_aspect <= MAX_ASPECT:
-        width = max(1, round(width * pixel_aspect))
-    if width * height > max_pixels:
-        raise BrokenItemError(
-            f"a frame of {width} x {height} pixels is more than max_pixels={max_pixels}; raise it "
-            "if the video is what it should be"
-        )
-    has_alpha = any(component.is_alpha for component in frame.format.components)
-    pixels = frame.to_ndarray(width=width, format="rgba" if has_alpha else "rgb24")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    return pixels if matrix is None else _turn(pixels, np.frombuffer(matrix, dtype="=i4"))
+
+    def __init__(self, *, pixel_aspect: float, max_pixels: int):
+        from av.video.reformatter import VideoReformatter
+
+        is_right = 1 / MAX_ASPECT <= pixel_aspect <= MAX_ASPECT
+        self._pixel_aspect = pixel_aspect if is_right else 1.0
+        self._max_pixels = max_pixels
+        self._reformatter = VideoReformatter()
+
+    def make(self, frame) -> np.ndarray:
+        """Give an av.VideoFrame as (H, W, 3), or (H, W, 4) with transparency, of uint8."""
+        width, height = max(1, round(frame.width * self._pixel_aspect)), frame.height
+        if width * height > self._max_pixels:
+            raise BrokenItemError(
+                f"a frame of {width} x {height} pixels is more than max_pixels="
+                f"{self._max_pixels}; raise it if the video is what it should be"
+            )
+        has_alpha = any(component.is_alpha for component in frame.format.components)
+        target = {"width": width, "height": height, "format": "rgba" if has_alpha else "rgb24"}
+        # one thread, for many videos are read at once
+        pixels = self._reformatter.reformat(frame, **target, threads=1).to_ndarray()
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        return pixels if matrix is None else _turn(pixels, np.frombuffer(matrix, dtype="=i4"))
 
 
 def _turn(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from ..encoding._containers import UnknownFormatError, open_container
 from ..encoding._files import ENCODED_TYPES, BrokenItemError, open_encoded
 from ._decoding import Packets, Reader, scan
-from ._pictures import make_picture
+from ._pictures import PictureMaker
 
 _FORMS = "a path, the bytes of an encoded video, a list of frames, or an array (T, H, W, 3)"
 
@@ -155,11 +155,11 @@ def _sample_file(file: BinaryIO, sampling: Sampling, max_pixels: int) -> Iterato
         stream = _find_stream(container, max_pixels)
         packets = scan(container, stream)
         targets, counts = _find_shown(packets, sampling)
-        aspect = float(stream.sample_aspect_ratio or 1)
         reader = Reader(stack, file, container, stream, packets, targets)
+        aspect = float(stream.sample_aspect_ratio or 1)
+        pictures = PictureMaker(pixel_aspect=aspect, max_pixels=max_pixels)
         for target, count in zip(targets.tolist(), counts.tolist(), strict=True):
-            picture = make_picture(reader.read(target), max_pixels=max_pixels, pixel_aspect=aspect)
-            yield Shown(picture, count)
+            yield Shown(pictures.make(reader.read(target)), count)
 
 
 def _find_shown(packets: Packets, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
