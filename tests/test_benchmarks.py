@@ -83,8 +83,8 @@ def test_page():
         {"raw": "yes"},
         {"clone": "no: TypeError: a | b"},
         {"per_item": 121.04, "search_seconds": 9.6},
-        {"kind": "complete", "data": "emoji", "accuracy": 0.8, "seconds": 9.0, "cpu": 2.0},
-        {"kind": "complete", "data": "emoji", "accuracy": 0.9, "seconds": 9.0, "cpu": 4.0},
+        {"kind": "complete", "data": "emoji", "accuracy": 0.8, "seconds": 2.0},
+        {"kind": "complete", "data": "emoji", "accuracy": 0.9, "seconds": 4.0},
         {"kind": "missing", "data": "emoji", "error": "ValueError: <NaN>"},
     ]
     peers = {
@@ -98,7 +98,7 @@ def test_page():
     assert "yes (text: Encoder)" in takes
     assert r"TypeError: a \| b" in takes
     assert "| 7 | 121.0 | 10 |" in costs
-    assert "0.850 (sd 0.050)" in accuracy
+    assert "0.850 (sd 0.050, 2 seeds)" in accuracy
     assert "| 3.0 |" in time
     assert "&lt;NaN&gt;" in missing
     assert "- B: `pip install: gone`" in text

@@ -86,8 +86,10 @@ def escape(cell) -> str:
 
 
 def mean_and_sd(values: list[float]) -> str:
-    spread = f" (sd {statistics.pstdev(values):.3f})" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}"
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    spread = statistics.pstdev(values)
+    return f"{statistics.mean(values):.3f} (sd {spread:.3f}, {len(values)} seeds)"
 
 
 def render(results: dict, notes: str) -> str:
@@ -178,7 +180,7 @@ def show_accuracy(figures):
 
 
 def show_seconds(figures):
-    values = [each["cpu"] for each in figures if "cpu" in each]
+    values = [each["seconds"] for each in figures if "seconds" in each]
     return f"{statistics.mean(values):.1f}" if values else show_errors(figures)
 
 

@@ -55,9 +55,7 @@ class ForArrays:
         self.seed = seed
 
     def fit(self, X, y):
-        self.predictor = MultiModalPredictor(
-            label="y", problem_type="multiclass", path=tempfile.mkdtemp(), verbosity=0
-        )
+        self.predictor = MultiModalPredictor(label="y", path=tempfile.mkdtemp(), verbosity=0)
         options = {
             "model.names": ["numerical_mlp"],
             "env.num_workers": 0,

@@ -77,10 +77,10 @@ class ForArrays:
             columns = [f"{name}{i}" for i in range(width)]
             index = {column: i for i, column in enumerate(columns)}
             parts.append(TabMlp(index, continuous_cols=columns))
-        model = WideDeep(deeptabular=parts, pred_dim=int(y.max()) + 1)
-        self.trainer = Trainer(
-            model, objective="multiclass", seed=self.seed, num_workers=0, verbose=0
-        )
+        n_classes = int(y.max()) + 1
+        model = WideDeep(deeptabular=parts, pred_dim=1 if n_classes == 2 else n_classes)
+        objective = "binary" if n_classes == 2 else "multiclass"
+        self.trainer = Trainer(model, objective=objective, seed=self.seed, num_workers=0, verbose=0)
         self.trainer.fit(X_tab=self.split(X), target=y, n_epochs=20, batch_size=64)
         return self
 
