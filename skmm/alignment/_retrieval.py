@@ -41,12 +41,22 @@ def nearest(
         distances[rows], indices[rows] = 1 - own[:, :n_neighbors], chosen[:, :n_neighbors]
         if n_candidates < len(gallery):  # may one that was not found be as near?
             unsure = own[:, n_neighbors - 1] - own[:, -1] <= ROUNDING
-            for row in np.flatnonzero(unsure) + rows.start:
-                everyone = np.arange(len(gallery))[None]
-                cosines = _cosines(queries[row : row + 1], gallery, everyone)
-                chosen, own = _best(cosines, everyone, n_neighbors)
-                distances[row], indices[row] = 1 - own[0], chosen[0]
+            _look_at_all(queries, gallery, np.flatnonzero(unsure) + rows.start, distances, indices)
     return distances, indices
+
+
+def _look_at_all(queries, gallery, rows, distances, indices) -> None:
+    """Find again, among all, the neighbours of the queries ``rows``; those found are about as near.
+
+    Only of those that may be as near are the cosines computed as exactly as `nearest` needs them.
+    """
+    n_neighbors = distances.shape[1]
+    for some in _chunks(len(rows), len(gallery)):
+        for row, cosines in zip(rows[some], queries[rows[some]] @ gallery.T, strict=True):
+            near = np.flatnonzero(cosines >= 1 - distances[row, -1] - ROUNDING)[None]
+            exact = _cosines(queries[row : row + 1], gallery, near)
+            chosen, own = _best(exact, near, n_neighbors)
+            distances[row], indices[row] = 1 - own[0], chosen[0]
 
 
 def _search(queries: np.ndarray, gallery: np.ndarray, n: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What is nearest, and where the right one stands."""
 
 import sys
+import tracemalloc
 
 import faiss
 import numpy as np
@@ -47,6 +48,16 @@ def test_equals_come_in_order(installed, n_copies, monkeypatch):
     np.testing.assert_allclose(
         distances, 1 - np.take_along_axis(cosines, indices % 5, 1), atol=1e-7
     )
+
+
+def test_equals_cost_no_copy_of_the_gallery():
+    gallery = np.tile(unit(200, q=64, seed=1), (20, 1))
+    tracemalloc.start()
+    _, indices = nearest(unit(1, q=64), gallery, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(np.diff(indices[0]), 200)
+    assert peak < gallery.nbytes / 2
 
 
 def test_whole_gallery_is_ordered():
