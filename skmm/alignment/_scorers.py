@@ -6,7 +6,9 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length, column_or_1d
 
+from ..fusion._reading import check_known, find_classes
 from ._aligner import mean_over_pairs
 from ._retrieval import average_precision, pair_ranks
 
@@ -20,7 +22,7 @@ class _Scorer:
     def __call__(self, estimator, X, y=None) -> float:
         if isinstance(estimator, Pipeline):
             X, estimator = estimator[:-1].transform(X) if len(estimator) > 1 else X, estimator[-1]
-        labels = None if y is None else np.asarray(y)
+        labels = self._read_labels(X, y)
         return mean_over_pairs(
             estimator,
             X,
@@ -28,6 +30,9 @@ class _Scorer:
             self.source,
             self.target,
         )
+
+    def _read_labels(self, X, y) -> None:
+        """Y plays no part."""
 
     def __repr__(self) -> str:
         given = {name: value for name, value in vars(self).items() if value is not None}
@@ -47,6 +52,14 @@ class _RecallAtK(_Scorer):
 
 class _MeanAveragePrecision(_Scorer):
     _name = "mean_average_precision"
+
+    def _read_labels(self, X, y) -> np.ndarray | None:
+        """Give the number of each row's class."""
+        if y is None:
+            return None
+        check_known(y, "y")
+        check_consistent_length(X, y)
+        return find_classes(column_or_1d(y))[1]
 
     def _measure(self, a, b, labels) -> float:
         if labels is None:
@@ -109,7 +122,7 @@ def mean_average_precision(*, source=None, target=None):
         ``scorer(estimator, X, y=None)``, for ``scoring=`` of `GridSearchCV` and
         `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline that ends in one.
         With y, all rows of the query's class are right, among them its own; without, its own alone
-        is, and this is the mean reciprocal rank.
+        is, and this is the mean reciprocal rank. A y with missing values is refused.
 
     See Also
     --------

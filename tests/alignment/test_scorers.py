@@ -53,6 +53,20 @@ def test_classes_are_right_answers(frame, aligner):
     )
 
 
+def test_refuses_classes_that_are_not_known(frame, aligner):
+    scorer = mean_average_precision()
+    words = np.where(np.arange(240) % 2, "a", "b")
+    expected = scorer(aligner, frame, np.arange(240) % 2)
+    assert scorer(aligner, frame, words.tolist()) == expected
+    with pytest.raises(ValueError, match="Input y contains NaN or None"):
+        scorer(aligner, frame, np.where(np.arange(240) % 2, np.nan, 1.0))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        scorer(aligner, frame, words[:100])
+    with pytest.raises(ValueError, match="1d array"):
+        scorer(aligner, frame, np.zeros((240, 2)))
+    assert recall_at_k(3)(aligner, frame, np.zeros((240, 2))) == recall_at_k(3)(aligner, frame)
+
+
 def test_rows_that_lack_a_modality_do_not_count(frame, aligner):
     X = frame[160:].copy()
     X.iloc[:20, :6] = np.nan
