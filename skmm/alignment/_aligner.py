@@ -102,8 +102,10 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
     correlations_ : ndarray of shape (`n_components_`,)
-        With "cca" or ``init="cca"``: the canonical correlations, shrunk by ``regularization``; of
-        more than two modalities, the mean over pairs.
+        With "cca" or ``init="cca"``: the canonical correlations; of more than two modalities, the
+        mean over pairs. They are covariances over shrunk variances, and may be above 1: with
+        ``regularization``, and where rows lack modalities, as variances are those of all rows that
+        have a modality, and covariances those of rows that have both.
     embeddings_ : ndarray of shape (n_samples, n_modalities, `n_components_`), float32
         With ``store_embeddings``: vectors of the training rows, in the order of ``modalities_``;
         NaN where a modality is missing.
