@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -157,15 +157,13 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
-            ``logit_scale_ * cosine + logit_bias_``, in the order of ``classes_``; NaN for missing
-            pictures.
+        ndarray of shape (n_samples, n_classes) or (n_samples,)
+            ``logit_scale_ * cosine + logit_bias_``, in the order of ``classes_``; of two classes,
+            as everywhere in scikit-learn, by how much that of the second is higher. NaN for
+            missing pictures.
         """
-        check_is_fitted(self)
-        vectors = self.encoder_.transform(X).astype(np.float64)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        cosines = vectors @ self.class_embeddings_.T.astype(np.float64)
-        return self.logit_scale_ * cosines + self.logit_bias_
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -178,11 +176,11 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            The softmax of `decision_function`, in the order of ``classes_``. Of a model with a
+            The softmax of the logits, in the order of ``classes_``. Of a model with a
             logit for each class by itself, such as SigLIP, these are the probabilities given
             that just one class is right, and the bias cancels out.
         """
-        return softmax(self._logits(X), axis=1)
+        return softmax(self._known_logits(X), axis=1)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -197,7 +195,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             Natural logarithms of what `predict_proba` gives.
         """
-        return log_softmax(self._logits(X), axis=1)
+        return log_softmax(self._known_logits(X), axis=1)
 
     def predict(self, X):
         """Predict the class of each picture.
@@ -212,12 +210,20 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels. Of missing pictures the first of ``classes_``, with a warning.
         """
-        logits = self._logits(X)  # first, for it tells of what is not fitted
+        logits = self._known_logits(X)  # first, for it tells of what is not fitted
         return self.classes_[logits.argmax(1)]
 
     def _logits(self, X) -> np.ndarray:
+        """Logits (n, n_classes), NaN for missing pictures."""
+        check_is_fitted(self)
+        vectors = self.encoder_.transform(X).astype(np.float64)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosines = vectors @ self.class_embeddings_.T.astype(np.float64)
+        return self.logit_scale_ * cosines + self.logit_bias_
+
+    def _known_logits(self, X) -> np.ndarray:
         """Logits, all 0 for missing pictures."""
-        logits = self.decision_function(X)
+        logits = self._logits(X)
         missing = np.isnan(logits).any(1)
         if missing.any():
             warnings.warn(
@@ -241,23 +247,20 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
 def _read_classes(classes) -> tuple[np.ndarray, list[list[str]]]:
     """Give the labels, sorted, and the descriptions of each."""
     if isinstance(classes, Mapping):
-        described = {
-            label: [words] if isinstance(words, str) else list(words)
-            for label, words in classes.items()
-        }
+        described = {label: _read_words(label, words) for label, words in classes.items()}
     else:
-        described = {label: [label] for label in classes}
+        wrong = [name for name in classes if not isinstance(name, str)]
+        if wrong:
+            raise ValueError(
+                "classes must be a list of names in words, or a dict of label to words; got "
+                f"{wrong[0]!r} in the list."
+            )
+        described = {name: _read_words(name, name) for name in classes}
         if len(described) < len(classes):
             seen = [label for i, label in enumerate(classes) if label in list(classes)[:i]]
             raise ValueError(f"classes names {seen[0]!r} twice.")
     if len(described) < 2:
         raise ValueError(f"classes must name at least 2 classes, got {list(described)}.")
-    for label, own in described.items():
-        if not own or not all(isinstance(words, str) and words.strip() for words in own):
-            raise ValueError(
-                f"Class {label!r} needs a description in words, or a list of them, got "
-                f"{own if isinstance(classes, Mapping) else label!r}."
-            )
     try:
         labels = np.unique(list(described))
     except TypeError as e:
@@ -265,6 +268,17 @@ def _read_classes(classes) -> tuple[np.ndarray, list[list[str]]]:
     if set(labels.tolist()) != set(described):
         raise ValueError(f"The labels in classes must be of one type, got {list(described)}.")
     return labels, [described[label] for label in labels.tolist()]
+
+
+def _read_words(label, words) -> list[str]:
+    """Give the descriptions of a class."""
+    own = [words] if isinstance(words, str) else words
+    own = list(own) if isinstance(own, Iterable) else []
+    if not own or not all(isinstance(text, str) and text.strip() for text in own):
+        raise ValueError(
+            f"Class {label!r} needs a description in words, or a list of them, got {words!r}."
+        )
+    return own
 
 
 def _read_templates(templates) -> list[str]:

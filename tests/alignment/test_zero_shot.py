@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.base import clone
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.model_selection import GridSearchCV
 
 from skmm.alignment import ZeroShotClassifier
@@ -91,7 +91,8 @@ def test_descriptions_of_a_label_are_averaged(clip, encoder):
 
 def test_bias_of_the_model_is_added(tmp_path):
     folder, _ = save(tmp_path, init_logit_bias=-10.0)
-    model = ZeroShotClassifier(ImageEncoder(folder, cache=None), ["cat", "dog"]).fit(IMAGES)
+    names = ["car", "cat", "dog"]
+    model = ZeroShotClassifier(ImageEncoder(folder, cache=None), names).fit(IMAGES)
     assert model.logit_bias_ == -10
     logits = model.decision_function(IMAGES)
     assert (np.abs(logits + 10) <= model.logit_scale_ + 1e-6).all()
@@ -125,6 +126,15 @@ def test_pictures_are_encoded_once(clip):
     assert len(cache) == len(IMAGES)
 
 
+def test_two_classes_are_scored_as_scikit_learn_does(encoder):
+    model = ZeroShotClassifier(encoder, ["cat", "dog"]).fit(IMAGES)
+    margin, log_proba = model.decision_function(IMAGES), model.predict_log_proba(IMAGES)
+    np.testing.assert_allclose(margin, log_proba[:, 1] - log_proba[:, 0], atol=1e-9)
+    assert model.classes_[(margin > 0).astype(int)].tolist() == model.predict(IMAGES).tolist()
+    y = np.where(margin > np.median(margin), "dog", "cat")
+    assert get_scorer("roc_auc")(model, IMAGES, y) == 1
+
+
 def test_templates_are_searched(encoder):
     y = ZeroShotClassifier(encoder, ["cat", "dog"], templates="{}").fit(IMAGES).predict(IMAGES)
     search = GridSearchCV(
@@ -150,7 +160,10 @@ def test_pickle_holds_no_model(encoder):
         (["cat"], "{}", r"at least 2 classes, got \['cat'\]"),
         ([], "{}", r"at least 2 classes, got \[\]"),
         (["cat", "dog", "cat"], "{}", "classes names 'cat' twice"),
-        (["cat", 3], "{}", "Class 3 needs a description in words, or a list of them, got 3"),
+        (["cat", 3], "{}", "a list of names in words, or a dict of label to words; got 3 in the"),
+        ([["cat"], ["dog"]], "{}", r"got \['cat'\] in the list"),
+        (["cat", " "], "{}", "Class ' ' needs a description in words, or a list of them, got ' '"),
+        ({"cat": "cat", "dog": None}, "{}", "Class 'dog' needs a description.*got None"),
         ({"cat": [], "dog": "dog"}, "{}", "Class 'cat' needs a description"),
         ({"cat": "cat", 3: "dog"}, "{}", "must be of one type|have no order"),
         (["cat", "dog"], "a photo", "needs a \"{}\" where the description goes.*'a photo'"),
