@@ -40,7 +40,7 @@ columns = {
 # those that it learns (``None``). Training rows only.
 model = LateFusionClassifier(
     [
-        (name, make_pipeline(PCA(30, random_state=0), LogisticRegression(C=10, max_iter=500)), own)
+        (name, make_pipeline(PCA(30, random_state=0), LogisticRegression(max_iter=500)), own)
         for name, own in columns.items()
     ]
 )

@@ -37,7 +37,7 @@ files["class"] = [Path(path).parent.name for path in files["picture"]]
 texts = [Path(path).with_suffix(".txt") for path in files["picture"]]
 files["text"] = [path.read_text() if path.exists() else None for path in texts]
 
-model = make_pipeline(ModalityTransformer(), FusionClassifier(random_state=0))
+model = make_pipeline(ModalityTransformer(), FusionClassifier(max_iter=20, random_state=0))
 columns = files[["picture", "text"]]
 results = cross_validate(model, columns, files["class"], cv=3, return_estimator=True)
 scores = results["test_score"]

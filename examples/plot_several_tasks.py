@@ -32,13 +32,13 @@ if not path.exists():
 data = np.load(path, allow_pickle=True)
 rng = np.random.default_rng(0)
 clips = np.split(data["audio"] / 2**15, data["offsets"][1:-1])
-rows = rng.permutation(len(clips))[:750]
+rows = rng.permutation(len(clips))[:600]
 X = pd.DataFrame(
     {"sound": [(clips[row], 8000) for row in rows], "picture": list(data["image"][rows])}
 )
 y = pd.DataFrame({"digit": data["y"][rows].astype(object), "speaker": data["speaker"][rows]})
 X_train, X_test, y_train, y_test = train_test_split(
-    X, y, test_size=250, stratify=y["speaker"], random_state=0
+    X, y, test_size=200, stratify=y["speaker"], random_state=0
 )
 y_train.loc[y_train.index[rng.random(len(y_train)) > 0.25], "speaker"] = None
 print(y_train.head(4).to_string(), "\n", y_train.notna().sum().to_dict())
@@ -52,7 +52,9 @@ encoder = ModalityTransformer(
     ]
 )
 Z_train, Z_test = encoder.fit_transform(X_train), encoder.transform(X_test)
-fitted = [FusionClassifier(random_state=seed).fit(Z_train, y_train) for seed in range(2)]
+fitted = [
+    FusionClassifier(max_iter=20, random_state=seed).fit(Z_train, y_train) for seed in range(2)
+]
 predicted = np.array([both.predict(Z_test) for both in fitted])  # (seed, row, target)
 
 # %%
@@ -64,7 +66,7 @@ for position, target in enumerate(y):
     known = y_train[target].notna()
     own = Z_train[known], y_train.loc[known, target].astype(str)
     truth = y_test[target].astype(str)
-    alone = [FusionClassifier(random_state=seed).fit(*own) for seed in range(2)]
+    alone = [FusionClassifier(max_iter=20, random_state=seed).fit(*own) for seed in range(2)]
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     table[target] = {
         "most frequent": (truth == own[1].mode()[0]).mean(),
