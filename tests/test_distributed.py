@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.datasets import make_multimodal_classification
 from skmm.distributed import encode, fit
-from skmm.distributed._encoding import _check_count
+from skmm.distributed._encoding import _check_count, _find_inputs
 from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
 from skmm.distributed._partitions import Partitions
 from skmm.encoding import TorchEncoder
@@ -204,6 +204,23 @@ def test_a_damaged_partition_is_named(tmp_path):
     (tmp_path / "part-2.parquet").write_bytes(b"")
     with pytest.raises(ValueError, match=r"'part-2.parquet' in .* is damaged .* Delete it"):
         partitions.finished()
+
+
+def test_inputs_are_those_that_the_transformer_saw():
+    X = make_table()
+    transformer = fit_transformer(X)
+    assert _find_inputs(transformer, "id", ["label"], [*X]) == ["says", "age"]
+    with pytest.raises(ValueError, match=r"no column 'age'; it has \['id', 'says'\]"):
+        _find_inputs(transformer, "id", [], ["id", "says"])
+    with pytest.raises(ValueError, match="was not fitted on a frame"):
+        _find_inputs(StandardScaler().fit([[1.0], [2.0]]), "id", [], ["id"])
+
+
+def test_a_uri_is_a_folder_too(tmp_path):
+    partitions = Partitions(tmp_path.as_uri())
+    partitions.open({})
+    partitions.write("part-1.parquet", *make_partition())
+    assert Partitions(tmp_path).count() == 3
 
 
 def test_rows_are_counted():

@@ -112,7 +112,7 @@ def encode(
     """
     data = import_optional("ray.data", extra="ray", purpose="skmm.distributed.encode")
     ray = import_optional("ray", extra="ray", purpose="skmm.distributed.encode")
-    inputs = _find_inputs(transformer, key, keep, dataset.columns())
+    inputs = _find_inputs(transformer, key, keep, dataset.columns() or [])
     partitions = Partitions(path)
     partitions.open(
         {

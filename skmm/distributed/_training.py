@@ -106,7 +106,7 @@ def fit(
     train = import_optional("ray.train", extra="ray", purpose=purpose)
     torch = import_optional("ray.train.torch", extra="ray", purpose=purpose)
     scaling_config = scaling_config or train.ScalingConfig(num_workers=1)
-    _check(estimator, dataset.columns(), label, batch_size, scaling_config.num_workers)
+    _check(estimator, dataset.columns() or [], label, batch_size, scaling_config.num_workers)
     trainer = torch.TorchTrainer(
         _train,
         train_loop_config={
