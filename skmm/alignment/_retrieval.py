@@ -114,8 +114,9 @@ def pair_ranks(source: np.ndarray, target: np.ndarray) -> Ranks:
     for rows in _chunks(len(source), len(target)):
         cosines = source[rows] @ target.T  # (chunk, n)
         own = cosines[np.arange(len(cosines)), np.arange(rows.start, rows.stop)][:, None]
-        nearer[rows] = (cosines > own + ROUNDING).sum(1)
-        equal[rows] = (np.abs(cosines - own) <= ROUNDING).sum(1) - 1
+        nearer[rows] = np.count_nonzero(cosines > own + ROUNDING, axis=1)
+        as_near = np.count_nonzero(cosines >= own - ROUNDING, axis=1)  # or nearer
+        equal[rows] = as_near - nearer[rows] - 1
     return Ranks(nearer, equal)
 
 
