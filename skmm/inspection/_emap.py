@@ -21,9 +21,11 @@ def project(outputs: Outputs, table: Table, rows: np.ndarray) -> Projection:
     """Give the additive function of the modalities that is nearest to a model.
 
     The empirical multimodally-additive projection of Hessel and Lee: with the outputs f of the
-    model, row i has ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean``. The other
-    modalities stay as row j has them together, so that the cost is n^2 predictions for each
-    modality, and n^2 in all for two. Columns of no modality count as one more.
+    model, row i has ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean``. Of two
+    modalities it is the nearest one over all n^2 pairs. Of more, the other modalities stay as row j
+    has them together: the cost is n^2 predictions for each modality, and not n^n_modalities; an
+    additive model is still its own projection, but of others a sum may be nearer. Columns of no
+    modality count as one more.
 
     Parameters
     ----------
@@ -88,11 +90,13 @@ class Outputs:
         else:
             self.kind = "classes" if self.is_flat else "labels"
         has_margin = self.kind == "classes" and hasattr(model, "decision_function")
+        if getattr(last_step(model), "decision_function_shape", None) == "ovo":
+            has_margin &= len(self.classes) == 2  # else not of classes, but of pairs of them
         self.adds_logits = self.is_fusion or has_margin or self.kind == "labels"
         if self.kind != "numbers" and not has_margin and not hasattr(model, "predict_proba"):
             raise TypeError(
-                f"EMAP needs decision_function or predict_proba of {type(model).__name__}, which "
-                "has neither: set emap_samples=0 to leave it out."
+                "EMAP needs decision_function of each class or predict_proba of "
+                f"{type(model).__name__}, which has neither: set emap_samples=0 to leave it out."
             )
 
     def compute(self, X: Any) -> np.ndarray:
@@ -110,13 +114,10 @@ class Outputs:
             given = self.model.predict_log_proba(X)
             parts = given if self.kind == "targets" else [given]
             return np.hstack([part - part.mean(axis=1, keepdims=True) for part in parts])
-        if self.kind == "classes" and self.adds_logits:
+        if self.adds_logits:
             return np.asarray(self.model.decision_function(X))
-        return (
-            np.hstack(self.model.predict_proba(X))
-            if self.kind == "targets"
-            else (self.model.predict_proba(X))
-        )
+        proba = self.model.predict_proba(X)
+        return np.hstack(proba) if self.kind == "targets" else proba
 
     def read(self, values: np.ndarray) -> np.ndarray:
         """Give what the model would predict by such outputs."""

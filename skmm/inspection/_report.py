@@ -114,10 +114,13 @@ def modality_report(
     them what they tell.
 
     EMAP, the empirical multimodally-additive projection [2]_, replaces the output of the model by
-    ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean f``, the best sum of one function
-    for each modality. Outputs are logits or `decision_function`, otherwise probabilities, and the
-    predictions of regressors. A gap near 0 says that a sum of the modalities would do, even if the
-    model could do more.
+    ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean f``, of two modalities the sum of
+    one function for each that is nearest to it. Of more, the others stay as row j has them
+    together, and a model that is a sum keeps its output too. Outputs are logits or
+    `decision_function`, otherwise probabilities, and the predictions of regressors. A score that
+    asks for probabilities gets the softmax of `decision_function` for "emap_all" too, which is
+    not what `predict_proba` of every model gives (an `SVC` fits them apart). A gap near 0 says
+    that a sum of the modalities would do, even if the model could do more.
 
     Rows that lack a modality from the start lack it here too.
 

@@ -4,7 +4,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier
@@ -104,7 +104,7 @@ def test_additive_models_are_their_own_projection(table, model, y):
         assert projection.score(None, y) == pytest.approx(model.score(table.X, y), abs=1e-4)
 
 
-def test_exclusive_or_has_no_sum(table):
+def test_exclusive_or_has_no_sum():
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.choice([-1.0, 1.0], size=(200, 2)), columns=["a__0", "b__0"])
     y = (X["a__0"] * X["b__0"] > 0).to_numpy()
@@ -123,6 +123,17 @@ def test_probabilities_of_targets(table):
     assert first.shape == (N, 2)
     assert second.shape == (N, 3)
     np.testing.assert_allclose(second.sum(axis=1), 1)
+
+
+def test_margins_of_pairs_of_classes_are_none_of_classes(table):
+    y, first = np.arange(N) % 3, table.X[:1]
+    one_to_one = {"decision_function_shape": "ovo", "kernel": "linear"}
+    with pytest.raises(TypeError, match="decision_function of each class or predict_proba of SVC"):
+        Outputs(SVC(**one_to_one).fit(table.X, y), first)
+    for model, target in ((SVC(kernel="linear"), y), (SVC(**one_to_one), y > 0)):
+        outputs = Outputs(model.fit(table.X, target), first)
+        predicted = outputs.read(outputs.compute(table.X))
+        np.testing.assert_array_equal(predicted, model.predict(table.X))
 
 
 def test_no_outputs():
