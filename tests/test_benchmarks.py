@@ -87,9 +87,14 @@ def test_page():
         {"kind": "complete", "data": "emoji", "accuracy": 0.9, "seconds": 4.0},
         {"kind": "missing", "data": "emoji", "error": "ValueError: <NaN>"},
     ]
+    better = [
+        {"kind": "complete", "data": "emoji", "accuracy": 0.86, "seconds": 3.0},
+        {"kind": "missing", "data": "emoji", "accuracy": 0.5, "seconds": 3.0},
+    ]
     peers = {
-        "a": {"title": "A", "raw": {"text": "Encoder"}, "lines": 7, "figures": figures},
-        "b": {"title": "B", "raw": {}, "lines": 9, "figures": [], "failed": "pip install: gone"},
+        "skmm": {"title": "A", "raw": {"text": "Encoder"}, "lines": 7, "figures": {"all": figures}},
+        "b": {"title": "B", "raw": {}, "lines": 9, "figures": {}, "failed": "pip install: gone"},
+        "c": {"title": "C", "raw": {}, "lines": 3, "figures": {"all": better}},
     }
     notes = (BENCHMARKS / "peers_notes.md").read_text()
     text = page.render({"peers": peers, "machine": "2 cores"}, notes)
@@ -103,5 +108,9 @@ def test_page():
     assert "&lt;NaN&gt;" in missing
     assert "- B: `pip install: gone`" in text
     assert "2 cores" in text
+    assert "- lines of user code (skmm 7): C (3)" in text
+    assert "- emoji, accuracy (skmm 0.85): C (0.86)" in text
+    assert "- emoji, fit time (skmm 3): none" in text
+    assert "emoji, accuracy with" not in text  # skmm has none here
     with pytest.raises(ValueError, match="no place"):
         page.render({"peers": peers, "machine": ""}, "# No place\n")

@@ -94,7 +94,10 @@ def mean_and_sd(values: list[float]) -> str:
 
 def render(results: dict, notes: str) -> str:
     """Write the page of what has been measured."""
-    peers = results["peers"]
+    peers = {
+        name: {**peer, "figures": [each for own in peer["figures"].values() for each in own]}
+        for name, peer in results["peers"].items()
+    }
     sections = {
         "What each takes": [row_of_abilities(peer) for peer in peers.values()],
         "What each costs": [row_of_costs(peer) for peer in peers.values()],
@@ -107,7 +110,8 @@ def render(results: dict, notes: str) -> str:
     failures = [
         f"- {peer['title']}: `{peer['failed']}`" for peer in peers.values() if peer.get("failed")
     ]
-    tables = {name: to_markdown(rows) for name, rows in sections.items() if rows}
+    tables = {"Where a peer is better": "\n".join(where_a_peer_is_better(peers))}
+    tables |= {name: to_markdown(rows) for name, rows in sections.items() if rows}
     tables["What does not install or run"] = "\n".join(failures) or "Nothing."
     for name, table in tables.items():
         slot = f"{{{name}}}"
@@ -115,6 +119,48 @@ def render(results: dict, notes: str) -> str:
             raise ValueError(f"the notes have no place for the table {name!r}: {slot}")
         page = page.replace(slot, table)
     return page
+
+
+def where_a_peer_is_better(peers):
+    """List, for each comparison, the peers whose mean is better than skmm's."""
+    measures = {"lines of user code": {name: peer["lines"] for name, peer in peers.items()}}
+    for label, key in [("import time", "import_seconds"), ("installed size", "package_mb")]:
+        measures[label] = {name: first(peer["figures"], key) for name, peer in peers.items()}
+    for data in names_of_data(peers):
+        for kind, key, label in [
+            ("complete", "accuracy", "accuracy"),
+            ("missing", "accuracy", "accuracy with a modality missing"),
+            ("complete", "seconds", "fit time"),
+        ]:
+            measures[f"{data}, {label}"] = {
+                name: mean(select(peer, kind, data), key) for name, peer in peers.items()
+            }
+    lines = []
+    for label, values in measures.items():
+        own = values.get("skmm")
+        if own is None:
+            continue
+        sign = -1 if "accuracy" in label else 1
+        better = [
+            n for n, value in values.items() if value is not None and sign * (value - own) < 0
+        ]
+        shown = [f"{peers[n]['title']} ({values[n]:.3g})" for n in better]
+        lines.append(f"- {label} (skmm {own:.3g}): {', '.join(shown) or 'none'}")
+    return lines
+
+
+def names_of_data(peers):
+    figures = [each for peer in peers.values() for each in peer["figures"]]
+    return list(dict.fromkeys(each["data"] for each in figures if "data" in each))
+
+
+def select(peer, kind, data):
+    return [f for f in peer["figures"] if f.get("kind") == kind and f["data"] == data]
+
+
+def mean(figures, key):
+    values = [each[key] for each in figures if key in each]
+    return statistics.mean(values) if values else None
 
 
 def row_of_abilities(peer):
@@ -158,17 +204,11 @@ def row_of_costs(peer):
 
 
 def rows_of_data(peers, kind, show_figures):
-    names = list(
-        dict.fromkeys(
-            each["data"] for peer in peers.values() for each in peer["figures"] if "data" in each
-        )
-    )
+    names = names_of_data(peers)
     rows = []
     for peer in peers.values():
         row = {"": peer["title"]}
-        for name in names:
-            own = [f for f in peer["figures"] if f.get("kind") == kind and f["data"] == name]
-            row[name] = show_figures(own)
+        row |= {name: show_figures(select(peer, kind, name)) for name in names}
         if any(row[name] for name in names):
             rows.append(row)
     return rows
