@@ -180,6 +180,8 @@ class ContributionsDisplay:
             if not one_row or self.contributions.shape[2] <= N_SHOWN:
                 return np.arange(self.contributions.shape[2])
             return np.argsort(-self.predictions[0], kind="stable")[:N_SHOWN]
+        if len(outputs) == 0:
+            raise ValueError(f"outputs names none; take some of {list(self.outputs)}.")
         known = list(self.outputs)
         unknown = [name for name in outputs if name not in known]
         if unknown:

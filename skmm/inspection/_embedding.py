@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
+from ..fusion._reading import check_known
 from ._fitted import as_table, unwrap
 from ._style import COLORS, MARKERS, SHADES, make_axes, shorten_label
 
@@ -97,19 +98,21 @@ class EmbeddingDisplay:
         TypeError
             If the estimator has no representation.
         ValueError
-            If the reducer gives other than two columns.
+            If the reducer gives other than two columns, or y is not one number or class for each
+            row.
         """
         check_is_fitted(estimator)
         X = as_table(X)
         check_consistent_length(X, y)
+        check_known(y, "y")
+        y = None if y is None else column_or_1d(y)
         if subsample is not None and len(X) > subsample:
             rng = check_random_state(random_state)
             rows = np.sort(rng.choice(len(X), subsample, replace=False))
             X = _safe_indexing(X, rows)
-            y = None if y is None else _safe_indexing(y, rows)
+            y = None if y is None else y[rows]
         fused = _represent(unwrap(estimator), X)
         coordinates, axis_names = _reduce(fused, reducer)
-        y = None if y is None else np.asarray(y)
         return cls(coordinates=coordinates, y=y, axis_names=axis_names).plot(ax)
 
     def plot(self, ax=None):

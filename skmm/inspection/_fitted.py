@@ -100,7 +100,8 @@ def take_apart(estimator: Any, X: Any, modalities: Mapping | None = None) -> Tak
     if hasattr(found, "modalities_"):
         while isinstance(estimator, Pipeline):
             X, estimator = transform(estimator.steps[:-1], X), unwrap(estimator.steps[-1][1])
-        return Taken(found, Table(X, _positions(found.modalities_, X)))
+        names = getattr(found, "feature_names_in_", None)
+        return Taken(found, Table(X, _positions(found.modalities_, X, names)))
     if isinstance(estimator, Pipeline):
         for i, (_, step) in enumerate(estimator.steps[:-1]):
             if isinstance(step, ColumnTransformer):
@@ -143,9 +144,13 @@ def _group(modalities: Mapping | str, X: pd.DataFrame | np.ndarray) -> dict[str,
     return group_columns(modalities, names, X.shape[1])
 
 
-def _positions(modalities: Mapping[str, list], X: Any) -> dict[str, np.ndarray]:
-    if isinstance(X, pd.DataFrame) and isinstance(next(iter(modalities.values()))[0], str):
-        groups = {name: X.columns.get_indexer(own) for name, own in modalities.items()}
+def _positions(
+    modalities: Mapping[str, list], X: Any, names: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Find columns by name; in an array they stand as they did in `fit`, whose ``names`` are."""
+    if isinstance(next(iter(modalities.values()))[0], str):
+        columns = X.columns if isinstance(X, pd.DataFrame) else pd.Index(names)
+        groups = {name: columns.get_indexer(own) for name, own in modalities.items()}
     else:
         groups = {name: np.asarray(own, dtype=int) for name, own in modalities.items()}
     used, counts = np.unique(np.concatenate(list(groups.values())), return_counts=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_consistent_length, column_or_1d
 
 TO_LOGIT, TO_LOG_ODDS = "contribution to the logit", "contribution to the log-odds"
 OF_PROBABILITY = "share of the probability"
@@ -28,14 +28,17 @@ def read_parts(model: Any, X: Any, y: Any, target: int) -> Parts:
     Raises
     ------
     ValueError
-        If there is no such target, or y has another length than X.
+        If there is no such target, or y has another shape than `fit` was given, or none of the
+        classes.
     """
     if y is not None:
         check_consistent_length(X, y)
     contributions = model.contributions(X)
     if not is_classifier(model):
         return _of_numbers(model, X, np.asarray(contributions))
-    predictions, given = model.predict_proba(X), model.predict(X) if y is None else np.asarray(y)
+    predictions, given = model.predict_proba(X), model.predict(X)
+    if y is not None:
+        given = column_or_1d(y) if given.ndim == 1 else _read_columns(y, given.shape)
     if isinstance(contributions, list):
         if not 0 <= target < len(contributions):
             raise ValueError(f"target must be from 0 to {len(contributions) - 1}, got {target}.")
@@ -47,10 +50,20 @@ def read_parts(model: Any, X: Any, y: Any, target: int) -> Parts:
     else:
         classes = model.classes_
     members = given[:, None] == classes
+    if not members.any():
+        raise ValueError(
+            f"y holds none of the classes {classes.tolist()}; in row 0 is {given.tolist()[0]!r}."
+        )
     if not hasattr(model, "network_"):  # averages of probabilities
-        return Parts(contributions, predictions, members, list(classes), OF_PROBABILITY)
+        return Parts(contributions, predictions, members, classes.tolist(), OF_PROBABILITY)
     contributions = contributions - contributions.mean(axis=2, keepdims=True)
-    return Parts(contributions, predictions, members, list(classes), TO_LOGIT)
+    return Parts(contributions, predictions, members, classes.tolist(), TO_LOGIT)
+
+
+def _read_columns(y: Any, shape: tuple[int, int]) -> np.ndarray:
+    if np.shape(y) != shape:
+        raise ValueError(f"y must have the shape {shape}, as in fit, got {np.shape(y)}.")
+    return np.asarray(y)
 
 
 def _of_numbers(model: Any, X: Any, contributions: np.ndarray) -> Parts:

@@ -171,3 +171,16 @@ def test_refusals(data):
         ContributionsDisplay.from_estimator(model, X)
     with pytest.raises(TypeError, match="LogisticRegression"):
         ContributionsDisplay.from_estimator(LogisticRegression().fit(X, y), X)
+
+
+def test_refuses_other_classes(data, fitted):
+    X, y = data
+    display = ContributionsDisplay.from_estimator(fitted, X, pd.DataFrame({"class": y}))
+    np.testing.assert_array_equal(display.members, y[:, None] == fitted.classes_)
+    with pytest.raises(ValueError, match=r"of the classes \['a', .*\]; in row 0 is 7"):
+        ContributionsDisplay.from_estimator(fitted, X, np.full(80, 7))
+    with pytest.raises(ValueError, match="outputs names none"):
+        display.plot(outputs=[])
+    several = FusionClassifier(**SETTINGS).fit(X, np.stack([y == "a", y == "b"], axis=1) + 0)
+    with pytest.raises(ValueError, match=r"y must have the shape \(80, 2\).*got \(80,\)"):
+        ContributionsDisplay.from_estimator(several, X, y)

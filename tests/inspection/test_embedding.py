@@ -94,3 +94,7 @@ def test_refusals(model):
         EmbeddingDisplay.from_estimator(LinearSVC().fit(X, y), X, y)
     with pytest.raises(ValueError, match="40 classes"):
         EmbeddingDisplay(coordinates=np.zeros((40, 2)), y=np.arange(40).astype(str)).plot()
+    with pytest.raises(ValueError, match="1d array"):
+        EmbeddingDisplay.from_estimator(model, X, np.stack([y, y], axis=1))
+    with pytest.raises(ValueError, match="Input y contains NaN or None"):
+        EmbeddingDisplay.from_estimator(model, X, [None, *y[1:]])

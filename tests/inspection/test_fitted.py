@@ -32,6 +32,14 @@ def test_modalities_of_a_model_are_where_its_own_step_sees_them():
     assert taken.table.X.shape == (30, 2)
 
 
+def test_arrays_have_the_columns_of_fit():
+    late = LateFusionClassifier(
+        [("b", LogisticRegression(), ["text__1"]), ("a", LogisticRegression(), ["text__0"])]
+    ).fit(X, Y)
+    groups = take_apart(late, X.to_numpy()).table.groups
+    assert {name: own.tolist() for name, own in groups.items()} == {"b": [1], "a": [0]}
+
+
 def test_names_and_given_columns():
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
     groups = take_apart(model, X).table.groups
