@@ -167,11 +167,12 @@ class Reader:
         return []
 
     def _rewind(self) -> None:
-        index = self._stream.index
+        index, options = self._stream.index, self._stream.codec_context.options
         self._stack.close()
         self._file.seek(0)
         self._container = self._stack.enter_context(open_container(self._file))
         self._stream = self._container.streams[index]
+        self._stream.codec_context.options = options
         self._start(self._container.demux(self._stream))
 
     def _start(self, packets: Iterable) -> None:

@@ -146,6 +146,7 @@ def _find_stream(container, max_pixels: int):
             f"frames of {context.width} x {context.height} pixels are more than "
             f"max_pixels={max_pixels}; raise it if the video is what it should be"
         )
+    context.options = {"max_pixels": str(max_pixels)}  # for sizes that come later
     return stream
 
 

@@ -185,6 +185,19 @@ def test_large_frames_are_refused_before_they_are_decoded(clip):
         list(sample_frames(clip, Sampling(1), max_pixels=3000))
 
 
+def test_frames_that_become_large_are_refused(tmp_path):
+    small, large = number_frames(10), [np.zeros((480, 640, 3), dtype=np.uint8)] * 10
+    content = b"".join(
+        Path(write_clip(str(tmp_path / "part.h264"), frames, kind="raw.h264")).read_bytes()
+        for frames in (small, large)
+    )
+    shapes = [s.frame.shape for s in sample_frames(content, Sampling(4), max_pixels=10**6)]
+    assert shapes == [(48, 64, 3)] * 2 + [(480, 640, 3)] * 2
+    check_video(content, max_pixels=5000)
+    with pytest.raises(BrokenItemError, match=r"does not decode|more than max_pixels=5000"):
+        list(sample_frames(content, Sampling(4), max_pixels=5000))
+
+
 def test_files_of_a_filesystem(clip):
     memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.pipe("/skmm/clip.mp4", Path(clip).read_bytes())

@@ -153,6 +153,23 @@ def test_sound_comes_after_the_frames(clips):
     assert list(names) == [str(i) for i in range(vectors.shape[1])]
 
 
+class Loudness(torch.nn.Module):
+    def forward(self, sounds):
+        return sounds.abs().amax(dim=1, keepdim=True)
+
+
+def test_any_encoder_of_sounds(clips):
+    paths = [clips / "sound.mp4", clips / "silent.mp4"]
+    sounds = TorchEncoder(Loudness(), modality="audio", target_sampling_rate=8000)
+    encoder = numbers(audio_encoder=sounds, n_frames=1, errors="missing")
+    with pytest.warns(UserWarning, match="a video without sound"):
+        vectors = encoder.fit_transform(paths)
+    np.testing.assert_allclose(vectors, [[12, 1, 0.5], [np.nan] * 3], rtol=0.1)
+    prepared = make_pipeline(AudioPreprocessor(high_cut=1000), AudioDescriptor())
+    vectors = VideoEncoder(audio_encoder=prepared, cache=None).fit_transform(paths[:1])
+    np.testing.assert_array_equal(vectors[:, 352:], prepared.fit_transform(paths[:1]))
+
+
 def test_no_sound(clips):
     paths = [clips / "sound.mp4", clips / "silent.mp4", number_frames(3)]
     encoder = VideoEncoder(audio_encoder=AudioDescriptor())
