@@ -51,6 +51,14 @@ def _tell(error) -> str:
     return f"FFmpeg says: {error.strerror or error}"
 
 
+def read_packets(container, *streams) -> Iterator[Any]:
+    """Yield the packets of some streams, or of all."""
+    try:
+        yield from container.demux(*streams)
+    except IndexError:  # PyAV's, at the end of a file in which a stream came up after it was opened
+        return
+
+
 def find_end(packet) -> float:
     """Tell the time, in seconds, at which what is in a packet ends."""
     if packet.pts is None:

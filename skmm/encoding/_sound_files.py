@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from .._optional import import_optional
-from ._containers import UnknownFormatError, check_end, find_end, open_container
+from ._containers import UnknownFormatError, check_end, find_end, open_container, read_packets
 from ._files import BrokenItemError
 
 SAMPLES_PER_BLOCK = 2**18  # of all channels together
@@ -163,7 +163,7 @@ def _decode_track(container) -> Iterator[np.ndarray]:
     """Decode the first sound in a container."""
     stream = container.streams.audio[0]
     rate, end, n_read = stream.codec_context.sample_rate, 0.0, 0
-    for packet in container.demux():
+    for packet in read_packets(container):
         end = max(end, find_end(packet))
         if packet.stream_index != stream.index:
             continue

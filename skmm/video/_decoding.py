@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -11,10 +10,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..encoding._containers import check_end, find_end, open_container
+from ..encoding._containers import check_end, find_end, open_container, read_packets
 from ..encoding._files import BrokenItemError
 
-N_THREADS = min(4, os.cpu_count() or 1)  # each a frame that is decoded beyond the last one
 SKIPPING = {"h264", "hevc", "mpeg2video", "mpeg4"}  # decoders that may be told what to leave out
 NO_SEEKING = {"mpeg"}  # containers whose packets have times by what comes before them
 NO_REORDERING = {"avi"}  # whose packets have times in the order in which they are decoded
@@ -36,7 +34,7 @@ def scan(container, stream) -> Packets:
     times, keys, shown = array("q"), array("b"), array("b")
     end, last, duration = 0.0, None, 0
     has_times = not (stream.codec_context.has_b_frames and _is_of(container, NO_REORDERING))
-    for packet in container.demux():
+    for packet in read_packets(container):
         end = max(end, find_end(packet))
         if packet.stream_index != stream.index or packet.size == 0:
             continue
@@ -157,7 +155,7 @@ class Reader:
 
         try:
             self._container.seek(time, stream=self._stream)
-            self._demuxed = self._container.demux(self._stream)
+            self._demuxed = read_packets(self._container, self._stream)
             for packet in self._demuxed:
                 place = self._place.get(packet.pts)
                 if place is not None and self._packets.keys[place]:
@@ -173,7 +171,7 @@ class Reader:
         self._container = self._stack.enter_context(open_container(self._file))
         self._stream = self._container.streams[index]
         self._stream.codec_context.options = options
-        self._start(self._container.demux(self._stream))
+        self._start(read_packets(self._container, self._stream))
 
     def _start(self, packets: Iterable) -> None:
         self._shown = self._following = None
@@ -185,9 +183,9 @@ class Reader:
         n_before = self.n_decoded
         context = self._stream.codec_context
         if not context.is_open:
-            # An error in one thread takes the frames of others with it.
-            n_threads = 1 if self._is_rewound else N_THREADS
-            context.thread_type, context.thread_count = "AUTO", n_threads
+            # Several videos are read at once. With threads of their own decoders run ahead of what
+            # is asked for, lose the frames beside a damaged one, and some wait for ever after it.
+            context.thread_count = 1
         for packet in packets:
             self._position = self._place.get(packet.pts, self._position)
             if self._skips:  # what is not looked at, and no other frame is made from

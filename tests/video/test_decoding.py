@@ -54,7 +54,7 @@ def test_each_frame_is_found_by_its_time(kind, saved):
 
 @pytest.mark.parametrize("kind", ["h264.mp4", "mpeg4.avi", "vp9.webm", "mpeg2.ts", "flv1.flv"])
 def test_only_what_is_needed_is_decoded(kind, saved):
-    # No key frames but every twelfth. Decoders of several threads are some frames ahead.
+    # No key frames but every twelfth. Where there are B-frames a decoder is some frames ahead.
     options = {"sc_threshold": "0"} if "h264" in kind else {}
     path = saved(kind, options=options)
     for places, n_needed in (([24], 1), ([30, 56], 7 + 9), ([1, 30, 34], 2 + 11)):
