@@ -27,6 +27,18 @@ def name_modality(name: str, columns: Any) -> str:
     return f"{name}: {', '.join(map(str, named[:N_NAMED]))}{more}"
 
 
+def tell_width(columns: Sequence[Any]) -> str:
+    """Give how many columns a modality has, in words.
+
+    Examples
+    --------
+    >>> from skmm._html import tell_width
+    >>> tell_width(["price", "year"])
+    '2 columns'
+    """
+    return f"{len(columns)} column" + "s" * (len(columns) > 1)
+
+
 def block_of_modalities(
     headings: Sequence[str], contents: Sequence[Any], details: Sequence[Any]
 ) -> SimpleNamespace:

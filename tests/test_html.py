@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmm import FusionClassifier, LateFusionClassifier, ModalityTransformer
 from skmm._html import name_modality
+from skmm.alignment import CrossModalAligner
 from skmm.text import TextDescriptor
 
 X = pd.DataFrame({"says": ["meow", "woof", "purr", "bark"] * 6, "age": np.arange(24.0), "legs": 4})
@@ -64,6 +65,18 @@ def test_late_fusion_shows_its_classifiers():
     after = shown(LATE.fit(X, Y))
     assert "text: says (weight 0.75)" in after
     assert "tabular: age, legs (weight 0.25)" in after
+
+
+def test_aligner_shows_modalities_with_columns(pipeline):
+    aligner = CrossModalAligner("cca")
+    assert "columns" not in shown(aligner).partition("Parameters")[0]
+    tree = aligner.fit(pipeline[0].transform(X))._repr_html_()
+    assert re.findall(r"<label[^>]*><div><div>([^<]*)", tree)[1:] == [
+        "text",
+        "2 columns",
+        "tabular",
+        "2 columns",
+    ]
 
 
 def test_what_has_no_weights_or_is_not_fitted(pipeline):

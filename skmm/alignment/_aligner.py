@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._html import block_of_modalities, tell_width
 from ..fusion._base import FLOATS, KEPT_BYTES
 from ..fusion._modalities import ColumnScaler, ScaledRows, find_present, group_columns
 from ..fusion._reading import check_known, explaining, find_classes
@@ -574,6 +575,11 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             If no row has two modalities.
         """
         return mean_over_pairs(self, X, lambda a, b, rows: pair_ranks(a, b).reciprocal().mean())
+
+    def _sk_visual_block_(self):
+        check_is_fitted(self)  # before, scikit-learn catches the error and draws one box
+        columns = [*self.modalities_.values()]
+        return block_of_modalities([*self.modalities_], [*map(tell_width, columns)], columns)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._html import block_of_modalities
+from .._html import block_of_modalities, tell_width
 from ._combinations import (
     EXACT_FUSIONS,
     FUSIONS,
@@ -553,9 +553,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             weights = weights.mean()
         contents = []
         for name, columns in self.modalities_.items():
-            width = f"{len(columns)} column" + "s" * (len(columns) > 1)
             weight = f", weight {weights[name]:.2f}" if name in weights else ""
-            contents.append(width + weight)
+            contents.append(tell_width(columns) + weight)
         return block_of_modalities([*self.modalities_], contents, [*self.modalities_.values()])
 
     def __getstate__(self):
