@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -140,9 +141,9 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     modalities that it has both of. One with a single modality only helps to scale it and, for
     canonical correlations, to know its covariances.
 
-    With one modality alone (scikit-learn's checks have no other) there is nothing to align: "cca"
-    gives its principal components, and the others bring two views of a row together, which differ
-    by ``dropout`` [6]_.
+    With one modality alone (scikit-learn's checks have no other) there is nothing to align, and a
+    warning says so: "cca" gives its principal components, and the others bring two views of a row
+    together, which differ by ``dropout`` [6]_.
 
     References
     ----------
@@ -288,6 +289,13 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.modalities_ = {
             name: self._labels()[columns].tolist() for name, columns in self._groups.items()
         }
+        if len(self._groups) == 1:
+            warnings.warn(
+                f"X has one modality, {list(self.modalities_)}, and there is nothing to align: "
+                "each row finds itself. Name columns modality__feature, or give modalities, such "
+                'as {"text": 384, "image": 512} (widths, in the order of the columns).',
+                stacklevel=2,
+            )
         table = Table(X, self._groups, find_present(X, self._groups, self._labels().tolist()))
         paired = self._find_paired(table.present)
         index = np.flatnonzero(table.present.any(1))
@@ -612,6 +620,11 @@ def mean_over_pairs(aligner, X, measure, source=None, target=None) -> float:
     for name in (source, target):
         if name is not None and name not in names:
             raise ValueError(f"There is no modality {name!r}; those of X in fit are {names}.")
+    if source is not None and source == target and len(names) > 1:
+        raise ValueError(
+            f"source and target are both {source!r}, in which each row finds itself: name two of "
+            f"{names}."
+        )
     vectors = {name: aligner._embed_one(table, name) for name in table.groups}
     values = []
     for a, of_a in vectors.items():

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from ..fusion._reading import check_known, find_classes
-from ._aligner import mean_over_pairs
+from ._aligner import CrossModalAligner, mean_over_pairs
 from ._retrieval import average_precision, pair_ranks
 
 
@@ -20,8 +20,14 @@ class _Scorer:
         self.source, self.target = source, target
 
     def __call__(self, estimator, X, y=None) -> float:
+        estimator = getattr(estimator, "best_estimator_", estimator)
         if isinstance(estimator, Pipeline):
             X, estimator = estimator[:-1].transform(X) if len(estimator) > 1 else X, estimator[-1]
+        if not isinstance(estimator, CrossModalAligner):
+            raise TypeError(
+                f"{self!r} scores a CrossModalAligner, or a pipeline or search that ends in one, "
+                f"got {type(estimator).__name__}."
+            )
         labels = self._read_labels(X, y)
         return mean_over_pairs(
             estimator,
@@ -83,8 +89,9 @@ def recall_at_k(k=10, *, source=None, target=None):
     -------
     callable
         ``scorer(estimator, X, y=None)``, for ``scoring=`` of `GridSearchCV` and
-        `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline that ends in one; y
-        is ignored. Each row is looked for among those of X that have both modalities.
+        `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline or fitted search
+        that ends in one; y is ignored. Each row is looked for among those of X that have both
+        modalities.
 
     See Also
     --------
@@ -120,9 +127,10 @@ def mean_average_precision(*, source=None, target=None):
     -------
     callable
         ``scorer(estimator, X, y=None)``, for ``scoring=`` of `GridSearchCV` and
-        `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline that ends in one.
-        With y, all rows of the query's class are right, among them its own; without, its own alone
-        is, and this is the mean reciprocal rank. A y with missing values is refused.
+        `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline or fitted search
+        that ends in one. With y, all rows of the query's class are right, among them its own;
+        without, its own alone is, and this is the mean reciprocal rank. A y with missing values is
+        refused.
 
     See Also
     --------

@@ -72,6 +72,12 @@ def read_table(
     elif modality is not None and len(groups) > 1 and _width(X) == len(groups[modality]):
         values, labels = check_array(X, **options), labels[groups[modality]]
         groups = {modality: np.arange(len(labels))}
+    elif modality is not None and not given and _width(X) not in (None, len(labels)):
+        raise ValueError(
+            f"X has {_width(X)} columns. An array needs the {len(groups[modality])} columns of "
+            f"modality {modality!r}, or all {len(labels)} that {type(estimator).__name__} was "
+            "fitted with."
+        )
     else:
         values = validate_data(estimator, X, reset=False, **options)
     return Table(values, groups, find_present(values, groups, labels.tolist()))

@@ -37,6 +37,11 @@ def explaining(X, estimator) -> Iterator[None]:
                 f"step before it that encodes raw columns: make_pipeline(ModalityTransformer(), "
                 f"{name}())."
             ) from e
+        if _holds_text(X):
+            raise ValueError(
+                f"{name} takes numbers, and X does not hold them ({e}). Encode raw inputs first, "
+                "by the step that encoded the rows of fit."
+            ) from e
         raise
 
 
@@ -44,6 +49,17 @@ def _holds_tables(X) -> bool:
     if isinstance(X, dict):
         return not sparse.issparse(X)  # of which one kind is a dict
     return isinstance(X, list | tuple) and any(getattr(part, "ndim", 0) == 2 for part in X)
+
+
+def _holds_text(X) -> bool:
+    if not isinstance(X, str | list | tuple | np.ndarray):
+        return False
+    values = np.asarray(X, dtype=object)
+    try:
+        values.astype(np.float64)
+    except (TypeError, ValueError):
+        return any(isinstance(value, str) for value in values.flat)
+    return False
 
 
 def _raw_column(X):

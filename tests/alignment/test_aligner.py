@@ -206,7 +206,7 @@ def test_refuses_other_columns(frame, aligner):
         aligner.transform(frame.filter(like="text"), "image")
     with pytest.raises(ValueError, match=r"no modality 'sound'; those of X in fit are \['text'"):
         aligner.transform(frame, "sound")
-    with pytest.raises(ValueError, match="X has 7 features, but CrossModalAligner is expecting 15"):
+    with pytest.raises(ValueError, match=r"X has 7 columns\. An array needs the 6 .* or all 15"):
         aligner.transform(np.zeros((2, 7)), "text")
 
 
@@ -274,6 +274,12 @@ def test_raw_columns_are_explained():
         CrossModalAligner().fit(X)
 
 
+@pytest.mark.parametrize("query", ["a cat", ["a cat"], [["a cat"]]])
+def test_raw_queries_are_explained(aligner, query):
+    with pytest.raises(ValueError, match=r"X does not hold them.*Encode raw inputs first"):
+        aligner.kneighbors(query, source="text", target="image")
+
+
 def test_pipeline_in_a_grid_search(frame):
     scaled = [
         (name, StandardScaler(), [c for c in frame if c.startswith(name)])
@@ -290,8 +296,10 @@ def test_pipeline_in_a_grid_search(frame):
 
 def test_one_modality_gives_two_views_or_principal_components(frame):
     X = frame.to_numpy()
-    aligner = CrossModalAligner(random_state=0, max_iter=3).fit(X)
+    with pytest.warns(UserWarning, match=r"one modality, \['all'\].*nothing to align"):
+        aligner = CrossModalAligner(random_state=0, max_iter=3).fit(X)
     assert list(aligner.modalities_) == ["all"]
     assert aligner.score(X) == pytest.approx(1)
-    assert CrossModalAligner("cca").fit(X).n_components_ == 15
+    with pytest.warns(UserWarning, match="Name columns modality__feature"):
+        assert CrossModalAligner("cca").fit(X).n_components_ == 15
     assert list(aligner.history_) == ["loss", "alignment__all__all"]

@@ -94,3 +94,15 @@ def test_scorers_are_plain_objects(frame, aligner):
         recall_at_k(0)
     with pytest.raises(ValueError, match="There is no modality 'sound'"):
         recall_at_k(1, source="sound")(aligner, frame)
+
+
+def test_searches_are_scored_by_their_best_estimator(frame):
+    search = GridSearchCV(CrossModalAligner("cca"), {"regularization": [0.1]}, cv=2).fit(frame)
+    assert recall_at_k(3)(search, frame) == recall_at_k(3)(search.best_estimator_, frame)
+
+
+def test_refuses_other_estimators_and_one_modality_twice(frame, aligner):
+    with pytest.raises(TypeError, match=r"recall_at_k\(k=3\) scores a CrossModalAligner.*got Func"):
+        recall_at_k(3)(FunctionTransformer(), frame)
+    with pytest.raises(ValueError, match="source and target are both 'text'"):
+        recall_at_k(3, source="text", target="text")(aligner, frame)
