@@ -7,7 +7,16 @@ import numpy as np
 from ._fitted import fusion_step, take_apart
 from ._inputs import draw_input, read_raw_inputs
 from ._parts import OF_PROBABILITY, TO_LOG_ODDS, TO_LOGIT, read_parts
-from ._style import bar_style, divide, label_rows, make_axes, shorten_label
+from ._style import (
+    LEGEND_WIDTH,
+    bar_style,
+    count_legend_rows,
+    divide,
+    label_rows,
+    make_axes,
+    place_legend_above,
+    shorten_label,
+)
 
 N_SHOWN = 3  # classes of one row, the most probable ones
 SPREAD = (5, 25, 50, 75, 95)  # per cent of rows
@@ -165,7 +174,7 @@ class ContributionsDisplay:
         Raises
         ------
         ValueError
-            If ``outputs`` has a name that is unknown.
+            If ``outputs`` is no list of known names.
         """
         one_row = len(self.contributions) == 1
         shown = self._choose(outputs, one_row)
@@ -180,9 +189,9 @@ class ContributionsDisplay:
             if not one_row or self.contributions.shape[2] <= N_SHOWN:
                 return np.arange(self.contributions.shape[2])
             return np.argsort(-self.predictions[0], kind="stable")[:N_SHOWN]
-        if len(outputs) == 0:
-            raise ValueError(f"outputs names none; take some of {list(self.outputs)}.")
         known = list(self.outputs)
+        if isinstance(outputs, str) or not np.iterable(outputs) or len(outputs) == 0:
+            raise ValueError(f"outputs must be a list of some of {known}, got {outputs!r}.")
         unknown = [name for name in outputs if name not in known]
         if unknown:
             raise ValueError(f"There is no output {unknown[0]!r}; take some of {known}.")
@@ -219,15 +228,17 @@ class ContributionsDisplay:
     def _divide(self, ax, n_shown: int) -> np.ndarray:
         """Make axes for each modality and for the sums, with those of inputs on their left."""
         n_rows = len(self.modalities) + 1
-        ax = make_axes(ax, self, height=max(0.9, 0.55 + 0.2 * n_shown) * n_rows)
-        self.ax_, self.figure_ = ax, ax.figure
         with_inputs = self.inputs is not None
+        least = 1.15 if with_inputs else 0.9  # a name and five lines of text
+        ax = make_axes(ax, self, height=max(least, 0.55 + 0.2 * n_shown) * n_rows)
+        self.ax_, self.figure_ = ax, ax.figure
         self.axes_ = divide(ax, n_rows, 1 + with_inputs, [2, 3] if with_inputs else None)
         return self.axes_
 
     def _draw_distribution(self, ax, shown: np.ndarray) -> None:
         n_modalities = len(self.modalities)
-        ax = make_axes(ax, self, height=max(2.0, 0.9 + (0.15 * n_modalities + 0.12) * len(shown)))
+        height = max(2.0, 0.9 + (0.15 * n_modalities + 0.12) * len(shown))
+        ax = make_axes(ax, self, height + 0.2 * (count_legend_rows(self.modalities) - 1))
         height = 0.8 / n_modalities
         self.bars_ = []
         for i, name in enumerate(self.modalities):
@@ -235,7 +246,8 @@ class ContributionsDisplay:
             marks = np.array([self._percentiles(i, output) for output in shown])
             low, left, middle, right, high = marks.T
             style = {**bar_style(i), "edgecolor": "white"}
-            bars = ax.barh(rows, right - left, left=left, height=0.85 * height, label=name, **style)
+            bars = ax.barh(rows, right - left, left=left, height=0.85 * height, **style)
+            bars.set_label(shorten_label(name, LEGEND_WIDTH))
             ax.hlines(rows, low, high, color="black", linewidth=0.8, zorder=0)
             half = 0.42 * height
             ax.vlines(middle, rows - half, rows + half, color="black", linewidth=2)
@@ -243,7 +255,7 @@ class ContributionsDisplay:
         label_rows(ax, [self.outputs[i] for i in shown])
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_xlabel(self.unit)
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=n_modalities, frameon=False)
+        place_legend_above(ax, self.modalities)
         self.ax_, self.figure_, self.axes_ = ax, ax.figure, np.array([[ax]], dtype=object)
 
     def _percentiles(self, modality: int, output: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -96,16 +97,18 @@ class EmbeddingDisplay:
         Raises
         ------
         TypeError
-            If the estimator has no representation.
+            If the estimator has no representation, or the reducer no `fit_transform`.
         ValueError
             If the reducer gives other than two columns, or y is not one number or class for each
-            row.
+            row, or a row has no representation, for it lacks all modalities.
         """
         check_is_fitted(estimator)
         X = as_table(X)
         check_consistent_length(X, y)
         check_known(y, "y")
         y = None if y is None else column_or_1d(y)
+        if subsample is not None and (not isinstance(subsample, Integral) or subsample < 1):
+            raise ValueError(f"subsample must be None or a number of rows, got {subsample!r}.")
         if subsample is not None and len(X) > subsample:
             rng = check_random_state(random_state)
             rows = np.sort(rng.choice(len(X), subsample, replace=False))
@@ -181,15 +184,30 @@ def _represent(estimator: Any, X: Any) -> np.ndarray:
         if hasattr(estimator, method):
             fused = np.asarray(getattr(estimator, method)(X))
             if fused.ndim == 2:
-                return fused
+                return _check_represented(fused)
     raise TypeError(
         "EmbeddingDisplay needs an estimator with transform, such as FusionClassifier, got "
         f"{type(estimator).__name__}."
     )
 
 
+def _check_represented(fused: np.ndarray) -> np.ndarray:
+    unknown = np.isnan(fused).any(axis=1)
+    if unknown.any():
+        raise ValueError(
+            f"{unknown.sum()} of {len(fused)} rows have no representation, for they lack all "
+            f"modalities (the first of those drawn is row {unknown.argmax()}). Leave them out."
+        )
+    return fused
+
+
 def _reduce(fused: np.ndarray, reducer: Any) -> tuple[np.ndarray, tuple[str, str]]:
     if reducer is not None:
+        if not hasattr(reducer, "fit_transform"):
+            raise TypeError(
+                "reducer must be a transformer with fit_transform, such as "
+                f"TSNE(n_components=2), got {reducer!r}."
+            )
         points = np.asarray(clone(reducer).fit_transform(fused))
         if points.shape != (len(fused), 2):
             raise ValueError(

@@ -100,8 +100,8 @@ def take_apart(estimator: Any, X: Any, modalities: Mapping | None = None) -> Tak
     if hasattr(found, "modalities_"):
         while isinstance(estimator, Pipeline):
             X, estimator = transform(estimator.steps[:-1], X), unwrap(estimator.steps[-1][1])
-        names = getattr(found, "feature_names_in_", None)
-        return Taken(found, Table(X, _positions(found.modalities_, X, names)))
+        X = with_names(X, found)
+        return Taken(found, Table(X, _positions(found.modalities_, X)))
     if isinstance(estimator, Pipeline):
         for i, (_, step) in enumerate(estimator.steps[:-1]):
             if isinstance(step, ColumnTransformer):
@@ -129,6 +129,24 @@ def as_table(X: Any) -> pd.DataFrame | np.ndarray:
     return as_pandas(X) if hasattr(X, "columns") else X
 
 
+def with_names(X: pd.DataFrame | np.ndarray, model: Any) -> pd.DataFrame | np.ndarray:
+    """Give the columns of an array the names that a model was fitted with, if it was.
+
+    Raises
+    ------
+    ValueError
+        If the model has more names or fewer.
+    """
+    names = getattr(model, "feature_names_in_", None)
+    if isinstance(X, pd.DataFrame) or names is None:
+        return X
+    if X.shape[1] != len(names):
+        raise ValueError(
+            f"X has {X.shape[1]} columns, and {type(model).__name__} was fitted with {len(names)}."
+        )
+    return pd.DataFrame(X, columns=names)
+
+
 def transform(steps: Sequence[tuple[str, Any]], X: Any) -> pd.DataFrame | np.ndarray:
     """Take rows through fitted steps of a Pipeline."""
     for _, step in steps:
@@ -144,13 +162,9 @@ def _group(modalities: Mapping | str, X: pd.DataFrame | np.ndarray) -> dict[str,
     return group_columns(modalities, names, X.shape[1])
 
 
-def _positions(
-    modalities: Mapping[str, list], X: Any, names: np.ndarray | None
-) -> dict[str, np.ndarray]:
-    """Find columns by name; in an array they stand as they did in `fit`, whose ``names`` are."""
-    if isinstance(next(iter(modalities.values()))[0], str):
-        columns = X.columns if isinstance(X, pd.DataFrame) else pd.Index(names)
-        groups = {name: columns.get_indexer(own) for name, own in modalities.items()}
+def _positions(modalities: Mapping[str, list], X: Any) -> dict[str, np.ndarray]:
+    if isinstance(X, pd.DataFrame) and isinstance(next(iter(modalities.values()))[0], str):
+        groups = {name: X.columns.get_indexer(own) for name, own in modalities.items()}
     else:
         groups = {name: np.asarray(own, dtype=int) for name, own in modalities.items()}
     used, counts = np.unique(np.concatenate(list(groups.values())), return_counts=True)
@@ -166,7 +180,20 @@ def _positions(
 
 
 def find_scorer(estimator: Any, scoring: str | Callable | None) -> Callable:
-    """Give ``scorer(estimator, X, y)``; None is that of a search, or the estimator's `score`."""
+    """Give ``scorer(estimator, X, y)``; None is that of a search, or the estimator's `score`.
+
+    Raises
+    ------
+    TypeError
+        If ``scoring`` is neither a name nor a callable.
+    ValueError
+        If a search has several scores, and none is named.
+    """
+    if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+        raise TypeError(
+            "scoring must be the name of one score, such as 'accuracy', or a callable of "
+            f"estimator, X and y, got {scoring!r}."
+        )
     if scoring is None and hasattr(estimator, "scorer_"):
         scorer = estimator.scorer_
         if not isinstance(scorer, dict):

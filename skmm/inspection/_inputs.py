@@ -17,7 +17,7 @@ from ..encoding._images import quiet_pillow, read_image
 from ..encoding._inference import infer_column
 from ..encoding._sounds import read_sound
 from ..video._sampling import Sampling, sample_frames
-from ._fitted import as_table, transform, unwrap
+from ._fitted import as_table, transform, unwrap, with_names
 from ._style import shorten_label
 
 PALE = "#666666"
@@ -25,7 +25,7 @@ WHITE = (255, 255, 255)
 MAX_PIXELS = 10**8
 MAX_SECONDS = 600
 N_FRAMES = 3
-N_CELLS = 6  # listed of a table; of more than MANY numbers, none
+N_CELLS = 4  # listed of a table; of more than MANY numbers, none
 MANY = 12
 TEXT_WIDTH, TEXT_LINES = 24, 5
 N_POINTS = 1000  # of a waveform
@@ -55,6 +55,8 @@ def read_raw_inputs(estimator: Any, X: Any) -> dict[str, pd.Series]:
                 X = transform([(name, step)], X)
         estimator = unwrap(estimator.steps[-1][1])
     modalities = estimator.modalities_
+    if columns is None:
+        X = with_names(X, estimator)
     if columns is None or not modalities.keys() <= columns.keys():
         columns = modalities
     row = pd.DataFrame(X).iloc[0].astype(object)

@@ -26,9 +26,16 @@ def prepare_missing(model: Any, table: Table, missing: str) -> str:
     ------
     ValueError
         If ``missing`` is none of "auto", "nan" and "mean".
+    TypeError
+        If the model has no `predict`.
     """
     if missing not in ("auto", "nan", "mean"):
         raise ValueError(f'missing must be "auto", "nan" or "mean", got {missing!r}.')
+    if not hasattr(model, "predict"):
+        raise TypeError(
+            "modality_report and ModalityAblationDisplay need an estimator that predicts, got "
+            f"{type(model).__name__}."
+        )
     if missing == "auto":
         missing = "nan" if _takes_nan(model, table) else "mean"
     if missing == "mean":
@@ -43,7 +50,7 @@ def _takes_nan(model: Any, table: Table) -> bool:
         for gone in [[name] for name in table.names] + [table.names]:
             try:
                 model.predict(table.assemble(first, dict.fromkeys(gone)))
-            except (TypeError, ValueError):
+            except (AttributeError, TypeError, ValueError):  # the first by None.lower()
                 return False
     return True
 

@@ -14,6 +14,7 @@ from .._optional import import_optional
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
+LEGEND_WIDTH = 16
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 SHADES = "cividis"  # its lightness alone tells the order
 
@@ -64,6 +65,23 @@ def shorten_label(text: object, width: int = 24) -> str:
     """Cut what is written beside an axis, so that it leaves room for the axis."""
     text = str(text)
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def count_legend_columns(names: Sequence[object]) -> int:
+    """Tell how many columns of a legend of modalities fit above axes that have labels beside."""
+    widest = max(len(shorten_label(name, LEGEND_WIDTH)) for name in names)
+    return min(len(names), 44 // (widest + 6))  # letters across; 6 for a patch and its margins
+
+
+def count_legend_rows(names: Sequence[object]) -> int:
+    """Tell how many rows `place_legend_above` needs."""
+    return -(-len(names) // count_legend_columns(names))
+
+
+def place_legend_above(ax, names: Sequence[object]) -> None:
+    """Put the legend of modalities above the axes, in as many rows as their names need."""
+    n_columns = count_legend_columns(names)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=n_columns, frameon=False)
 
 
 def label_rows(ax, labels: Sequence[object]) -> None:

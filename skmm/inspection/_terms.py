@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._fitted import fusion_step
-from ._style import COLORS, LINES, MARKERS, make_axes
+from ._style import COLORS, LINES, MARKERS, make_axes, shorten_label
 
 OF_ALL = {"loss": "weighted sum", "validation_loss": "rows held out"}
 
@@ -140,7 +140,8 @@ def _describe(name: str) -> str:
         return OF_ALL[name]
     kind, _, modalities = name.partition("__")
     if kind == "modality":
-        return f"{modalities} alone"
+        return f"{shorten_label(modalities)} alone"
     if kind == "alignment":
-        return "alignment " + modalities.replace("__", " → ")
+        names = [shorten_label(name, 16) for name in modalities.split("__")]
+        return "alignment " + " → ".join(names)
     return "fused prediction"

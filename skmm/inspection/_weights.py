@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 
 from ._fitted import fusion_step, last_step
-from ._style import bar_style, label_rows, make_axes
+from ._style import (
+    LEGEND_WIDTH,
+    bar_style,
+    count_legend_rows,
+    label_rows,
+    make_axes,
+    place_legend_above,
+    shorten_label,
+)
 
 
 class ModalityWeightsDisplay:
@@ -140,7 +148,8 @@ class ModalityWeightsDisplay:
             The Display itself.
         """
         n_rows = len(self.modalities if self.classes is None else self.classes)
-        ax = make_axes(ax, self, height=max(1.6, 0.8 + 0.4 * n_rows))
+        n_above = 0 if self.classes is None else count_legend_rows(self.modalities) - 1
+        ax = make_axes(ax, self, height=max(1.6, 0.8 + 0.4 * n_rows) + 0.2 * n_above)
         self.dots_ = None
         draw = self._draw_each if self.classes is None else self._draw_classes
         draw(ax)
@@ -171,7 +180,8 @@ class ModalityWeightsDisplay:
         rows, left = np.arange(len(self.classes)), np.zeros(len(self.classes))
         self.bars_ = []
         for i, name in enumerate(self.modalities):
-            bars = ax.barh(rows, mean[i], left=left, height=0.75, label=name, **bar_style(i))
+            bars = ax.barh(rows, mean[i], left=left, height=0.75, **bar_style(i))
+            bars.set_label(shorten_label(name, LEGEND_WIDTH))
             texts = [f"{share:.2f}" if share >= 0.08 else "" for share in mean[i]]
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
             for text in ax.bar_label(bars, texts, label_type="center", fontsize="small"):
@@ -181,9 +191,7 @@ class ModalityWeightsDisplay:
             left += mean[i]
         label_rows(ax, self.classes)
         ax.set_xlim(0, 1)
-        ax.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(self.modalities), frameon=False
-        )
+        place_legend_above(ax, self.modalities)
 
 
 def _members(estimator: Any) -> Sequence[Any]:

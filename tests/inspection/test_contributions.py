@@ -179,8 +179,55 @@ def test_refuses_other_classes(data, fitted):
     np.testing.assert_array_equal(display.members, y[:, None] == fitted.classes_)
     with pytest.raises(ValueError, match=r"of the classes \['a', .*\]; in row 0 is 7"):
         ContributionsDisplay.from_estimator(fitted, X, np.full(80, 7))
-    with pytest.raises(ValueError, match="outputs names none"):
-        display.plot(outputs=[])
     several = FusionClassifier(**SETTINGS).fit(X, np.stack([y == "a", y == "b"], axis=1) + 0)
     with pytest.raises(ValueError, match=r"y must have the shape \(80, 2\).*got \(80,\)"):
         ContributionsDisplay.from_estimator(several, X, y)
+
+
+def test_refuses_outputs_that_are_none(data, fitted):
+    X, y = data
+    display = ContributionsDisplay.from_estimator(fitted, X, y)
+    for outputs in ("a", 1, []):
+        with pytest.raises(ValueError, match=r"outputs must be a list of some of \['a', 'b'"):
+            display.plot(outputs=outputs)
+    integers = FusionClassifier(**SETTINGS).fit(X, np.arange(80) % 2)
+    with pytest.raises(ValueError, match=r"some of \[0, 1\]"):
+        ContributionsDisplay.from_estimator(integers, X, outputs=[7])
+
+
+def test_array_is_read_by_the_names_of_fit(data, fitted):
+    X, _ = data
+    expected = ContributionsDisplay.from_estimator(fitted, X[:1])
+    display = ContributionsDisplay.from_estimator(fitted, X[:1].to_numpy().tolist())
+    np.testing.assert_array_equal(display.contributions, expected.contributions)
+    assert display.inputs["image"].index.tolist() == expected.inputs["image"].index.tolist()
+    with pytest.raises(ValueError, match="X has 3 columns, and FusionClassifier was fitted with 9"):
+        ContributionsDisplay.from_estimator(fitted, X.to_numpy()[:1, :3])
+
+
+def test_names_of_modalities_fit_into_the_figure():
+    display = ContributionsDisplay(
+        contributions=np.zeros((2, 6, 12)),
+        predictions=np.zeros((2, 12)),
+        members=np.ones((2, 12), dtype=bool),
+        modalities=["a product description", "image", "audio", "video", "tabular", "clicks"],
+        outputs=[f"a class of a rather long name, {i}" for i in range(12)],
+    ).plot()
+    figure = display.figure_
+    figure.draw_without_rendering()
+    legend = display.ax_.get_legend().get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1
+    assert display.ax_.get_position().width > 0.5
+
+
+def test_inputs_stay_below_the_name_of_their_modality():
+    X, y = make_multimodal_classification(
+        20, n_features=(9, 9), modality_names=("text", "image"), random_state=0
+    )
+    model = FusionClassifier(**SETTINGS).fit(X, y)
+    display = ContributionsDisplay.from_estimator(model, X[:1])
+    display.figure_.draw_without_rendering()
+    for ax in display.axes_[:-1, 0]:
+        (text,) = ax.texts
+        assert text.get_window_extent().y1 <= ax._left_title.get_window_extent().y0 + 1

@@ -9,6 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier
+from skmm.alignment import CrossModalAligner
 from skmm.datasets import make_multimodal_classification
 from skmm.inspection import EmbeddingDisplay
 
@@ -98,3 +99,24 @@ def test_refusals(model):
         EmbeddingDisplay.from_estimator(model, X, np.stack([y, y], axis=1))
     with pytest.raises(ValueError, match="Input y contains NaN or None"):
         EmbeddingDisplay.from_estimator(model, X, [None, *y[1:]])
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"y": np.where(np.arange(60) == 3, np.nan, y)}, "the first in row 3"),
+        ({"subsample": 0}, "subsample must be None or a number of rows, got 0"),
+        ({"reducer": "tsne"}, r"reducer must be a transformer.*got 'tsne'"),
+    ],
+)
+def test_refuses_what_cannot_be_drawn(model, options, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        EmbeddingDisplay.from_estimator(model, X, **options)
+
+
+def test_rows_without_representation_are_named():
+    missing = X.copy()
+    missing.iloc[7] = np.nan
+    aligner = CrossModalAligner("cca").fit(X)
+    with pytest.raises(ValueError, match=r"1 of 60 rows have no repr.*row 7\)\. Leave them out"):
+        EmbeddingDisplay.from_estimator(aligner, missing)

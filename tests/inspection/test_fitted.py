@@ -73,3 +73,9 @@ def test_names_of_scores():
     assert name_score(model, None) == "accuracy"
     assert name_score(model, my_score) == "my score"
     assert name_score(model, make_scorer(my_score)) == "score"
+
+
+def test_scoring_is_one_score():
+    for scoring in (["accuracy"], {"a": "accuracy"}, 3):
+        with pytest.raises(TypeError, match="scoring must be the name of one score"):
+            find_scorer(LogisticRegression().fit(X, Y), scoring)

@@ -56,7 +56,7 @@ def test_table_is_a_list_of_cells(ax):
     draw_input(ax, cells(*values, names=[f"c{i}" for i in range(10)]))
     lines = written(ax).splitlines()
     assert lines[:3] == ["c0: 1.235", "c1: (missing)", "c2: red"]
-    assert lines[-1] == "and 4 more"
+    assert lines[-1] == "and 6 more"
 
 
 def test_features_are_counted(ax):

@@ -3,10 +3,20 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import get_scorer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skmm.inspection._scores import all_subsets, permutation_drops, score_subsets, shapley_values
+from skmm.inspection._scores import (
+    all_subsets,
+    permutation_drops,
+    prepare_missing,
+    score_subsets,
+    shapley_values,
+)
 from skmm.inspection._tables import Table
 
 NAMES = ["a", "b", "c", "d"]
@@ -68,3 +78,17 @@ def test_score_of_each_subset(linear):
     table.use_means()
     scores = score_subsets(model, table, y, get_scorer("r2"), all_subsets(["a", "b"]))
     np.testing.assert_allclose(scores, [0, 1, 0, 1], atol=1e-12)
+
+
+def test_models_that_lower_texts_take_no_missing_ones():
+    X = pd.DataFrame({"title": ["a red hat", "a blue hat"] * 5, "size": np.arange(10.0)})
+    columns = ColumnTransformer([("t", TfidfVectorizer(), "title"), ("n", "passthrough", ["size"])])
+    model = make_pipeline(columns, LogisticRegression()).fit(X, [0, 1] * 5)
+    table = Table(X, {"title": np.array([0]), "size": np.array([1])})
+    with pytest.raises(ValueError, match="takes no missing values"):
+        prepare_missing(model, table, "auto")
+
+
+def test_refuses_what_does_not_predict(linear):
+    with pytest.raises(TypeError, match="need an estimator that predicts, got StandardScaler"):
+        prepare_missing(StandardScaler(), linear[1], "auto")

@@ -1,5 +1,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -57,3 +58,15 @@ def test_late_fusion_has_no_terms():
     ).fit(X, y)
     with pytest.raises(ValueError, match="not trained in epochs"):
         LossTermsDisplay.from_estimator(late)
+
+
+def test_long_names_are_cut():
+    names = ["a product description from the web shop", "image"]
+    history = {"loss": [1.0], f"modality__{names[0]}": [1.0], f"alignment__{'__'.join(names)}": [1]}
+    display = LossTermsDisplay(history=pd.DataFrame(history)).plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == [
+        "weighted sum",
+        "a product description f… alone",
+        "alignment a product descr… → image",
+    ]

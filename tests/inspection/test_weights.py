@@ -144,3 +144,16 @@ def test_refusals(data):
     search = GridSearchCV(tiny(), {"max_iter": [1]}, cv=2, refit=False).fit(X, y)
     with pytest.raises(ValueError, match="refit=True"):
         ModalityWeightsDisplay.from_estimator(search)
+
+
+def test_long_names_of_modalities_leave_room_for_bars():
+    display = ModalityWeightsDisplay(
+        weights=np.full((1, 6, 3), 1 / 6),
+        modalities=["a product description from the web", *(f"modality {i}" for i in range(5))],
+        classes=np.array(list("abc")),
+    ).plot()
+    display.figure_.draw_without_rendering()
+    legend = display.ax_.get_legend().get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= display.figure_.bbox.x1
+    assert display.ax_.get_position().height > 0.3
