@@ -2,9 +2,9 @@
 
 Frames at even distances in time, of a video in H.264 as x264 writes it (a key frame every 250, and
 B-frames), by skmm, which seeks and leaves out what it need not decode; by a loop over all frames
-with PyAV, which turns only the wanted ones into arrays; and by imageio, which turns all into arrays.
-Processor time, of all threads, the best of three in turns: skmm decodes a video in one thread, and
-several videos at once.
+with PyAV, which turns only the wanted ones into arrays; and by imageio, which turns all into
+arrays. Processor time, of all threads, the best of three in turns: skmm decodes a video in one
+thread, and several videos at once.
 
 Then the peak of resident memory while an hour at 25 frames a second, one of which is taken each
 second, is encoded in a process of its own (Linux only), beside that of a video of a minute.
