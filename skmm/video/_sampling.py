@@ -14,6 +14,7 @@ from ._decoding import Packets, Reader, scan
 from ._pictures import PictureMaker
 
 _FORMS = "a path, the bytes of an encoded video, a list of frames, or an array (T, H, W, 3)"
+ROUNDING = 1e-6  # 29 frames of 1 / 25 s, in ticks of 1 / 12800 s, are 28.999... at 25 a second
 
 
 class Shown(NamedTuple):
@@ -39,7 +40,7 @@ class Sampling(NamedTuple):
                 "fps needs to know the time, and frames in memory do not tell theirs: use n_frames"
             )
         else:
-            n_moments = max(1, int(duration * self.fps))
+            n_moments = max(1, int(duration * self.fps + ROUNDING))
         if self.max_frames is not None and n_moments > self.max_frames:
             raise BrokenItemError(
                 f"{n_moments} frames are more than max_frames={self.max_frames}; raise it if the "

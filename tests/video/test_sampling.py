@@ -46,6 +46,19 @@ def test_frames_a_second(fps, clip):
     assert sample(clip, Sampling(8, fps=fps)) == expected
 
 
+def test_rounding_leaves_no_frame_out(tmp_path):
+    path = write_clip(str(tmp_path / "clip.mp4"), number_frames(29))  # 29 / 25 * 25 = 28.999...
+    assert sample(path, Sampling(8, fps=25)) == list(range(29))
+
+
+@pytest.mark.parametrize("kind", ["h264.mp4", "h264.ts", "ffv1.mkv", "vp9.webm", "flv1.flv"])
+def test_a_video_may_start_late(kind, tmp_path):
+    times = (5000 + 40 * np.arange(50)).tolist()  # milliseconds
+    path = write_clip(str(tmp_path / kind), number_frames(50), kind=kind, times=times)
+    assert sample(path, Sampling(5)) == [5, 15, 25, 35, 45]
+    assert sample(path, Sampling(1, fps=2.5)) == [5, 15, 25, 35, 45]
+
+
 @pytest.mark.parametrize("kind", ["h264.mp4", "ffv1.mkv", "vp9.webm"])
 def test_variable_frame_rate(kind, tmp_path):
     times = np.r_[0:1000:100, 1000:1200:10, 1200:5200:400]  # milliseconds
