@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.datasets import make_multimodal_classification
 from skmm.distributed import encode, fit
-from skmm.distributed._encoding import _check_count, _find_inputs
+from skmm.distributed._encoding import _check_count, _check_once, _find_inputs
 from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
 from skmm.distributed._partitions import Partitions
 from skmm.encoding import TorchEncoder
@@ -159,10 +159,9 @@ def test_partitions_read_back_and_know_their_rows(tmp_path):
     partitions.open({"transformer": "a"})
     frame, rows = make_partition()
     assert not partitions.has("part-1.parquet")
-    partitions.write("part-1.parquet", frame, rows)
-    partitions.write("part-2.parquet", frame, rows)
+    partitions.write("part-1.parquet", frame, rows, {})
+    partitions.write("part-2.parquet", frame, rows, {})
     assert partitions.has("part-1.parquet")
-    assert partitions.count() == 6
     assert partitions.finished()["key"].tolist() == [0, 0, 1, 1, 2, 2]
     read = pd.read_parquet(tmp_path / "new" / "folder")
     pd.testing.assert_frame_equal(read, pd.concat([frame, frame]))
@@ -179,7 +178,7 @@ def test_a_write_that_fails_leaves_no_partition(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         partitions._write("part-1.parquet", write)
     assert not partitions.has("part-1.parquet")
-    assert partitions.count() == 0
+    assert len(partitions.finished()) == 0
     partitions.open({})
     assert [path.name for path in tmp_path.iterdir()] == ["_skmm.json"]
 
@@ -200,7 +199,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
 def test_a_damaged_partition_is_named(tmp_path):
     partitions = Partitions(tmp_path)
     partitions.open({})
-    partitions.write("part-1.parquet", *make_partition())
+    partitions.write("part-1.parquet", *make_partition(), {})
     (tmp_path / "part-2.parquet").write_bytes(b"")
     with pytest.raises(ValueError, match=r"'part-2.parquet' in .* is damaged .* Delete it"):
         partitions.finished()
@@ -219,14 +218,41 @@ def test_inputs_are_those_that_the_transformer_saw():
 def test_a_uri_is_a_folder_too(tmp_path):
     partitions = Partitions(tmp_path.as_uri())
     partitions.open({})
-    partitions.write("part-1.parquet", *make_partition())
-    assert Partitions(tmp_path).count() == 3
+    partitions.write("part-1.parquet", *make_partition(), {})
+    assert len(Partitions(tmp_path).finished()) == 3
 
 
 def test_rows_are_counted():
     _check_count(60, 60, "encoded", "id")
-    with pytest.raises(ValueError, match=r"has 60 rows, and 'encoded' 59. Fewer: key='id' stands"):
+    with pytest.raises(ValueError, match=r"has 60 rows, and 'encoded' 59. Fewer: the machines"):
         _check_count(59, 60, "encoded", "id")
+
+
+def test_a_key_of_two_partitions_is_named(tmp_path):
+    partitions = Partitions(tmp_path)
+    partitions.open({})
+    frame, rows = make_partition()
+    partitions.write("part-1.parquet", frame, rows, {})
+    _check_once(partitions, partitions.finished(), "id")
+    partitions.write("part-2.parquet", frame[1:2], rows[1:2], {})
+    found = r"1 rows more than once, the first being 1, in 'part-1.* and 'part-2.*: key='id' must"
+    with pytest.raises(ValueError, match=found):
+        _check_once(partitions, partitions.finished(), "id")
+
+
+def test_a_column_without_a_value_in_the_first_partition_reads_back(tmp_path):
+    import pyarrow
+
+    partitions = Partitions(tmp_path)
+    partitions.open({})
+    frame, rows = make_partition()
+    types = {"label": pyarrow.string()}
+    labels = [[None, None, None], ["a", None, "b"]]
+    for i, own in enumerate(labels):
+        own = frame.assign(label=np.array(own, dtype=object))
+        partitions.write(f"part-{i}.parquet", own, rows, types)
+    assert pd.read_parquet(tmp_path)["label"].tolist()[3::2] == ["a", "b"]
+    assert pd.read_parquet(tmp_path)["label"].isna().tolist() == [True] * 3 + [False, True, False]
 
 
 # On a cluster
@@ -260,6 +286,15 @@ def test_encode_gives_what_transform_gives_and_goes_on(cluster, tmp_path):
         encode(ray.data.from_pandas(changed), transformer, tmp_path / "encoded", **options)
     with pytest.raises(ValueError, match="begun with another transformer"):
         encode(whole, fit_transformer(X[1:]), tmp_path / "encoded", **options)
+    blocks = [X[:4], X[2:4].assign(says="other")]
+    with pytest.raises(ValueError, match=r"has 2 rows more than once, the first being 'row "):
+        encode(
+            ray.data.from_pandas(blocks),
+            transformer,
+            tmp_path / "twice",
+            key="id",
+            rows_per_partition=4,
+        )
 
 
 @pytest.mark.slow
@@ -311,7 +346,7 @@ encode(table, transformer, f"{folder}/encoded", key="id", rows_per_partition=3)
         driver.wait()
     wait_for_silence(encoded)
     before = {path.name: path.stat().st_mtime_ns for path in encoded.glob("part-*")}
-    n_before = Partitions(encoded).count()
+    n_before = len(Partitions(encoded).finished())
     assert 0 < n_before < 600
     dataset = ray.data.read_parquet(str(tmp_path / "table.parquet"))
     transformer = joblib.load(tmp_path / "transformer")

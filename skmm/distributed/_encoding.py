@@ -123,12 +123,13 @@ def encode(
         }
     )
     done = partitions.finished()
+    kept = _find_types(dataset, keep)
     results = (
         dataset.select_columns([*dict.fromkeys([key, *inputs, *keep])])
         .repartition(target_num_rows_per_block=rows_per_partition)
         .map_batches(
             _Worker,
-            fn_constructor_args=[ray.put(transformer), ray.put(done), path, key, inputs, keep],
+            fn_constructor_args=[ray.put(transformer), ray.put(done), path, key, inputs, kept],
             batch_size=rows_per_partition,
             # Not of a fixed size: where machines are lost, what is left must read as well.
             compute=data.ActorPoolStrategy(
@@ -145,20 +146,21 @@ def encode(
             error.add_note(f"In a worker of skmm.distributed.encode:\n{report['traceback']}")
             raise error
         n_rows += report["n_rows"]
-    n_there = partitions.count()
-    _check_count(n_there, n_rows, path, key)
-    return n_there - len(done)
+    there = partitions.finished()
+    _check_once(partitions, there, key)
+    _check_count(len(there), n_rows, path, key)
+    return len(there) - len(done)
 
 
 class _Worker:
     """Encodes batches of rows and writes them, unless they are there."""
 
-    def __init__(self, transformer: ray.ObjectRef, done: ray.ObjectRef, path, key, inputs, keep):
+    def __init__(self, transformer: ray.ObjectRef, done: ray.ObjectRef, path, key, inputs, kept):
         import ray
 
         self.transformer, self.done = ray.get([transformer, done])
         self.partitions = Partitions(path)
-        self.key, self.inputs, self.keep = key, inputs, list(keep)
+        self.key, self.inputs, self.kept = key, inputs, kept  # and their types
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
         try:
@@ -179,9 +181,9 @@ class _Worker:
         if new.any() and not self.partitions.has(name):
             frame = frame[new]
             encoded = self.transformer.transform(frame[self.inputs])
-            for column in self.keep:
+            for column in self.kept:
                 encoded[column] = frame[column]
-            self.partitions.write(name, encoded, rows[new])
+            self.partitions.write(name, encoded, rows[new], self.kept)
         return len(rows)
 
     def _check_keys(self, keys: pd.Index) -> None:
@@ -225,10 +227,29 @@ def _find_inputs(transformer: Any, key: str, keep: Sequence[str], columns: list[
     return inputs
 
 
+def _find_types(dataset: ray.data.Dataset, names: Sequence[str]) -> dict[str, Any]:
+    """Give the types of columns, those of Arrow or, where blocks are of pandas, of numpy."""
+    schema = dataset.schema()
+    types = dict(zip(schema.names, schema.types, strict=True))
+    return {name: types[name] for name in names}
+
+
+def _check_once(partitions: Partitions, there: np.ndarray, key: str) -> None:
+    keys = there["key"]
+    again = keys[1:][keys[1:] == keys[:-1]]
+    if len(again):
+        found = partitions.locate(again[0])
+        raise ValueError(
+            f"{partitions.path!r} has {len(again)} rows more than once, the first being "
+            f"{shorten(next(iter(found.values())))}, in {' and '.join(map(repr, found))}: "
+            f"key={key!r} must tell rows apart. If it does, another run was writing too: delete "
+            "one of the files, and call encode again."
+        )
+
+
 def _check_count(n_there: int, n_rows: int, path: str | os.PathLike, key: str) -> None:
     if n_there != n_rows:
         raise ValueError(
             f"The dataset has {n_rows} rows, and {os.fspath(path)!r} {n_there}. Fewer: "
-            f"key={key!r} stands for several rows, or the machines do not share the folder. "
-            "More: rows were taken out of the dataset since, or another run was writing too."
+            "the machines do not share the folder. More: rows were taken out of the dataset since."
         )

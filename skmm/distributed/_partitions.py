@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,12 +83,26 @@ class Partitions:
         """Tell whether a partition is finished."""
         return bool(self._filesystem.get_file_info(f"{self._root}/{name}").is_file)
 
-    def write(self, name: str, frame: pd.DataFrame, rows: np.ndarray) -> None:
-        """Write a partition whose rows have the digests ``rows``."""
+    def write(
+        self,
+        name: str,
+        frame: pd.DataFrame,
+        rows: np.ndarray,
+        types: Mapping[str, Any],
+    ) -> None:
+        """Write a partition whose rows have the digests ``rows``.
+
+        A column that has no value here is of the type in ``types``: else those who read all
+        partitions by what they find in the first one fail.
+        """
         import pyarrow
         import pyarrow.parquet
 
         table = pyarrow.Table.from_pandas(frame, preserve_index=True)
+        for i, field in enumerate(table.schema):
+            known = types.get(field.name)
+            if pyarrow.types.is_null(field.type) and isinstance(known, pyarrow.DataType):
+                table = table.set_column(i, field.name, table.column(i).cast(known))
         digests = {DIGESTS: base64.b64encode(rows.tobytes())}
         table = table.replace_schema_metadata({**table.schema.metadata, **digests})
         plain = [name for name in frame.columns if frame[name].dtype.kind == "f"]
@@ -109,11 +123,20 @@ class Partitions:
         rows = np.concatenate(parts) if parts else np.empty(0, dtype=ROW)
         return rows[np.argsort(rows["key"], kind="stable")]
 
-    def count(self) -> int:
-        """Count the rows that are there."""
+    def locate(self, digest: int) -> dict[str, Any]:
+        """Give the names of the partitions with a row of this digest, and its key in each."""
         import pyarrow.parquet as pq
 
-        return sum(self._of_all(lambda file: pq.ParquetFile(file).metadata.num_rows))
+        def look(file: pyarrow.NativeFile) -> list:
+            place = np.flatnonzero(self._read_digests(file)["key"] == digest)
+            if len(place) == 0:
+                return []
+            file.seek(0)
+            key = pq.read_schema(file).pandas_metadata["index_columns"][0]
+            return [pq.read_table(file, columns=[key])[key][int(place[0])].as_py()]
+
+        found = zip(self._names(), self._of_all(look), strict=True)
+        return {name: keys[0] for name, keys in found if keys}
 
     def _read_digests(self, file: pyarrow.NativeFile) -> np.ndarray:
         import pyarrow.parquet as pq
@@ -132,9 +155,11 @@ class Partitions:
                         "encoded again."
                     ) from e
 
-        names = sorted(name for name in self._list() if name.endswith(".parquet"))
         with ThreadPoolExecutor(N_READERS) as pool:
-            return list(pool.map(read_one, names))
+            return list(pool.map(read_one, self._names()))
+
+    def _names(self) -> list[str]:
+        return sorted(name for name in self._list() if name.endswith(".parquet"))
 
     def _list(self) -> list[str]:
         from pyarrow.fs import FileSelector
