@@ -121,7 +121,8 @@ class AdamW:
         """Run the network, the modalities ``fused`` of each row; what it says, and of what rows."""
         if not is_together():
             return self.network(batch.x, fused, batch.weight), batch
-        encoded, batch = _gather(self.network.encode(batch.x, fused), batch)
+        encoded = self.network.encode(batch.x, fused)
+        encoded, batch = _gather(encoded, batch, aligned=bool(self.objective.alignment))
         return self.network.combine(encoded, batch.weight), batch
 
     def _balanced_step(self, slower: Tensor) -> None:
@@ -238,10 +239,14 @@ def drop_modalities(present: Tensor, rate: float) -> Tensor:
     return torch.where(kept.any(1, keepdim=True), kept, present)
 
 
-def _gather(encoded: Encoded, own: Rows) -> tuple[Encoded, Rows]:
-    """Put what all processes have encoded together, and all of their rows but ``x``."""
-    m = len(encoded.representations)
-    blocks = [*encoded.representations, *encoded.modality_logits, encoded.values]
+def _gather(encoded: Encoded, own: Rows, *, aligned: bool) -> tuple[Encoded, Rows]:
+    """Put what all processes have encoded together, and all of their rows but ``x``.
+
+    Representations are most of it, and stay where they are unless they are ``aligned``.
+    """
+    shared = encoded.representations if aligned else ()
+    m = len(shared)
+    blocks = [*shared, *encoded.modality_logits, encoded.values]
     blocks += [encoded.present, own.present, own.target, own.weight[:, None]]
     *blocks, fused, present, target, weight = gather_rows(blocks)
     rows = Rows(own.x, present > 0, target.to(own.target.dtype), weight[:, 0])
