@@ -22,6 +22,7 @@ from skmm.distributed import encode, fit
 from skmm.distributed._encoding import _check_count, _check_once, _find_inputs
 from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
 from skmm.distributed._partitions import Partitions
+from skmm.distributed._training import _sort
 from skmm.encoding import TorchEncoder
 from skmm.image import ImageDescriptor
 from skmm.text import TextCleaner, TextDescriptor
@@ -255,6 +256,13 @@ def test_a_column_without_a_value_in_the_first_partition_reads_back(tmp_path):
     assert pd.read_parquet(tmp_path)["label"].isna().tolist() == [True] * 3 + [False, True, False]
 
 
+def test_rows_without_a_label_are_refused():
+    assert _sort(["b", "a"], "label").tolist() == ["a", "b"]
+    for labels in (["a", None], [1.0, float("nan")]):
+        with pytest.raises(ValueError, match=r"Column 'label' has rows without a label\. Leave"):
+            _sort(labels, "label")
+
+
 # On a cluster
 
 
@@ -441,6 +449,8 @@ def test_workers_fit_what_one_process_does_though_one_is_killed(cluster, tmp_pat
     np.testing.assert_allclose(fitted.predict_proba(X), model.predict_proba(X), atol=1e-4)
     with pytest.raises(ValueError, match="no column 'class'"):
         fit(model, dataset, "class")
+    with pytest.raises(ValueError, match="n_epochs=0 must be at least 1"):
+        fit(model, dataset, "label", n_epochs=0)
     with pytest.raises(TypeError, match="GridSearchCV has no partial_fit"):
         fit(GridSearchCV(model, {}), dataset, "label")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from .._optional import import_optional
@@ -107,12 +108,16 @@ def fit(
     torch = import_optional("ray.train.torch", extra="ray", purpose=purpose)
     scaling_config = scaling_config or train.ScalingConfig(num_workers=1)
     _check(estimator, dataset.columns() or [], label, batch_size, scaling_config.num_workers)
+    if n_epochs < 1:
+        raise ValueError(f"n_epochs={n_epochs} must be at least 1.")
     trainer = torch.TorchTrainer(
         _train,
         train_loop_config={
             "estimator": clone(estimator),
             "label": label,
-            "classes": np.sort(dataset.unique(label)) if classes is None else np.asarray(classes),
+            "classes": _sort(dataset.unique(label), label)
+            if classes is None
+            else np.asarray(classes),
             "n_epochs": n_epochs,
             "batch_size": batch_size,
         },
@@ -136,6 +141,16 @@ def _check(estimator, columns: list[str], label: str, batch_size: int, n_workers
             f"batch_size={batch_size} leaves some of {n_workers} workers without a row: "
             "give each at least one."
         )
+
+
+def _sort(labels: list, label: str) -> np.ndarray:
+    """Sort the labels that there are; none may be missing."""
+    if pd.isna(np.array(labels, dtype=object)).any():
+        raise ValueError(
+            f"Column {label!r} has rows without a label. Leave them out: "
+            f"dataset.filter(lambda row: row[{label!r}] is not None)."
+        )
+    return np.sort(labels)
 
 
 def _train(config: dict[str, Any]) -> None:
