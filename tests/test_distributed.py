@@ -19,10 +19,11 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.datasets import make_multimodal_classification
 from skmm.distributed import encode, fit
+from skmm.distributed._checks import check_counts
 from skmm.distributed._encoding import _check_count, _check_once, _find_inputs
 from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
 from skmm.distributed._partitions import Partitions
-from skmm.distributed._training import _sort
+from skmm.distributed._training import _check_same, _name, _sort
 from skmm.encoding import TorchEncoder
 from skmm.image import ImageDescriptor
 from skmm.text import TextCleaner, TextDescriptor
@@ -145,6 +146,14 @@ def test_rows_are_known_by_key_and_inputs():
     assert name_partition(rows) != name_partition(rows[::-1].copy())
 
 
+def test_rows_are_the_same_in_blocks_where_something_is_missing_and_in_others():
+    integers = pd.DataFrame({"n": [1, 2], "text": ["a", None], "when": [pd.NaT, None]})
+    floats = pd.DataFrame({"n": [1.0, 2.0], "text": ["a", np.nan], "when": [None, pd.NaT]})
+    assert (identify_rows(integers) == identify_rows(floats.astype({"when": object}))).all()
+    for n in (1.5, 3, None):
+        assert (identify_rows(floats.assign(n=n)) != identify_rows(floats)).all()
+
+
 # The folder
 
 
@@ -225,7 +234,7 @@ def test_a_uri_is_a_folder_too(tmp_path):
 
 def test_rows_are_counted():
     _check_count(60, 60, "encoded", "id")
-    with pytest.raises(ValueError, match=r"has 60 rows, and 'encoded' 59. Fewer: the machines"):
+    with pytest.raises(ValueError, match=r"has 60 rows, and 'encoded' 59. The machines"):
         _check_count(59, 60, "encoded", "id")
 
 
@@ -266,6 +275,34 @@ def test_rows_without_a_label_are_refused():
 # On a cluster
 
 
+def test_arguments_are_checked_before_a_worker_starts(tmp_path):
+    X = make_table()
+    with pytest.raises(TypeError, match=r"Ray Dataset, got DataFrame: .*from_pandas"):
+        encode(X, fit_transformer(X), tmp_path, key="id")
+    with pytest.raises(TypeError, match=r"Ray Dataset, got DataFrame: .*from_pandas"):
+        fit(FusionClassifier(), X, "label")
+    with pytest.raises(TypeError, match=r"keep must be a list of columns, such as \['label'\]"):
+        _find_inputs(fit_transformer(X), "id", "label", list(X))
+    with pytest.raises(ValueError, match="n_workers == 0, must be >= 1"):
+        check_counts(batch_size=1, n_workers=0)
+
+
+def test_a_run_config_that_is_used_twice_gives_two_runs(tmp_path):
+    from ray.train import RunConfig
+
+    config = RunConfig(storage_path=str(tmp_path))
+    runs = [_name(config) for _ in range(2)]
+    assert len({config.name, *(run.name for run in runs)}) == 3
+    assert {run.storage_path for run in runs} == {config.storage_path}
+    assert _name(RunConfig(name="mine")).name == "mine"
+
+
+def test_a_run_is_not_gone_on_with_by_another():
+    _check_same({"label": "1", "classes": "2"}, {"label": "1", "classes": "2"})
+    with pytest.raises(ValueError, match=r"other label and classes\. Give run_config"):
+        _check_same({"label": "1", "classes": "2"}, {"label": "3", "classes": "4"})
+
+
 def read(path, X):
     """Read what was encoded, in the order of X, each row of which must be there once."""
     encoded = pd.read_parquet(path)
@@ -289,9 +326,10 @@ def test_encode_gives_what_transform_gives_and_goes_on(cluster, tmp_path):
     assert encoded.pop("label").tolist() == X["label"].tolist()
     pd.testing.assert_frame_equal(encoded, expected)
 
-    changed = X.assign(says=X["says"].where(X["id"] != "row 41", "other"))
-    with pytest.raises(ValueError, match=r"id 'row 41' was encoded before, from other 'says'"):
-        encode(ray.data.from_pandas(changed), transformer, tmp_path / "encoded", **options)
+    for column, value in [("says", "other"), ("label", 3)]:
+        changed = X[40:44].assign(**{column: X[column].where(X["id"] != "row 41", value)})
+        with pytest.raises(ValueError, match=r"id 'row 41' was .* other 'says', 'age' or 'label'"):
+            encode(ray.data.from_pandas(changed), transformer, tmp_path / "encoded", **options)
     with pytest.raises(ValueError, match="begun with another transformer"):
         encode(whole, fit_transformer(X[1:]), tmp_path / "encoded", **options)
     blocks = [X[:4], X[2:4].assign(says="other")]

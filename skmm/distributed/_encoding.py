@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._optional import import_optional
 from ..encoding._cells import shorten
+from ._checks import check_counts, check_dataset
 from ._identity import identify_rows, identify_transformer, name_partition
 from ._partitions import Partitions
 
@@ -57,7 +58,8 @@ def encode(
         again. Ray makes one on request: ``read_parquet(..., include_row_hash=True)`` and
         ``read_images(..., include_paths=True)``.
     keep : sequence of str, default=()
-        Columns to write beside the features, such as that of the labels.
+        Columns to write beside the features, such as that of the labels. What may still change is
+        better joined later, by the key.
     n_workers : int, default=None
         Number of workers. None: as many as the cluster has room for.
     num_cpus : float, default=1
@@ -78,8 +80,9 @@ def encode(
         If Ray is not installed (``pip install 'skmm[ray]'``).
     ValueError
         If ``path`` was begun with another transformer, key or columns, or a row that is there has
-        other inputs now; if a key stands for two rows; or if an item is broken and its encoder has
-        ``errors="raise"``. The message names row, key and cause; rows that are finished stay so.
+        other inputs or values to keep now; if a key stands for two rows; or if an item is broken
+        and its encoder has ``errors="raise"``. The message names row, key and cause; rows that are
+        finished stay so.
 
     See Also
     --------
@@ -112,6 +115,10 @@ def encode(
     """
     data = import_optional("ray.data", extra="ray", purpose="skmm.distributed.encode")
     ray = import_optional("ray", extra="ray", purpose="skmm.distributed.encode")
+    check_dataset(dataset)
+    check_counts(
+        rows_per_partition=rows_per_partition, n_workers=1 if n_workers is None else n_workers
+    )
     inputs = _find_inputs(transformer, key, keep, dataset.columns() or [])
     partitions = Partitions(path)
     partitions.open(
@@ -161,6 +168,7 @@ class _Worker:
         self.transformer, self.done = ray.get([transformer, done])
         self.partitions = Partitions(path)
         self.key, self.inputs, self.kept = key, inputs, kept  # and their types
+        self.compared = [*dict.fromkeys([*inputs, *kept])]
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
         try:
@@ -174,13 +182,19 @@ class _Worker:
         frame = pd.DataFrame({n: v if v.ndim == 1 else list(v) for n, v in batch.items()})
         frame.index = pd.Index(frame[self.key], name=self.key)  # messages name rows by it
         self._check_keys(frame.index)
-        rows = identify_rows(frame[self.inputs])
+        rows = identify_rows(frame[self.compared])
         new = ~self._find_done(rows, frame.index)
         name = name_partition(rows[new])
         # A batch comes again if the machine that had it is lost.
         if new.any() and not self.partitions.has(name):
             frame = frame[new]
             encoded = self.transformer.transform(frame[self.inputs])
+            if not isinstance(encoded, pd.DataFrame):
+                raise TypeError(
+                    f"Columns are written by name, and {type(self.transformer).__name__} gives "
+                    f"{type(encoded).__name__}, not a pandas frame: call "
+                    'set_output(transform="pandas") of it before.'
+                )
             for column in self.kept:
                 encoded[column] = frame[column]
             self.partitions.write(name, encoded, rows[new], self.kept)
@@ -192,7 +206,7 @@ class _Worker:
                 raise ValueError(
                     f"key={self.key!r} must tell rows apart: that of {bad.sum()} of {len(keys)} "
                     f"rows encoded together is {what}, the first being "
-                    f"{shorten(keys[bad.argmax()])}. Name another column."
+                    f"{_show(keys[bad.argmax()])}. Name another column."
                 )
 
     def _find_done(self, rows: np.ndarray, keys: pd.Index) -> np.ndarray:
@@ -204,15 +218,21 @@ class _Worker:
         other = found & (self.done["inputs"][place] != rows["inputs"])
         if other.any():
             raise ValueError(
-                f"The row with {self.key} {keys[other.argmax()]!r} was encoded before, from other "
-                f"{' and '.join(map(repr, self.inputs))}: the dataset has changed, or the key "
-                "stands for two rows. Give the path of a new folder, or the dataset as it was."
+                f"The row with {self.key} {_show(keys[other.argmax()])} was encoded before, from "
+                f"other {' or '.join(map(repr, self.compared))}: the dataset has changed, or the "
+                "key stands for two rows. Give the path of a new folder, or the dataset as it was."
             )
         return found
 
 
+def _show(key: Any) -> str:
+    return shorten(key.item() if isinstance(key, np.generic) else key)
+
+
 def _find_inputs(transformer: Any, key: str, keep: Sequence[str], columns: list[str]) -> list[str]:
     """Give the columns that are encoded; see that they, and the others, are there."""
+    if isinstance(keep, str):
+        raise TypeError(f"keep must be a list of columns, such as [{keep!r}], got {keep!r}.")
     check_is_fitted(transformer)
     seen = getattr(transformer, "feature_names_in_", None)
     if seen is None:
@@ -250,6 +270,11 @@ def _check_once(partitions: Partitions, there: np.ndarray, key: str) -> None:
 def _check_count(n_there: int, n_rows: int, path: str | os.PathLike, key: str) -> None:
     if n_there != n_rows:
         raise ValueError(
-            f"The dataset has {n_rows} rows, and {os.fspath(path)!r} {n_there}. Fewer: "
-            "the machines do not share the folder. More: rows were taken out of the dataset since."
+            f"The dataset has {n_rows} rows, and {os.fspath(path)!r} {n_there}. "
+            + (
+                "The machines do not share the folder."
+                if n_there < n_rows
+                else "Rows were taken out of the dataset since: give the path of a new folder, or "
+                "the dataset with all rows."
+            )
         )

@@ -45,7 +45,7 @@ class _Hasher(NumpyHasher):
 
 
 def identify_rows(X: pd.DataFrame) -> np.ndarray:
-    """Digest the inputs of each row, and its key, which is the index, into records of ROW."""
+    """Digest the cells of each row, and its key, which is the index, into records of ROW."""
     rows = np.empty(len(X), dtype=ROW)
     rows["key"] = [_digest(key) for key in X.index]
     rows["inputs"] = [_digest(*cells) for cells in zip(*map(X.__getitem__, X.columns), strict=True)]
@@ -54,12 +54,19 @@ def identify_rows(X: pd.DataFrame) -> np.ndarray:
 
 def _digest(*cells: Any) -> int:
     whole = blake2b(digest_size=8)
-    for cell in cells:
+    for cell in map(_of_any_block, cells):
         try:
             whole.update(digest_item(cell))
         except TypeError:  # a date, say
             whole.update(joblib.hash(cell).encode())
     return int.from_bytes(whole.digest(), "little")
+
+
+def _of_any_block(cell: Any) -> Any:
+    """Give a cell as it is in any block of rows; if one is missing, integers come as floats."""
+    if isinstance(cell, float | np.floating) and cell.is_integer():
+        return int(cell)
+    return None if pd.api.types.is_scalar(cell) and pd.isna(cell) else cell
 
 
 def name_partition(rows: np.ndarray) -> str:

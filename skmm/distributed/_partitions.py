@@ -28,7 +28,7 @@ DESCRIPTION = "_skmm.json"  # readers of Parquet pass over names that start with
 UNFINISHED = "_unfinished-"
 DIGESTS = b"skmm.rows"
 N_READERS = 16
-FORMAT = 1
+FORMAT = 2
 
 
 class Partitions:

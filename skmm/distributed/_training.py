@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
 from .._optional import import_optional
 from ..fusion._together import collect, together
+from ._checks import check_counts, check_dataset
 
 if TYPE_CHECKING:
     import ray
     from numpy.typing import ArrayLike
 
 FITTED = "estimator.pkl"
+NAMED_BY_RAY = "ray_train_run-"
 
 
 def fit(
@@ -64,7 +69,8 @@ def fit(
         Where the run is kept, ``storage_path``, which all machines must be able to reach, and how
         often it is to begin again where a worker fails, as
         ``RunConfig(failure_config=FailureConfig(max_failures=3))``. It goes on from the end of the
-        last pass.
+        last pass. With a ``name`` it does so in another call too, if the driver died; one that was
+        finished is given back. Without, each call is a run of its own.
 
     Returns
     -------
@@ -77,6 +83,8 @@ def fit(
         If Ray is not installed (``pip install 'skmm[ray]'``).
     ray.train.TrainingFailedError
         If a worker fails; what it raised, such as a ValueError of ``partial_fit``, is its cause.
+    ValueError
+        If the column is not there, labels are missing, or batches are too small for the workers.
 
     See Also
     --------
@@ -106,23 +114,32 @@ def fit(
     purpose = "skmm.distributed.fit"
     train = import_optional("ray.train", extra="ray", purpose=purpose)
     torch = import_optional("ray.train.torch", extra="ray", purpose=purpose)
+    check_dataset(dataset)
+    check_counts(batch_size=batch_size)
     scaling_config = scaling_config or train.ScalingConfig(num_workers=1)
     _check(estimator, dataset.columns() or [], label, batch_size, scaling_config.num_workers)
     if n_epochs < 1:
         raise ValueError(f"n_epochs={n_epochs} must be at least 1.")
+    estimator = clone(estimator)
+    classes = _sort(dataset.unique(label), label) if classes is None else np.asarray(classes)
+    begun_with = {
+        "parameters": estimator.get_params(),
+        "label": label,
+        "classes": classes.tolist(),
+        "columns": sorted(dataset.columns()),
+    }
     trainer = torch.TorchTrainer(
         _train,
         train_loop_config={
-            "estimator": clone(estimator),
+            "estimator": estimator,
             "label": label,
-            "classes": _sort(dataset.unique(label), label)
-            if classes is None
-            else np.asarray(classes),
+            "classes": classes,
             "n_epochs": n_epochs,
             "batch_size": batch_size,
+            "begun_with": {name: joblib.hash(value) for name, value in begun_with.items()},
         },
         scaling_config=scaling_config,
-        run_config=run_config,
+        run_config=_name(run_config),
         datasets={"train": dataset},
     )
     return _load(trainer.fit().checkpoint)["estimator"]
@@ -143,14 +160,32 @@ def _check(estimator, columns: list[str], label: str, batch_size: int, n_workers
         )
 
 
+def _name(run_config: ray.train.RunConfig | None) -> ray.train.RunConfig | None:
+    """Tell runs without a name apart; Ray would go on with the first of a RunConfig used twice."""
+    if run_config is None or not (run_config.name or "").startswith(NAMED_BY_RAY):
+        return run_config
+    run_config = copy.copy(run_config)
+    run_config.name += f"-{uuid.uuid4().hex[:8]}"
+    return run_config
+
+
 def _sort(labels: list, label: str) -> np.ndarray:
     """Sort the labels that there are; none may be missing."""
     if pd.isna(np.array(labels, dtype=object)).any():
         raise ValueError(
             f"Column {label!r} has rows without a label. Leave them out: "
-            f"dataset.filter(lambda row: row[{label!r}] is not None)."
+            f"dataset.filter(lambda row: pd.notna(row[{label!r}]))."
         )
     return np.sort(labels)
+
+
+def _check_same(found: dict[str, str], begun_with: dict[str, str]) -> None:
+    other = [name for name, digest in begun_with.items() if found.get(name) != digest]
+    if other:
+        raise ValueError(
+            f"The run was begun with other {' and '.join(other)}. Give run_config another name, "
+            "or go on with the same as before."
+        )
 
 
 def _train(config: dict[str, Any]) -> None:
@@ -160,7 +195,9 @@ def _train(config: dict[str, Any]) -> None:
     checkpoint, n_done = train.get_checkpoint(), 0
     estimator, label, classes = (config[name] for name in ("estimator", "label", "classes"))
     if checkpoint:
-        estimator, n_done = _load(checkpoint).values()
+        content = _load(checkpoint)
+        _check_same(content["begun_with"], config["begun_with"])
+        estimator, n_done = content["estimator"], content["n_epochs"]
     context = train.get_context()
     n_rows = config["batch_size"] // context.get_world_size()
     shard = train.get_dataset_shard("train")
@@ -171,10 +208,18 @@ def _train(config: dict[str, Any]) -> None:
             while all(collect((batch := next(batches, None)) is not None)):
                 y = batch.pop(label)
                 estimator.partial_fit(batch, y, classes=classes)
+        if not hasattr(estimator, "loss_curve_"):
+            raise ValueError(
+                f"The dataset has fewer rows than there are workers ({context.get_world_size()})."
+            )
         with tempfile.TemporaryDirectory() as folder:
             reached = None
             if context.get_world_rank() == 0:
-                content = {"estimator": estimator, "n_epochs": epoch + 1}
+                content = {
+                    "estimator": estimator,
+                    "n_epochs": epoch + 1,
+                    "begun_with": config["begun_with"],
+                }
                 # Classes of a notebook, which this process cannot import, and all.
                 Path(folder, FITTED).write_bytes(cloudpickle.dumps(content))
                 reached = train.Checkpoint.from_directory(folder)

@@ -44,7 +44,7 @@ class Sampling(NamedTuple):
         if self.max_frames is not None and n_moments > self.max_frames:
             raise BrokenItemError(
                 f"{n_moments} frames are more than max_frames={self.max_frames}; raise it if the "
-                "video is what it should be, or lower fps"
+                f"video is what it should be, or lower {'n_frames' if self.fps is None else 'fps'}"
             )
         if self.fps is None or duration * self.fps < 1:
             return (np.arange(n_moments) + 0.5) / n_moments
