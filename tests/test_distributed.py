@@ -328,7 +328,7 @@ def test_encode_gives_what_transform_gives_and_goes_on(cluster, tmp_path):
 
     for column, value in [("says", "other"), ("label", 3)]:
         changed = X[40:44].assign(**{column: X[column].where(X["id"] != "row 41", value)})
-        with pytest.raises(ValueError, match=r"id 'row 41' was .* other 'says', 'age' or 'label'"):
+        with pytest.raises(ValueError, match=r"id 'row 41' was .* 'says' or 'age' or 'label'"):
             encode(ray.data.from_pandas(changed), transformer, tmp_path / "encoded", **options)
     with pytest.raises(ValueError, match="begun with another transformer"):
         encode(whole, fit_transformer(X[1:]), tmp_path / "encoded", **options)

@@ -78,6 +78,8 @@ def encode(
     ------
     ImportError
         If Ray is not installed (``pip install 'skmm[ray]'``).
+    TypeError
+        If ``dataset`` is no Ray Dataset, or ``keep`` no list.
     ValueError
         If ``path`` was begun with another transformer, key or columns, or a row that is there has
         other inputs or values to keep now; if a key stands for two rows; or if an item is broken
