@@ -135,31 +135,31 @@ def measure(python, name, what, arguments):
 
 
 def time_imports(python, header, name):
-    """Processor seconds of fresh interpreters, less those of one that imports nothing.
-
-    The second run of each counts: the first has brought the files into memory.
-    """
+    """Processor seconds of fresh interpreters, less those of one that imports nothing."""
     setup = f"import sys; sys.path.insert(0, {str(PEERS)!r}); import measure"
-    statements = {
-        "none": "pass",
-        "import_seconds": f"import {header['IMPORT']}",
-        "job_none": setup,
-        "job_import_seconds": f"{setup}; measure.mend_torch_extensions(); import peer_{name}",
-    }
-    seconds = {}
-    for key, statement in statements.items():
-        code = f"{statement}; import time; print('SECONDS', time.process_time())"
-        for _ in range(2):
-            output, error = run([str(python), "-W", "ignore", "-c", code], RUN_SECONDS)
-            if error:
-                return [{"import_error": error}]
-            seconds[key] = float(output.rpartition("SECONDS")[2])
-    return [
-        {
-            "import_seconds": max(seconds["import_seconds"] - seconds["none"], 0.0),
-            "job_import_seconds": max(seconds["job_import_seconds"] - seconds["job_none"], 0.0),
-        }
-    ]
+    mended = f"{setup}; measure.mend_torch_extensions()"
+    package = f"import {header['IMPORT']}"
+    nothing, _ = time_import(python, "pass")
+    own, error = time_import(python, package)
+    if error:
+        own, error = time_import(python, f"{mended}; {package}")
+    job, job_error = time_import(python, f"{mended}; import peer_{name}")
+    if error or job_error:
+        return [{"import_error": error or job_error}]
+    return [{"import_seconds": own - nothing, "job_import_seconds": job - nothing}]
+
+
+def time_import(python, statement):
+    """Give its processor seconds, and an error or None.
+
+    The second run counts: the first has brought the files into memory.
+    """
+    code = f"{statement}; import time; print('SECONDS', time.process_time())"
+    for _ in range(2):
+        output, error = run([str(python), "-W", "ignore", "-c", code], RUN_SECONDS)
+        if error:
+            return None, error
+    return float(output.rpartition("SECONDS")[2]), None
 
 
 def measure_peer(name, arguments, peer, save):
@@ -250,7 +250,7 @@ def main():
     with ThreadPoolExecutor(arguments.jobs) as pool:  # its threads wait for processes
         measured = [
             pool.submit(measure_peer, name, arguments, results["peers"][name], save)
-            for name in reversed(arguments.only)  # the last ones take longest
+            for name in arguments.only
         ]
         for each in measured:
             each.result()

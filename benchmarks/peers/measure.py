@@ -19,7 +19,7 @@ import numpy as np
 
 DATA = Path(os.environ["PEERS_DATA"])
 MISSING_SHARE, MISSING_SEEDS = 0.6, 2  # of the rows
-ENOUGH = 40  # processor seconds, after which no other seed is begun
+ENOUGH = 60  # processor seconds, after which no other seed is begun
 
 
 def report(**figures):

@@ -97,6 +97,7 @@ def render(results: dict, notes: str) -> str:
     peers = {
         name: {**peer, "figures": [each for own in peer["figures"].values() for each in own]}
         for name, peer in results["peers"].items()
+        if "figures" in peer  # else nothing of it was measured yet
     }
     sections = {
         "What each takes": [row_of_abilities(peer) for peer in peers.values()],
@@ -144,9 +145,13 @@ def where_a_peer_is_better(peers):
         better = [
             n for n, value in values.items() if value is not None and sign * (value - own) < 0
         ]
-        shown = [f"{peers[n]['title']} ({values[n]:.3g})" for n in better]
-        lines.append(f"- {label} (skmm {own:.3g}): {', '.join(shown) or 'none'}")
+        shown = [f"{peers[n]['title']} ({three_digits(values[n])})" for n in better]
+        lines.append(f"- {label} (skmm {three_digits(own)}): {', '.join(shown) or 'none'}")
     return lines
+
+
+def three_digits(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def names_of_data(peers):
@@ -176,7 +181,7 @@ def row_of_abilities(peer):
 
 
 def show(figures, name, more=""):
-    value = first(figures, name, "not run")
+    value = shorten(first(figures, name, "not run"))
     return f"{value} ({more})" if more and value == "yes" else value
 
 
@@ -214,6 +219,12 @@ def rows_of_data(peers, kind, show_figures):
     return rows
 
 
+def shorten(text, limit=90):
+    """Keep the first sentence of an error, and of that what fits."""
+    sentence = text.partition(". ")[0]
+    return sentence if len(sentence) <= limit else sentence[: limit - 3].rstrip() + "..."
+
+
 def show_accuracy(figures):
     values = [each["accuracy"] for each in figures if "accuracy" in each]
     return mean_and_sd(values) if values else show_errors(figures)
@@ -225,7 +236,7 @@ def show_seconds(figures):
 
 
 def show_errors(figures):
-    return next((each["error"] for each in figures if "error" in each), "")
+    return shorten(next((each["error"] for each in figures if "error" in each), ""))
 
 
 def row_of_versions(peer):

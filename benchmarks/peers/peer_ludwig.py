@@ -68,7 +68,14 @@ class ForArrays:
 
     def fit(self, X, y):
         config = {
-            "input_features": [{"name": name, "type": "vector"} for name in self.widths],
+            "input_features": [
+                {
+                    "name": name,
+                    "type": "vector",
+                    "preprocessing": {"fill_value": " ".join(["0"] * width)},  # where one lacks
+                }
+                for name, width in self.widths.items()
+            ],
             "output_features": [{"name": "y", "type": "category"}],
         }
         self.model = LudwigModel(config, backend="local")
