@@ -78,7 +78,11 @@ class ForArrays:
             index = {column: i for i, column in enumerate(columns)}
             parts.append(TabMlp(index, continuous_cols=columns))
         n_classes = int(y.max()) + 1
-        model = WideDeep(deeptabular=parts, pred_dim=1 if n_classes == 2 else n_classes)
+        model = WideDeep(
+            deeptabular=parts,
+            head_hidden_dims=[100] if len(parts) > 2 else None,  # else it adds up two, not more
+            pred_dim=1 if n_classes == 2 else n_classes,
+        )
         objective = "binary" if n_classes == 2 else "multiclass"
         self.trainer = Trainer(model, objective=objective, seed=self.seed, num_workers=0, verbose=0)
         self.trainer.fit(X_tab=self.split(X), target=y, n_epochs=20, batch_size=64)
