@@ -139,21 +139,3 @@ def represent(network: AlignmentNetwork, i: int, x: np.ndarray, device: str) -> 
     with torch.inference_mode():
         values = precise(torch.from_numpy(x).to(place))
         return unit(exact.represent(i, values)).double().cpu().numpy()
-
-
-def pack_network(network: AlignmentNetwork) -> dict[str, Any]:
-    """Give a network as plain data."""
-    return {
-        "arguments": network.arguments,
-        "state": {name: value.cpu().numpy() for name, value in network.state_dict().items()},
-    }
-
-
-def unpack_network(packed: Mapping[str, Any]) -> AlignmentNetwork:
-    """Build the network again."""
-    with torch.device("meta"):
-        network = AlignmentNetwork(**packed["arguments"])
-    network = network.to_empty(device="cpu")
-    state = {name: torch.from_numpy(np.array(value)) for name, value in packed["state"].items()}
-    network.load_state_dict(state)
-    return network.eval()

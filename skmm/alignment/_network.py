@@ -56,15 +56,6 @@ class AlignmentNetwork(nn.Module):
         learn_temperature: bool,
     ):
         super().__init__()
-        self.arguments = {
-            "n_features": list(n_features),
-            "n_components": n_components,
-            "hidden_layer_sizes": list(hidden_layer_sizes),
-            "activation": activation,
-            "dropout": dropout,
-            "temperature": temperature,
-            "learn_temperature": learn_temperature,
-        }
         self.n_features = list(n_features)
         options = {"linear": True, "sharing": None, "n_members": 1}
         of_inputs = dropout / INPUT_DROPOUT_RATIO  # where there are no hidden units to leave out
