@@ -28,11 +28,8 @@ class Table:
         self, name: str, rows: slice, scaler: ColumnScaler, columns: np.ndarray
     ) -> np.ndarray:
         """Scale a modality of some rows; ``columns`` are its columns where ``scaler`` learned."""
-        own = ColumnScaler()
-        for attribute in ("mean_", "scale_", "lowest_", "highest_"):
-            setattr(own, attribute, getattr(scaler, attribute)[columns])
         values = self.values[rows][:, as_slice(self.groups[name])]
-        return own.transform(values, slice(None), np.arange(len(columns)))
+        return scaler.take(columns).transform(values, slice(None), np.arange(len(columns)))
 
 
 def read_table(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._together import collect
+from ._together import collect, total
 
 SINGLE_MODALITY = "all"
 CHUNK_VALUES = 2**18  # values worked on at a time: what fits a processor's cache
@@ -195,7 +195,7 @@ class ColumnScaler:
         """Learn from more rows, by the parallel algorithm of Chan, Golub and LeVeque (1979)."""
         if not hasattr(self, "mean_"):
             self._start(X.shape[1])
-        self.n_rows_ += sum(collect(len(index)))
+        self.n_rows_ += total(len(index))
         for i, columns in enumerate(groups.values()):
             own = _describe(X, index, columns, present[:, i], weight)
             for moments in collect(own):
@@ -232,6 +232,13 @@ class ColumnScaler:
             low = high = mean
         self.lowest_[columns] = 2 * low - high
         self.highest_[columns] = 2 * high - low
+
+    def take(self, columns: np.ndarray) -> ColumnScaler:
+        """Give a scaler of these columns, for rows in which they stand alone in this order."""
+        taken = ColumnScaler()
+        for name, value in vars(self).items():
+            setattr(taken, name, value[columns] if isinstance(value, np.ndarray) else value)
+        return taken
 
     def transform(self, X, index: np.ndarray | slice, columns: np.ndarray) -> np.ndarray:
         """Scale ``columns`` of the rows ``index`` into a new float32 array, NaN into 0."""
