@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -19,6 +18,7 @@ from ._targets import (
     Scale,
     column_tasks,
     leave_out_unknown,
+    mean_r2,
     measure_scale,
     read_numbers,
     resolve_task_weight,
@@ -483,12 +483,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
                 f"fitted y {predicted.shape[0]} of {predicted.shape[1]}."
             )
         weight = _check_sample_weight(sample_weight, values)
-        scores = []
-        for true, guess in zip(values.T, predicted.T, strict=True):
-            known = ~np.isnan(true)
-            if known.any():
-                scores.append(r2_score(true[known], guess[known], sample_weight=weight[known]))
-        return float(np.mean(scores))
+        return mean_r2(values, predicted, weight)
 
     def modality_predict(self, X):
         """Predict from each modality alone.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
 
 from ._tasks import Task
@@ -168,6 +169,17 @@ def read_numbers(y) -> tuple[np.ndarray, list, bool]:
         )
     values[unknown] = np.nan  # one form of it, as copies of a row are told by their bytes
     return values, target_names(y, values.shape[1]), flat
+
+
+def mean_r2(values: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """The mean R^2 of targets (n, t), each over the rows in which it is known, not NaN."""
+    scores = []
+    for true, guess in zip(values.T, predicted.T, strict=True):
+        known = ~np.isnan(true)
+        if known.any():
+            own = None if weight is None else weight[known]
+            scores.append(r2_score(true[known], guess[known], sample_weight=own))
+    return float(np.mean(scores))
 
 
 def measure_scale(

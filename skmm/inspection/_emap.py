@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit, softmax
 from sklearn.base import BaseEstimator, is_classifier
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import accuracy_score
 from sklearn.utils import get_tags
 
 from ..fusion._labels import subset_accuracy
+from ..fusion._targets import mean_r2
 from ._fitted import last_step
 from ._tables import Table, expecting_nothing
 
@@ -188,6 +189,4 @@ class Projection(BaseEstimator):
             return accuracy_score(y, predicted)
         if self.outputs.kind != "numbers":
             return subset_accuracy(y, predicted)
-        pairs = zip(y.reshape(len(y), -1).T, predicted.reshape(len(y), -1).T, strict=True)
-        known = [(true[~np.isnan(true)], guess[~np.isnan(true)]) for true, guess in pairs]
-        return float(np.mean([r2_score(true, guess) for true, guess in known if len(true)]))
+        return mean_r2(y.reshape(len(y), -1), predicted.reshape(len(y), -1))
