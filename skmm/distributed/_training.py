@@ -117,7 +117,8 @@ def fit(
     check_dataset(dataset)
     check_counts(batch_size=batch_size)
     scaling_config = scaling_config or train.ScalingConfig(num_workers=1)
-    _check(estimator, dataset.columns() or [], label, batch_size, scaling_config.num_workers)
+    columns = dataset.columns() or []
+    _check(estimator, columns, label, batch_size, scaling_config.num_workers)
     if n_epochs < 1:
         raise ValueError(f"n_epochs={n_epochs} must be at least 1.")
     estimator = clone(estimator)
@@ -126,7 +127,7 @@ def fit(
         "parameters": estimator.get_params(),
         "label": label,
         "classes": classes.tolist(),
-        "columns": sorted(dataset.columns()),
+        "columns": sorted(columns),
     }
     trainer = torch.TorchTrainer(
         _train,

@@ -10,12 +10,18 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from .._optional import import_optional
-from ._containers import UnknownFormatError, check_end, find_end, open_container, read_packets
+from ._containers import (
+    SHARE_THERE,
+    UnknownFormatError,
+    check_end,
+    find_end,
+    open_container,
+    read_packets,
+)
 from ._files import BrokenItemError
 
 SAMPLES_PER_BLOCK = 2**18  # of all channels together
 MAX_FLOAT = 100  # louder samples are integers that were made floats without scaling
-SHARE_THERE = 0.99  # of what a header promises: some are wrong by a few bytes
 # Writers to pipes cannot go back to put in the length, and leave one of these or more.
 UNKNOWN_BYTES, UNKNOWN_SAMPLES = 0x7FFF0000, 2**62
 
