@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ._fitted import fusion_step
+from sklearn.utils.validation import check_is_fitted
+
+from ..alignment import CrossModalAligner
+from ._fitted import fusion_step, last_step
 from ._style import COLORS, LINES, MARKERS, make_axes, shorten_label
 
 OF_ALL = {"loss": "weighted sum", "validation_loss": "rows held out"}
@@ -17,7 +20,8 @@ class LossTermsDisplay:
     Parameters
     ----------
     history : DataFrame of shape (n_epochs, n_terms)
-        The terms in each epoch, as `FusionClassifier` keeps them in ``history_``.
+        The terms in each epoch, as `FusionClassifier` and `CrossModalAligner` keep them in
+        ``history_``.
 
     Attributes
     ----------
@@ -53,8 +57,8 @@ class LossTermsDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted `FusionClassifier` or `FusionRegressor`, or a Pipeline or search that ends in
-            one.
+            A fitted `FusionClassifier`, `FusionRegressor` or `CrossModalAligner`, or a Pipeline or
+            search that ends in one.
         ax : matplotlib Axes, default=None
             Where to plot; None makes a figure.
 
@@ -66,14 +70,24 @@ class LossTermsDisplay:
         Raises
         ------
         ValueError
-            If the estimator is a `LateFusionClassifier`.
+            If the estimator was not trained in epochs: a `LateFusionClassifier`, or an aligner in
+            closed form.
         """
-        found = fusion_step(estimator, "LossTermsDisplay")
+        found = last_step(estimator)
+        is_aligner = isinstance(found, CrossModalAligner)
+        if not is_aligner:
+            found = fusion_step(estimator, "LossTermsDisplay")
+        check_is_fitted(found)
         if not hasattr(found, "history_"):
+            advice = (
+                f"alignment={found.alignment!r} is solved in closed form."
+                if is_aligner
+                else "Look at its classifiers, named_estimators_, one by one; "
+                "ModalityWeightsDisplay shows their weights."
+            )
             raise ValueError(
-                f"{type(found).__name__} is not trained in epochs, and has no terms of a loss. "
-                "Look at its classifiers, named_estimators_, one by one; ModalityWeightsDisplay "
-                "shows their weights."
+                f"{type(found).__name__} was not trained in epochs, and has no terms of a "
+                f"loss. {advice}"
             )
         return cls(history=found.history_).plot(ax)
 

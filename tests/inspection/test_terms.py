@@ -7,6 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skmm import FusionClassifier, LateFusionClassifier
+from skmm.alignment import CrossModalAligner
 from skmm.datasets import make_multimodal_classification
 from skmm.inspection import LossTermsDisplay
 
@@ -52,11 +53,20 @@ def test_one_epoch():
     assert [len(line.get_xdata()) for line in display.lines_.values()] == [1] * 4
 
 
+def test_aligner():
+    aligner = CrossModalAligner(max_iter=2, random_state=0).fit(X)
+    display = LossTermsDisplay.from_estimator(make_pipeline(FunctionTransformer(), aligner))
+    assert list(display.lines_) == list(aligner.history_)
+    np.testing.assert_array_equal(display.lines_["loss"].get_ydata(), aligner.loss_curve_)
+    with pytest.raises(ValueError, match="closed form"):
+        LossTermsDisplay.from_estimator(CrossModalAligner(alignment="cca").fit(X))
+
+
 def test_late_fusion_has_no_terms():
     late = LateFusionClassifier(
         [("a", LogisticRegression(), ["text__0"]), ("b", LogisticRegression(), ["image__0"])]
     ).fit(X, y)
-    with pytest.raises(ValueError, match="not trained in epochs"):
+    with pytest.raises(ValueError, match=r"not trained in epochs.*named_estimators_"):
         LossTermsDisplay.from_estimator(late)
 
 
