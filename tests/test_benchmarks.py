@@ -95,7 +95,10 @@ def test_page():
         "skmm": {"title": "A", "raw": {"text": "Encoder"}, "lines": 7, "figures": {"all": figures}},
         "b": {"title": "B", "raw": {}, "lines": 9, "figures": {}, "failed": "pip install: gone"},
         "c": {"title": "C", "raw": {}, "lines": 3, "figures": {"all": better}},
+        "d": {},  # of which nothing was measured yet
     }
+    for name, imputes in [("skmm", "itself"), ("b", "itself"), ("c", "SimpleImputer")]:
+        peers[name]["imputes"] = imputes
     notes = (BENCHMARKS / "peers_notes.md").read_text()
     text = page.render({"peers": peers, "machine": "2 cores"}, notes)
     rows = [line for line in text.splitlines() if line.startswith("| A |")]
@@ -105,7 +108,8 @@ def test_page():
     assert "| 7 | 121.0 | 10 |" in costs
     assert "0.850 (sd 0.050, 2 seeds)" in accuracy
     assert "| 3.0 |" in time
-    assert "&lt;NaN&gt;" in missing
+    assert "| A | itself | ValueError: &lt;NaN&gt; |" in missing
+    assert "| C | SimpleImputer | 0.500 |" in text
     assert "- B: `pip install: gone`" in text
     assert "2 cores" in text
     assert "- lines of user code (skmm 7): C (3)" in text

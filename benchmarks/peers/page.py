@@ -1,4 +1,4 @@
-"""Count a user's lines of code, and write the results page."""
+"""Count a user's lines of code, and write the results page and its picture."""
 
 import ast
 import statistics
@@ -92,19 +92,24 @@ def mean_and_sd(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} (sd {spread:.3f}, {len(values)} seeds)"
 
 
-def render(results: dict, notes: str) -> str:
-    """Write the page of what has been measured."""
-    peers = {
+def measured(results):
+    """Give the peers of which something was measured, their figures in one list."""
+    return {
         name: {**peer, "figures": [each for own in peer["figures"].values() for each in own]}
         for name, peer in results["peers"].items()
-        if "figures" in peer  # else nothing of it was measured yet
+        if "figures" in peer
     }
+
+
+def render(results: dict, notes: str) -> str:
+    """Write the page of what has been measured."""
+    peers = measured(results)
     sections = {
         "What each takes": [row_of_abilities(peer) for peer in peers.values()],
         "What each costs": [row_of_costs(peer) for peer in peers.values()],
         "Accuracy": rows_of_data(peers, "complete", show_accuracy),
         "Fit time": rows_of_data(peers, "complete", show_seconds),
-        "Missing modalities": rows_of_data(peers, "missing", show_accuracy),
+        "Missing modalities": rows_of_missing(peers),
         "Versions": [row_of_versions(peer) for peer in peers.values()],
     }
     page = notes.replace("{machine}", results["machine"])
@@ -120,6 +125,34 @@ def render(results: dict, notes: str) -> str:
             raise ValueError(f"the notes have no place for the table {name!r}: {slot}")
         page = page.replace(slot, table)
     return page
+
+
+def draw(results: dict, file: Path):
+    """Draw the accuracies of all peers, for each data set, with all modalities and without one."""
+    import matplotlib.pyplot as plt
+
+    peers = measured(results)
+    names = names_of_data(peers)
+    figure, axes = plt.subplots(
+        -(-len(names) // 2), 2, figsize=(8, 6.4), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, name in zip(axes.flat, names, strict=False):
+        for kind, fill, label in [
+            ("complete", "black", "all modalities"),
+            ("missing", "white", "one missing in 60 % of the rows"),
+        ]:
+            means = [mean(select(peer, kind, name), "accuracy") for peer in peers.values()]
+            points = [(m, i) for i, m in enumerate(means) if m is not None]
+            x, y = zip(*points, strict=True) if points else ([], [])
+            ax.plot(x, y, "o", markerfacecolor=fill, markeredgecolor="black", label=label)
+        ax.set(title=name, xlabel="test accuracy")
+        ax.set_yticks(range(len(peers)), [peer["title"] for peer in peers.values()])
+        ax.grid(alpha=0.4)
+        ax.set_axisbelow(True)
+    axes[0, 0].invert_yaxis()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
 
 
 def where_a_peer_is_better(peers):
@@ -206,6 +239,12 @@ def row_of_costs(peer):
         "installed, MB": "" if size is None else f"{size:,.0f}",
         "with all the job needs, MB": "" if size is None else f"{first(figures, 'job_mb'):,.0f}",
     }
+
+
+def rows_of_missing(peers):
+    rows = rows_of_data(peers, "missing", show_accuracy)
+    imputes = {peer["title"]: peer["imputes"] for peer in peers.values()}
+    return [{"": row[""], "handled by": imputes[row[""]], **row} for row in rows]
 
 
 def rows_of_data(peers, kind, show_figures):

@@ -4,6 +4,7 @@ import os
 
 TITLE, PACKAGE, IMPORT = "AutoGluon-Multimodal", "autogluon.multimodal", "autogluon.multimodal"
 SEEDED = True
+MISSING = "itself"
 RAW = {"text": "hf_text", "image": "timm_image", "audio": "your function, as numbers"}
 GRID = {"label": ["digit"] * 24}
 

@@ -3,6 +3,7 @@
 import os
 
 TITLE, PACKAGE, IMPORT, SEEDED = "embetter", "embetter[text,vision]", "embetter", False
+MISSING = "SimpleImputer"
 RAW = {"text": "SentenceEncoder", "image": "TimmEncoder", "audio": "your function"}
 GRID = {"logisticregression__C": [10 ** (i / 4 - 3) for i in range(24)]}
 
@@ -34,4 +35,6 @@ def make_model():
 
 def make_for_arrays(widths, seed):
     """Its documentation puts scikit-learn's regression behind its encoders."""
-    return LogisticRegression(max_iter=1000)
+    from sklearn.impute import SimpleImputer
+
+    return make_pipeline(SimpleImputer(), LogisticRegression(max_iter=1000))

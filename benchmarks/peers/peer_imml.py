@@ -1,6 +1,7 @@
 """imml: M3Care, a network of torch Lightning for a list of modalities of which some may lack."""
 
 TITLE, PACKAGE, IMPORT, SEEDED = "imml (M3Care)", "imml[deep]", "imml", True
+MISSING = "itself"
 RAW = {"text": "your function", "image": "M3Care", "audio": "your function"}
 GRID = {"learning_rate": [10 ** (i / 4 - 6) for i in range(24)]}
 

@@ -2,6 +2,7 @@
 
 TITLE, PACKAGE, IMPORT = "scikit-multimodallearn", "scikit-multimodallearn", "multimodal"
 SEEDED = True
+MISSING = "SimpleImputer"
 RAW = {"text": "your function", "image": "your function", "audio": "your function"}
 GRID = {"n_estimators": list(range(5, 53, 2))}
 
@@ -34,7 +35,9 @@ def make_model(seed=0):
 class ForArrays:
     def __init__(self, widths, seed):
         import numpy as np
+        from sklearn.impute import SimpleImputer
 
+        self.imputer = SimpleImputer()
         self.ends = [0, *np.cumsum(list(widths.values())).tolist()]
         self.model = make_model(seed)
 
@@ -43,11 +46,11 @@ class ForArrays:
         return MultiModalArray({i: X[:, a:b] for i, (a, b) in enumerate(starts)})
 
     def fit(self, X, y):
-        self.model.fit(self.split(X), y)
+        self.model.fit(self.split(self.imputer.fit_transform(X)), y)
         return self
 
     def predict(self, X):
-        return self.model.predict(self.split(X))
+        return self.model.predict(self.split(self.imputer.transform(X)))
 
 
 make_for_arrays = ForArrays

@@ -1,6 +1,7 @@
 """mvlearn: steps for lists of arrays, one for each view; it splits a wide array into views."""
 
 TITLE, PACKAGE, IMPORT, SEEDED = "mvlearn", "mvlearn", "mvlearn", False
+MISSING = "SimpleImputer"
 RAW = {"text": "your function", "image": "your function", "audio": "your function"}
 GRID = {"logisticregression__C": [10 ** (i / 4 - 3) for i in range(24)]}
 
@@ -38,4 +39,6 @@ def make_model(widths=(384, 1280, 65)):
 
 
 def make_for_arrays(widths, seed):
-    return make_model(tuple(widths.values()))
+    from sklearn.impute import SimpleImputer
+
+    return make_pipeline(SimpleImputer(), make_model(tuple(widths.values())))

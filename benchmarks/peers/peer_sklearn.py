@@ -1,6 +1,7 @@
 """A plain Pipeline with a ColumnTransformer and functions in FunctionTransformers."""
 
 TITLE, PACKAGE, IMPORT, SEEDED = "scikit-learn Pipeline", "scikit-learn", "sklearn", False
+MISSING = "SimpleImputer"
 RAW = {"text": "your function", "image": "your function", "audio": "your function"}
 GRID = {"logisticregression__C": [10 ** (i / 4 - 3) for i in range(24)]}
 

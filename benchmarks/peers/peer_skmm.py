@@ -3,6 +3,7 @@
 import os
 
 TITLE, PACKAGE, IMPORT, SEEDED = "skmm", "skmm[text,image,audio]", "skmm", True
+MISSING = "itself"
 RAW = {"text": "TextEncoder", "image": "ImageEncoder", "audio": "AudioDescriptor"}
 GRID = {"fusionclassifier__weight_decay": [10 ** (i / 4 - 5) for i in range(24)]}
 

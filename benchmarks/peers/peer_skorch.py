@@ -1,6 +1,7 @@
 """skorch: any torch module as a scikit-learn estimator; the module is the user's."""
 
 TITLE, PACKAGE, IMPORT, SEEDED = "skorch", "skorch", "skorch", True
+MISSING = "SimpleImputer"
 RAW = {"text": "your function", "image": "your function", "audio": "your function"}
 GRID = {"neuralnetclassifier__optimizer__weight_decay": [10 ** (i / 4 - 5) for i in range(24)]}
 

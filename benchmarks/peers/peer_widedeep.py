@@ -1,6 +1,7 @@
 """pytorch-widedeep: one component for each kind of input, joined by their last layers."""
 
 TITLE, PACKAGE, IMPORT, SEEDED = "pytorch-widedeep", "pytorch-widedeep", "pytorch_widedeep", True
+MISSING = "SimpleImputer"
 RAW = {"text": "BasicRNN", "image": "Vision", "audio": "your function, as numbers"}
 GRID = {"lr_schedulers": [None] * 24}
 
@@ -64,14 +65,16 @@ class ForArrays:
         import numpy as np
 
         ends = np.cumsum(list(self.widths.values()))[:-1]
-        return [part.astype("float32") for part in np.split((X - self.mean) / self.scale, ends, 1)]
+        return np.split(self.scaler.transform(X).astype("float32"), ends, axis=1)
 
     def fit(self, X, y):
-        import numpy as np
         import torch
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
         torch.manual_seed(self.seed)
-        self.mean, self.scale = np.nanmean(X, axis=0), np.nanstd(X, axis=0) + 1e-6
+        self.scaler = make_pipeline(SimpleImputer(), StandardScaler()).fit(X)
         parts = []
         for name, width in self.widths.items():
             columns = [f"{name}{i}" for i in range(width)]
