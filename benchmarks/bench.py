@@ -15,12 +15,15 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS, PEERS, RESULTS = HERE / ".envs", HERE / "peers", HERE / "results"
@@ -33,6 +36,7 @@ ORDER = ["skmm", "sklearn", "embetter", "skorch", "mvlearn", "multimodallearn", 
 STOPPED = "; stopped, and gone on with later"
 DATA_SETS = ["emoji", "fashion season", "mosi", "digits, noisy image"]
 INSTALL_SECONDS, RUN_SECONDS = 600, 400
+running, stopping = set(), Event()
 
 
 def environment(n_threads=1):
@@ -52,25 +56,65 @@ def environment(n_threads=1):
     }
 
 
-def run(command, seconds, cwd=HERE.parent):
-    """Run; give its output, and why it failed, or None."""
+def run(command, seconds):
+    """Run; give its output, and why it failed, or None.
+
+    What it writes to its current or temporary folder goes when it ends, and so do processes that
+    it has started.
+    """
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=ENVIRONMENTS, ignore_cleanup_errors=True) as folder,
+        start(command, folder) as process,
+    ):
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            return process.communicate()[0], f"stopped after {seconds:g} s"
+    if process.returncode == 0:
+        return output, None
+    lines = [line for line in errors.splitlines() if line.strip()]
+    last = [line for line in lines if line.lower().lstrip().startswith("error")] or lines[-1:]
+    return output, (last or [f"exit status {process.returncode}"])[0].strip()[:300]
+
+
+@contextmanager
+def start(command, folder):
+    """Start it in the folder, in a session of its own, and end that session."""
+    process = subprocess.Popen(
+        command,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**environment(), "TMPDIR": folder},
+        cwd=folder,
+        start_new_session=True,
+    )
+    running.add(process)
     try:
-        done = subprocess.run(
-            command,
-            timeout=seconds,
-            text=True,
-            capture_output=True,
-            env=environment(),
-            cwd=cwd,  # a peer may leave files in it
-            check=False,
-        )
-    except subprocess.TimeoutExpired as e:
-        return (e.stdout or b"").decode(errors="replace"), f"stopped after {seconds} s"
-    if done.returncode == 0:
-        return done.stdout, None
-    errors = [line for line in done.stderr.splitlines() if line.strip()]
-    last = [line for line in errors if line.lower().lstrip().startswith("error")] or errors[-1:]
-    return done.stdout, (last or [f"exit status {done.returncode}"])[0].strip()[:300]
+        if stopping.is_set():
+            kill(process)
+        yield process
+    finally:
+        kill(process)
+        running.discard(process)
+
+
+def kill(process):
+    """Kill what is left of its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def stop(pool):
+    """End all that runs, after Ctrl-C; what it was to measure stays unmeasured."""
+    stopping.set()
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in list(running):
+        kill(process)
 
 
 def make_environment(name):
@@ -94,7 +138,7 @@ def make_environment(name):
         _, error = run([*pip, "--no-deps", "-e", str(HERE.parent)], INSTALL_SECONDS)
     if error is None:
         stamp.write_text(wanted)
-    else:
+    elif not stopping.is_set():
         failed.write_text(f"pip install: {error}\n{wanted}")
     return python, error and f"pip install: {error}"
 
@@ -119,17 +163,23 @@ def read_header(name):
 def measure(python, name, what, arguments):
     """Run one measurement; give its figures, and an error among them if there was one."""
     command = [str(python), str(PEERS / "measure.py"), name, what, "--seeds", str(arguments.seeds)]
-    output, error = run(command, RUN_SECONDS * arguments.patience, ENVIRONMENTS)
+    output, error = run(command, RUN_SECONDS * arguments.patience)
     prefix = "FIGURES "
     figures = [
         json.loads(line.removeprefix(prefix))
         for line in output.splitlines()
         if line.startswith(prefix)
     ]
-    if error and what == "search":
+    if what in DATA_SETS:
+        kinds = {each["kind"] for each in figures}
+        why = error or "not measured"
+        figures += [
+            {"data": what, "kind": kind, "error": why}
+            for kind in ("complete", "missing")
+            if kind not in kinds
+        ]
+    elif error and what == "search":
         figures.append({"search_error": f"does not run: {error}"})
-    elif error and what in DATA_SETS:
-        figures.append({"data": what, "kind": "complete", "error": error})
     elif error:
         figures += [{each: f"no: {error}"} for each in ("raw", "clone", "search", "pickle")]
     return figures
@@ -179,7 +229,7 @@ def measure_peer(name, python, error, arguments, peer, save):
     for what in arguments.what:
         if what in done:
             continue
-        start = time.perf_counter()
+        begin = time.perf_counter()
         if what == "size":
             command = [str(python), str(PEERS / "installed.py"), header["PACKAGE"]]
             output, error = run(command, RUN_SECONDS)
@@ -190,9 +240,11 @@ def measure_peer(name, python, error, arguments, peer, save):
             figures = [{"search_error": "does not run"}]
         else:
             figures = measure(python, name, what, arguments)
+        if stopping.is_set():
+            return
         done[what] = figures
         save()
-        print(f"{name}, {what}, {time.perf_counter() - start:.0f} s: {figures}", flush=True)
+        print(f"{name}, {what}, {time.perf_counter() - begin:.0f} s: {figures}", flush=True)
 
 
 def searches(abilities):
@@ -220,9 +272,7 @@ def write_page(results):
     (RESULTS / "peers.md").write_text(text)
 
 
-def main():
-    everything = ["size", "import", "abilities", "search", *DATA_SETS]
-    names = [name for name in ORDER if name in NAMES] + [n for n in NAMES if n not in ORDER]
+def parse_arguments(names, everything):
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--what", nargs="+", choices=everything, default=everything)
@@ -231,39 +281,78 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="peers that run at the same time")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--render", action="store_true", help="only write the page anew")
-    arguments = parser.parse_args()
-    if arguments.render:
-        write_page(json.loads((RESULTS / "peers.json").read_text()))
-        return
+    return parser.parse_args()
+
+
+def prepare(arguments):
+    """Make the environments and the data; give each peer's Python, and why it failed, or None."""
     ENVIRONMENTS.mkdir(exist_ok=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        made = dict(zip(arguments.only, pool.map(make_environment, arguments.only), strict=True))
+        try:
+            made = list(pool.map(make_environment, arguments.only))
+        except KeyboardInterrupt:
+            stop(pool)
+            raise
     if not all((ENVIRONMENTS / "data" / f"{name}.npz").exists() for name in DATA_SETS):
         print("making the data", flush=True)
         command = [sys.executable, str(PEERS / "data.py"), str(ENVIRONMENTS / "data")]
         subprocess.run(command, check=True, env=environment())
-    whole = arguments.only == names and arguments.what == everything
-    store = RESULTS / ("peers.json" if whole else "peers_part.json")
-    results = {"machine": describe_machine(arguments), "peers": {name: {} for name in names}}
-    if arguments.resume:
-        results = json.loads(store.read_text())
-        results["machine"] = results["machine"].removesuffix(STOPPED) + STOPPED
+    return dict(zip(arguments.only, made, strict=True))
+
+
+def measure_all(made, arguments, results, store):
+    """Measure all peers, and store each figure as soon as it is there."""
     lock = Lock()
 
     def save():
         with lock:
-            store.write_text(json.dumps(results, indent=1))
+            partial = store.with_suffix(".tmp")
+            partial.write_text(json.dumps(results, indent=1))
+            partial.replace(store)
 
-    start = time.perf_counter()
     with ThreadPoolExecutor(arguments.jobs) as pool:  # its threads wait for processes
         measured = [
-            pool.submit(measure_peer, name, *made[name], arguments, results["peers"][name], save)
+            pool.submit(
+                measure_peer,
+                name,
+                *made[name],
+                arguments,
+                results["peers"].setdefault(name, {}),
+                save,
+            )
             for name in arguments.only
         ]
-        for each in measured:
-            each.result()
+        try:
+            for each in measured:
+                each.result()
+        except KeyboardInterrupt:
+            stop(pool)
+            raise
     save()
-    print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
+
+
+def main():
+    everything = ["size", "import", "abilities", "search", *DATA_SETS]
+    names = [name for name in ORDER if name in NAMES] + [n for n in NAMES if n not in ORDER]
+    arguments = parse_arguments(names, everything)
+    if arguments.render:
+        write_page(json.loads((RESULTS / "peers.json").read_text()))
+        return
+    whole = arguments.only == names and arguments.what == everything
+    store = RESULTS / ("peers.json" if whole else "peers_part.json")
+    if arguments.resume and not store.exists():
+        sys.exit(f"--resume: there is no {store}, so nothing to go on with; run without it")
+    results = {"machine": describe_machine(arguments), "peers": {name: {} for name in names}}
+    if arguments.resume:
+        results = json.loads(store.read_text())
+        results["machine"] = results["machine"].removesuffix(STOPPED) + STOPPED
+    try:
+        made = prepare(arguments)
+        begin = time.perf_counter()
+        measure_all(made, arguments, results, store)
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was measured is kept: go on with --resume")
+    print(f"{time.perf_counter() - begin:.0f} s in all", flush=True)
     if whole:
         write_page(results)
     else:

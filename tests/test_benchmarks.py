@@ -51,6 +51,8 @@ def encode_others(texts):
         ('text = """a\n\nb"""\n', 2),
         # its own line; import os and cache, @cache, load_model (2 lines) and encode_texts (2)
         ("from text_functions import encode_texts\na = 1\n", 1 + 2 + 3 + 2),
+        # import os is there already
+        ("import os\nfrom text_functions import encode_texts\na = 1\n", 2 + 1 + 3 + 2),
         ("from elsewhere import encode_texts\n", 1),
     ],
 )

@@ -8,11 +8,12 @@ import timm
 import torch
 from PIL import Image
 
+IMAGE_MODEL = os.environ["PEERS_IMAGE_MODEL"]
+
 
 @cache
 def load_image_model():
-    name = "local-dir:" + os.environ["PEERS_IMAGE_MODEL"]
-    model = timm.create_model(name, pretrained=True, num_classes=0).eval()
+    model = timm.create_model(f"local-dir:{IMAGE_MODEL}", pretrained=True, num_classes=0).eval()
     return model, timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 
 

@@ -40,14 +40,19 @@ def count_user_lines(script: str, functions: dict[str, str]) -> int:
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.ImportFrom) and node.module in functions
     }
-    own = len(code_lines(code)) - len(imported)  # what is imported here, a user has beside it
-    return own + sum(
-        count_functions(functions[module], names) for module, names in imported.items()
-    )
+    lines = [line for i, line in enumerate(code.splitlines(), 1) if i in code_lines(code)]
+    imports = {line for line in lines if line.startswith(("import ", "from "))}
+    n_lines = len(lines) - len(imported)  # what is imported here, a user has beside it
+    for module, names in imported.items():
+        for line in find_function_lines(functions[module], names):
+            n_lines += line not in imports  # what the user has imported, is imported once
+            if line.startswith(("import ", "from ")):
+                imports.add(line)
+    return n_lines
 
 
-def count_functions(functions: str, names: list[str]) -> int:
-    """Count the lines of functions, with what they need of their module: functions and imports."""
+def find_function_lines(functions: str, names: list[str]) -> list[str]:
+    """Give the lines of functions, with what they need of their module: functions and imports."""
     body = {}
     for node in ast.parse(functions).body:
         if isinstance(node, ast.FunctionDef):
@@ -71,7 +76,8 @@ def count_functions(functions: str, names: list[str]) -> int:
         )
         for node in needed
     ]
-    return len(lines & {line for span in spans for line in span})
+    wanted = lines & {line for span in spans for line in span}
+    return [line for i, line in enumerate(functions.splitlines(), 1) if i in wanted]
 
 
 def to_markdown(rows: list[dict]) -> str:

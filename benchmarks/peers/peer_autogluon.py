@@ -8,11 +8,16 @@ MISSING = "itself"
 RAW = {"text": "hf_text", "image": "timm_image", "audio": "your function, as numbers"}
 GRID = {"label": ["digit"] * 24}
 
-TEXT_MODEL, IMAGE_MODEL = os.environ["PEERS_TEXT_MODEL"], os.environ["PEERS_IMAGE_MODEL"]
+QUIET = {"env.num_workers": 0, "env.num_workers_inference": 0}
+OPTIONS = {  # not the user's: since no hub can be reached, and to be quick
+    **QUIET,
+    "model.names": ["hf_text", "timm_image", "numerical_mlp", "fusion_mlp"],
+    "model.hf_text.checkpoint_name": os.environ["PEERS_TEXT_MODEL"],
+    "model.timm_image.checkpoint_name": os.environ["PEERS_IMAGE_MODEL"] + "_features",
+    "optim.max_epochs": 2,
+}
 
 # user's code:
-import tempfile
-
 import pandas as pd
 from autogluon.multimodal import MultiModalPredictor
 from sound_functions import encode_sounds
@@ -24,18 +29,8 @@ def add_sounds(table):
 
 
 def fit(table, y):
-    predictor = MultiModalPredictor(
-        label="digit", problem_type="multiclass", path=tempfile.mkdtemp(), verbosity=0
-    )
-    options = {
-        "model.names": ["hf_text", "timm_image", "numerical_mlp", "fusion_mlp"],
-        "model.hf_text.checkpoint_name": TEXT_MODEL,
-        "model.timm_image.checkpoint_name": f"{IMAGE_MODEL}_features",
-        "env.num_workers": 0,
-        "env.num_workers_inference": 0,
-        "optim.max_epochs": 2,
-    }
-    return predictor.fit(add_sounds(table).assign(digit=y), hyperparameters=options)
+    predictor = MultiModalPredictor(label="digit", problem_type="multiclass", verbosity=0)
+    return predictor.fit(add_sounds(table).assign(digit=y), hyperparameters=OPTIONS)
 
 
 def predict(predictor, table):
@@ -56,12 +51,8 @@ class ForArrays:
         self.seed = seed
 
     def fit(self, X, y):
-        self.predictor = MultiModalPredictor(label="y", path=tempfile.mkdtemp(), verbosity=0)
-        options = {
-            "model.names": ["numerical_mlp"],
-            "env.num_workers": 0,
-            "env.num_workers_inference": 0,
-        }
+        self.predictor = MultiModalPredictor(label="y", verbosity=0)
+        options = {**QUIET, "model.names": ["numerical_mlp"]}
         self.predictor.fit(self.frame(X).assign(y=y), hyperparameters=options, seed=self.seed)
         return self
 

@@ -2,59 +2,54 @@
 
 TITLE, PACKAGE, IMPORT, SEEDED = "imml (M3Care)", "imml[deep]", "imml", True
 MISSING = "itself"
-RAW = {"text": "your function", "image": "M3Care", "audio": "your function"}
+RAW = {"text": "M3Care", "image": "M3Care", "audio": "your function"}
 GRID = {"learning_rate": [10 ** (i / 4 - 6) for i in range(24)]}
 
+QUIET = {  # not the user's
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
 # user's code:
+from pathlib import Path
+
 import pandas as pd
 import torch
 from imml.classify import M3Care
 from imml.load import M3CareDataset
 from lightning import Trainer
 from sound_functions import encode_sounds
-from text_functions import encode_texts
 from torch.utils.data import DataLoader
 
 
 def prepare(table):
-    return [
-        pd.DataFrame(encode_texts(table["text"])),
-        pd.DataFrame(table[["image"]].to_numpy()),
-        pd.DataFrame(encode_sounds(table["audio"])),
-    ]
+    sounds = pd.DataFrame(encode_sounds(table["audio"]))
+    return [*(pd.DataFrame(table[[name]].to_numpy()) for name in ("text", "image")), sounds]
 
 
-def make_model(modalities=("tabular", "image", "tabular"), widths=(384, 65), n_classes=10):
+def make_model():
+    modalities = ["text", "image", "tabular"]
     return M3Care(
-        modalities=list(modalities),
-        input_dim=list(widths),
-        output_dim=n_classes,
-        vocab=[],
+        modalities=modalities, input_dim=[65], output_dim=10, vocab=["words.txt", 9999, 1]
     )
 
 
 def train(model, Xs, y, n_epochs=5):
-    rows = M3CareDataset(Xs=Xs, y=torch.as_tensor(y))
-    trainer = Trainer(
-        max_epochs=n_epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(model, DataLoader(rows, batch_size=64, shuffle=True))
+    rows = DataLoader(M3CareDataset(Xs=Xs, y=torch.as_tensor(y)), batch_size=64, shuffle=True)
+    Trainer(max_epochs=n_epochs, **QUIET).fit(model, rows)
     return model
 
 
 def fit(table, y):
+    Path("words.txt").write_text("\n".join(table["text"]))
     return train(make_model(), prepare(table), y)
 
 
 def predict_views(model, Xs):
-    rows = M3CareDataset(Xs=Xs, y=torch.zeros(len(Xs[0]), dtype=torch.long))
-    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
-    return torch.cat(trainer.predict(model, DataLoader(rows, batch_size=64))).argmax(1).numpy()
+    rows = DataLoader(M3CareDataset(Xs=Xs, y=torch.zeros(len(Xs[0]))), batch_size=64)
+    return torch.cat(Trainer(**QUIET).predict(model, rows)).argmax(1).numpy()
 
 
 def predict(model, table):
@@ -81,7 +76,12 @@ class ForArrays:
 
         torch.manual_seed(self.seed)
         self.mean, self.scale = np.nanmean(X, axis=0), np.nanstd(X, axis=0) + 1e-6
-        model = make_model(["tabular"] * len(self.widths), self.widths, int(y.max()) + 1)
+        model = M3Care(
+            modalities=["tabular"] * len(self.widths),
+            input_dim=self.widths,
+            output_dim=int(y.max()) + 1,
+            vocab=[],
+        )
         self.model = train(model, self.split(X), y, n_epochs=50)
         return self
 

@@ -21,12 +21,7 @@ CONFIG = {
 
 def fit(table, y, config=CONFIG):
     model = LudwigModel(config, backend="local")
-    model.train(
-        dataset=table.assign(digit=y),
-        skip_save_processed_input=True,
-        skip_save_model=True,
-        output_directory="/tmp/ludwig",
-    )
+    model.train(dataset=table.assign(digit=y))
     return model
 
 
@@ -50,7 +45,10 @@ def fit_partly(table, y):
 
 
 class ForArrays:
-    """A vector feature for each modality, and its defaults, which stop early."""
+    """A vector feature for each modality, scaled, and its defaults, which stop early.
+
+    All rows are for training, or for telling when to stop: by default it would set a fifth aside.
+    """
 
     def __init__(self, widths, seed):
         self.widths, self.seed = widths, seed
@@ -59,6 +57,7 @@ class ForArrays:
         import numpy as np
         import pandas as pd
 
+        X = self.scaler.transform(X)
         parts = np.split(X, np.cumsum(list(self.widths.values()))[:-1], axis=1)
         return pd.DataFrame(
             {
@@ -68,6 +67,9 @@ class ForArrays:
         )
 
     def fit(self, X, y):
+        from sklearn.preprocessing import StandardScaler
+
+        self.scaler = StandardScaler().fit(X)
         config = {
             "input_features": [
                 {
@@ -78,15 +80,11 @@ class ForArrays:
                 for name, width in self.widths.items()
             ],
             "output_features": [{"name": "y", "type": "category"}],
+            "preprocessing": {"split": {"type": "random", "probabilities": [0.9, 0.1, 0.0]}},
         }
         self.model = LudwigModel(config, backend="local")
-        self.model.train(
-            dataset=self.frame(X).assign(y=y),
-            random_seed=self.seed,
-            skip_save_processed_input=True,
-            skip_save_model=True,
-            output_directory="/tmp/ludwig",
-        )
+        rows = self.frame(X).assign(y=y)
+        self.model.train(dataset=rows, random_seed=self.seed, skip_save_processed_input=True)
         return self
 
     def predict(self, X):

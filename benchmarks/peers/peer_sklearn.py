@@ -7,7 +7,7 @@ GRID = {"logisticregression__C": [10 ** (i / 4 - 3) for i in range(24)]}
 
 # user's code:
 from image_functions import encode_images
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -16,12 +16,10 @@ from text_functions import encode_texts
 
 
 def make_model():
-    columns = ColumnTransformer(
-        [
-            ("text", FunctionTransformer(encode_texts), ["text"]),
-            ("image", FunctionTransformer(encode_images), ["image"]),
-            ("audio", FunctionTransformer(encode_sounds), ["audio"]),
-        ]
+    columns = make_column_transformer(
+        (FunctionTransformer(encode_texts), ["text"]),
+        (FunctionTransformer(encode_images), ["image"]),
+        (FunctionTransformer(encode_sounds), ["audio"]),
     )
     return make_pipeline(columns, StandardScaler(), LogisticRegression(max_iter=1000))
 

@@ -9,7 +9,7 @@ GRID = {"neuralnetclassifier__optimizer__weight_decay": [10 ** (i / 4 - 5) for i
 import numpy as np
 import torch
 from image_functions import encode_images
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skorch import NeuralNetClassifier
@@ -48,12 +48,10 @@ def make_net(**options):
 
 
 def make_model():
-    columns = ColumnTransformer(
-        [
-            ("text", FunctionTransformer(encode_texts), ["text"]),
-            ("image", FunctionTransformer(encode_images), ["image"]),
-            ("audio", FunctionTransformer(encode_sounds), ["audio"]),
-        ]
+    columns = make_column_transformer(
+        (FunctionTransformer(encode_texts), ["text"]),
+        (FunctionTransformer(encode_images), ["image"]),
+        (FunctionTransformer(encode_sounds), ["audio"]),
     )
     to_float32 = FunctionTransformer(np.float32)
     return make_pipeline(columns, StandardScaler(), to_float32, make_net())

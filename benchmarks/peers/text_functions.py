@@ -6,10 +6,12 @@ from functools import cache
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+TEXT_MODEL = os.environ["PEERS_TEXT_MODEL"]
+
 
 @cache
 def load_text_model():
-    return SentenceTransformer(os.environ["PEERS_TEXT_MODEL"], device="cpu")
+    return SentenceTransformer(TEXT_MODEL)
 
 
 def encode_texts(texts):
