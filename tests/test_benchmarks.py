@@ -92,6 +92,7 @@ def test_page():
     better = [
         {"kind": "complete", "data": "emoji", "accuracy": 0.86, "seconds": 3.0},
         {"kind": "missing", "data": "emoji", "accuracy": 0.5, "seconds": 3.0},
+        {"per_item": 121.0, "search_seconds": 8.2},
     ]
     peers = {
         "skmm": {"title": "A", "raw": {"text": "Encoder"}, "lines": 7, "figures": {"all": figures}},
@@ -115,6 +116,7 @@ def test_page():
     assert "- B: `pip install: gone`" in text
     assert "2 cores" in text
     assert "- lines of user code (skmm 7): C (3)" in text
+    assert "- seconds of the grid search (skmm 9.6): C (8.2)" in text
     assert "- emoji, accuracy (skmm 0.85): C (0.86)" in text
     assert "- emoji, fit time (skmm 3): none" in text
     assert "emoji, accuracy with" not in text  # skmm has none here
