@@ -1,7 +1,7 @@
 """Ludwig: a model declared by a configuration; texts, pictures and sounds are types of its own."""
 
 TITLE, PACKAGE, IMPORT, SEEDED = "Ludwig", "ludwig", "ludwig.api", True
-MISSING = "itself"
+MISSING = "itself (fill_value)"
 RAW = {"text": "text, parallel_cnn", "image": "image, stacked_cnn", "audio": "audio, parallel_cnn"}
 GRID = {"config": [{}] * 24}
 
