@@ -61,6 +61,7 @@ shared_data = Path(
     os.environ.setdefault("SKMM_SHARED_DATA", str(REPOSITORY.parent / "shared" / "data"))
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that a search starts
+os.environ["TQDM_DISABLE"] = "1"  # a progress bar would stand in a page with all its steps
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -70,6 +71,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skmm",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"skmm": None},
+    "capture_repr": ("_repr_html_",),  # of estimators and tables, and not "<Legend object at ..."
     "show_memory": False,
     "write_computation_times": False,
     "show_signature": False,

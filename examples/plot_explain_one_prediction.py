@@ -7,7 +7,8 @@ right and one that it gets wrong: what did the name add, and what the drawing? A
 """
 
 # %%
-# A third of the emoji is enough to see it. No model is downloaded.
+# A third of the emoji is enough to see it. No model is downloaded. (A *logit* is the score of a
+# class; a softmax of all of them gives the probabilities.)
 import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -38,17 +39,19 @@ display = ContributionsDisplay.from_estimator(model, X_test.iloc[[right]])
 display.figure_.suptitle(f"{y_test.iloc[right]}, and the model says so")
 
 # %%
-# And of those that are wrong. Name and drawing need not agree.
+# And of those that are wrong. The name spoke for the class that was chosen, and more loudly than
+# the drawing for another one: where modalities disagree, the row deserves a look.
 wrong = np.where(predicted == y_test, 0, proba.max(axis=1)).argmax()
 display = ContributionsDisplay.from_estimator(model, X_test.iloc[[wrong]])
 display.figure_.suptitle(f"{y_test.iloc[wrong]}, but the model says {predicted[wrong]}")
 
 # %%
-# All test rows: what each modality adds to a class, where the emoji is of that class.
+# Is it so for all? What each modality adds to a class, in the test rows of that class: for some
+# classes it is the name that adds more, for others the drawing.
 ContributionsDisplay.from_estimator(model, X_test, y_test)
 
 # %%
-# The learned weights say how much each modality counts in all.
+# The learned weights say how much each modality counts in general.
 ModalityWeightsDisplay.from_estimator(model)
 
 # %%

@@ -49,8 +49,8 @@ names = [Z.filter(like="text__") for Z in [Z_train, tests[0]]]
 names_score = regression.fit(names[0], y_train).score(names[1], y_test)
 
 # %%
-# Without any picture the model does about as well as one that has learned from names alone. There
-# are 570 test emoji, the same for each point.
+# Without any picture one emoji in ten more is wrong, and the model does about as well as a
+# regression that has learned from names alone. There are 570 test emoji, the same for each point.
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 percent = [100 * share for share in shares]
 axes.errorbar(percent, scores.mean(0), scores.std(0), marker="o", label="skmm, mean of 2 seeds")

@@ -60,7 +60,10 @@ weights = fusion.modality_weights_
 print("learned weights:", {name: round(weight, 2) for name, weight in weights.items()})
 
 # %%
-# What decided? With late fusion each logit is the sum of one part from each modality.
+# Which tells more? There is little between them: regressions on the name or on the picture alone
+# differ by 0.02, which is 12 of the 570 test emoji. But they tell different things, for both
+# together are right far more often. What decided? With late fusion each logit is the sum of one
+# part from each modality.
 figure = plt.figure(figsize=(9, 5), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2.2])
 top.suptitle("How much each modality counts: the learned weights, of 5 seeds", fontweight="bold")

@@ -82,7 +82,7 @@ for name, chosen in [("frames", parts[:1]), ("sound", parts[1:]), ("both", parts
 print(pd.DataFrame(accuracy).agg(["mean", "std"]).round(3).T.to_string())
 
 # %%
-# Two clips of each toy, and what the model makes of all.
+# Two clips of each toy. What is heard tells more than what is seen, but no more than splits differ.
 figure = plt.figure(figsize=(9, 6), layout="constrained")
 top, bottom = figure.subfigures(2, 1)
 for ax, clip in zip(top.subplots(2, 3).T.flat, [0, 1, 50, 51, 100, 101], strict=True):

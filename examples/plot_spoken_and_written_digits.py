@@ -78,6 +78,7 @@ print("250 digits of the same speakers, 500 for training")
 print(pd.Series(accuracy, name="accuracy").round(3).to_frame().to_string())
 
 # %%
-# The same fitted model, without its ears and without its eyes.
+# The same fitted model, without its ears and without its eyes. With this much noise in the pictures
+# a digit is easier to hear, and with both some more digits are right than by ear alone.
 ModalityAblationDisplay.from_estimator(models[0], Z_test, y_test)
 plt.show()
