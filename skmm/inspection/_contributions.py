@@ -114,7 +114,8 @@ class ContributionsDisplay:
         X : DataFrame or array-like of shape (n_samples, n_columns)
             The rows, raw ones of a Pipeline; with one row, its raw inputs are drawn.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            The classes of the rows, for many rows; None takes the predicted ones.
+            The classes of the rows, for many rows; None takes the predicted ones. Labels are
+            called after the columns of a frame, else "label 0" and so on.
         target : int, default=0
             Which one, of an estimator with several targets of classes.
         outputs : list, default=None

@@ -157,6 +157,9 @@ def test_labels_and_targets(data):
     display = ContributionsDisplay.from_estimator(model, X, indicator)
     np.testing.assert_array_equal(display.members, indicator == 1)
     np.testing.assert_allclose(display.contributions, model.contributions(X))
+    assert display.outputs == ["label 0", "label 1"]
+    named = pd.DataFrame(indicator, columns=["is a", "before c"])
+    assert ContributionsDisplay.from_estimator(model, X, named).outputs == ["is a", "before c"]
     targets = FusionClassifier(**SETTINGS).fit(X, np.stack([y, np.repeat(["x", "y"], 40)], 1))
     display = ContributionsDisplay.from_estimator(targets, X, target=1)
     assert display.outputs == ["x", "y"]
