@@ -31,6 +31,13 @@ def explaining(X, estimator) -> Iterator[None]:
                 f"widths: {name}(modalities={{'text': text.shape[1], 'image': image.shape[1]}})."
             ) from e
         column = _raw_column(X)
+        if column is not None and str(e).startswith("The feature names should match"):
+            raise ValueError(
+                f"{name} was fitted to encoded columns, such as "
+                f"{str(estimator.feature_names_in_[0])!r}, and got raw ones, such as {column!r}. "
+                "Give it what the steps before it make of them, model[:-1].transform(X) in a "
+                "pipeline."
+            ) from e
         if column is not None:
             raise ValueError(
                 f"{name} takes numbers, and column {column!r} does not hold them ({e}). Put the "

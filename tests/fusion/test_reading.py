@@ -79,6 +79,15 @@ def test_raw_columns_need_a_step_before(data, small):
         small().fit(X, y).predict(X.assign(image__1="Meow!"))
 
 
+def test_raw_columns_for_a_model_of_encoded_ones(data, small):
+    X, y = data
+    raw = pd.DataFrame({"price": [1.0], "title": ["Meow!"]})
+    fitted = small().fit(X, y)
+    for ask in (fitted.predict, fitted.contributions):
+        with pytest.raises(ValueError, match=r"'text__0', .*'title'.*model\[:-1\]\.transform"):
+            ask(raw)
+
+
 def test_an_array_for_each_modality_is_no_table(data, small):
     X, y = data
     arrays = {name: X.filter(like=name).to_numpy() for name in ("text", "image")}
