@@ -68,14 +68,14 @@ class ForArrays:
     def split(self, X):
         import numpy as np
 
-        parts = np.split((X - self.mean) / self.scale, np.cumsum(self.widths)[:-1], axis=1)
+        parts = np.split(self.scaler.transform(X), np.cumsum(self.widths)[:-1], axis=1)
         return [pd.DataFrame(part) for part in parts]
 
     def fit(self, X, y):
-        import numpy as np
+        from sklearn.preprocessing import StandardScaler
 
         torch.manual_seed(self.seed)
-        self.mean, self.scale = np.nanmean(X, axis=0), np.nanstd(X, axis=0) + 1e-6
+        self.scaler = StandardScaler().fit(X)
         model = M3Care(
             modalities=["tabular"] * len(self.widths),
             input_dim=self.widths,
