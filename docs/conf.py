@@ -1,12 +1,11 @@
 """Sphinx's settings: the guide, the examples, which are run, and a page for each public name."""
 
+import importlib.metadata
 import os
 import sys
 import urllib.request
 import warnings
 from pathlib import Path
-
-import skmm
 
 DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
@@ -14,7 +13,7 @@ sys.path.insert(0, str(DOCS / "_extensions"))
 
 project = "skmm"
 author = copyright = "skmm developers"
-release = version = skmm.__version__
+release = version = importlib.metadata.version("skmm")
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py", "Thumbs.db"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # `FusionClassifier` in a docstring is a link where there is such a page
@@ -61,7 +60,8 @@ shared_data = Path(
     os.environ.setdefault("SKMM_SHARED_DATA", str(REPOSITORY.parent / "shared" / "data"))
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that a search starts
-os.environ["TQDM_DISABLE"] = "1"  # a progress bar would stand in a page with all its steps
+# A progress bar would stand in a page with all its steps. tqdm reads this when it is imported.
+os.environ["TQDM_DISABLE"] = "1"
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
