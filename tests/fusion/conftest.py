@@ -16,10 +16,15 @@ def data():
 
 @pytest.fixture(scope="session")
 def small():
-    """Give a function that makes a classifier with 8 hidden units and 5 epochs."""
+    """Give a function that makes a classifier with 8 hidden units and 5 epochs of few batches."""
 
     def make(**parameters):
-        defaults = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0}
+        defaults = {
+            "hidden_layer_sizes": (8,),
+            "max_iter": 5,
+            "batch_size": 50,  # a third of the steps that "auto" takes, which is most of the time
+            "random_state": 0,
+        }
         return FusionClassifier(**{**defaults, **parameters})
 
     return make

@@ -68,7 +68,7 @@ def test_a_killed_fit_ends_with_the_same_weights(data, small, tmp_path, n_pass):
         process.communicate()
     n_done = len(torch.load(path, weights_only=True)["state"]["terms"])
     assert 2 < n_done < 60
-    parameters = {"max_iter": 60, "n_iter_no_change": 60}
+    parameters = {"max_iter": 60, "n_iter_no_change": 60, "batch_size": "auto"}
     whole = small(**parameters).fit(*data)
     resumed = small(**parameters, checkpoint=path).fit(*data)
     assert_same(resumed, whole)

@@ -46,7 +46,7 @@ NOT_CROSS_FITTED = {"fusion": "weighted", "modality_weights": "uniform"}
 def test_interrupt_keeps_what_was_learned(data, small, interrupt):
     interrupt(30)
     with pytest.warns(UserWarning, match=r"interrupted after \d+ of 100000 epochs"):
-        model = small(**LONG, **NOT_CROSS_FITTED).fit(*data)
+        model = small(**LONG, **NOT_CROSS_FITTED, batch_size="auto").fit(*data)
     assert 30 <= model.n_iter_ == len(model.history_) < 100_000
     assert model.score(*data) > 0.6
 

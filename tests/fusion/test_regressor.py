@@ -30,12 +30,13 @@ def data():
 
 
 def small(fusion="late", **parameters):
-    defaults = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 0, "dropout": 0.0}
+    defaults = {"hidden_layer_sizes": (8,), "max_iter": 5, "batch_size": 40, "random_state": 0}
+    defaults["dropout"] = 0.0
     return FusionRegressor(fusion, **{**defaults, **parameters})
 
 
 def learning(fusion="late", **parameters):
-    given = {"max_iter": 60, "learning_rate_init": 0.02, "weight_decay": 0.01, **parameters}
+    given = {"max_iter": 60, "learning_rate_init": 0.05, "weight_decay": 0.01, **parameters}
     return small(fusion, **given)
 
 

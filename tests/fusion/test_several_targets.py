@@ -42,7 +42,7 @@ def classes(X):
 @pytest.fixture
 def learning(small):
     def make(**parameters):
-        given = {"max_iter": 40, "dropout": 0.0, "learning_rate_init": 0.02, "weight_decay": 0.01}
+        given = {"max_iter": 40, "dropout": 0.0, "learning_rate_init": 0.05, "weight_decay": 0.01}
         return small(**{**given, **parameters})
 
     return make

@@ -55,6 +55,7 @@ def test_a_stream_learns_as_fit_does_and_finds_the_noise(small, size):
 )
 def test_streams_repeat_and_go_on_from_a_pickle(data, small, parameters):
     X, y = data
+    parameters = {**parameters, "batch_size": "auto"}
     model = stream(small(**parameters), X, y)
     again = stream(small(**parameters), X[:100], y[:100])
     again = stream(pickle.loads(pickle.dumps(again)), X[100:], y[100:])
@@ -178,7 +179,9 @@ def test_warm_start_goes_on(data, small):
 
 
 def test_warm_start_calibrates_what_was_not_calibrated_yet(data, small):
-    model = small(warm_start=True, calibrate="temperature", early_stopping=True).fit(*data)
+    model = small(
+        warm_start=True, calibrate="temperature", early_stopping=True, batch_size="auto"
+    ).fit(*data)
     log_scale = model.network_.calibration.log_scale.clone()
     assert abs(log_scale) > 0.1
     model.set_params(max_iter=1, learning_rate_init=1e-9).fit(*data)  # the same network
