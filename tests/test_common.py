@@ -32,24 +32,17 @@ from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 from skmm.video import VideoEncoder
 
+QUICK = {"max_iter": 5, "batch_size": 50, "hidden_layer_sizes": (16,), "learning_rate_init": 0.05}
 ESTIMATORS = [
     CrossModalAligner(),
     CrossModalAligner("cca"),
     FusionClassifier(),
     *(
-        FusionClassifier(
-            fusion=fusion, max_iter=5, hidden_layer_sizes=(16,), learning_rate_init=0.03
-        )
+        FusionClassifier(fusion=fusion, **QUICK)
         for fusion in ("weighted", "concat", "additive", "gated", "attention", "bilinear")
     ),
     FusionRegressor(),
-    FusionRegressor(
-        fusion="weighted",
-        loss="huber",
-        max_iter=5,
-        hidden_layer_sizes=(16,),
-        learning_rate_init=0.03,
-    ),
+    FusionRegressor(fusion="weighted", loss="huber", **QUICK),
     LateFusionClassifier(
         [
             ("est1", LogisticRegression(), slice(0, 2)),
