@@ -226,13 +226,13 @@ def test_classes_of_few_rows_keep_the_weights_of_all():
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["late", "weighted", "gated"])
 def test_noise_gets_at_most_a_tenth(fusion):
-    weights = [weights_of(*make((0.9, 0.7, 0.0), seed), seed, fusion=fusion) for seed in range(5)]
+    weights = [weights_of(*make((0.9, 0.7, 0.0), seed), seed, fusion=fusion) for seed in range(3)]
     assert max(each["c"] for each in weights) <= 0.10
 
 
 @pytest.mark.slow
 def test_wide_noise_beside_few_rows_gets_at_most_a_tenth():
-    for seed in range(5):
+    for seed in range(3):
         X, y = make_multimodal_classification(
             600,
             n_features=(20, 20, 200),
@@ -248,7 +248,7 @@ def test_wide_noise_beside_few_rows_gets_at_most_a_tenth():
 def test_noise_gets_at_most_a_tenth_of_real_data(load):
     data = load("emoji")
     noise = np.random.default_rng(0).normal(size=(len(data.y), 200))
-    for seed in range(5):
+    for seed in range(2):
         model = fit({**data.blocks, "noise": noise}, data.y, data.train, seed)
         assert model.modality_weights_["noise"] <= 0.10
 
@@ -303,12 +303,10 @@ def test_too_few_groups_to_hold_out_twice(holds_out):
 
 @pytest.mark.slow
 def test_order_of_weights_is_the_order_of_informativeness():
-    right = 0
-    for seed in range(10):
+    for seed in range(5):
         X, y = make((0.3, 0.9, 0.6), seed)
         weights = weights_of(X, y, seed)
-        right += weights["b"] > weights["c"] > weights["a"]
-    assert right >= 9
+        assert weights["b"] > weights["c"] > weights["a"]
 
 
 @pytest.mark.parametrize("fusion", ["late", "weighted", "concat"])
@@ -342,7 +340,7 @@ def test_defaults_are_good_without_tuning(load, name):
     X = np.hstack(list(data.blocks.values()))
     test = ~data.train
     scores = [
-        fit(data.blocks, data.y, data.train, seed).score(X[test], data.y[test]) for seed in range(5)
+        fit(data.blocks, data.y, data.train, seed).score(X[test], data.y[test]) for seed in range(3)
     ]
     baselines = {}
     for label, block in {**data.blocks, "all": X}.items():
