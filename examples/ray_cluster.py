@@ -4,7 +4,7 @@ How does a model that works on one machine run on many?
 
 This script starts Ray on this one, with three processors. On a cluster ``ray.init("auto")`` takes
 the place of that, and paths must be those that all machines can reach; nothing else changes. It
-needs ``pip install 'skmm[ray,datasets]'`` and takes about a minute.
+needs ``pip install '.[ray,image,datasets]'`` and takes about a minute.
 """
 
 # %%
