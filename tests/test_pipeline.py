@@ -32,6 +32,13 @@ from skmm.image import ImageDescriptor
 from skmm.text import TextDescriptor
 
 N = 90
+SMALL = {
+    "hidden_layer_sizes": (16,),
+    "max_iter": 30,
+    "batch_size": 45,
+    "learning_rate_init": 0.02,
+    "random_state": 0,
+}
 WORDS = {
     "fruit": "apple pear plum cherry",
     "tool": "hammer saw pliers drill",
@@ -70,10 +77,7 @@ def raw():
 @pytest.fixture
 def model():
     """Learns `raw` far above the chance of 1/3 in a fraction of a second."""
-    return make_pipeline(
-        ModalityTransformer(),
-        FusionClassifier(hidden_layer_sizes=(16,), max_iter=30, random_state=0),
-    )
+    return make_pipeline(ModalityTransformer(), FusionClassifier(**SMALL))
 
 
 def test_learns_from_raw_columns(raw, model):
@@ -171,7 +175,7 @@ def test_grid_search_over_weights_in_two_processes(raw):
                 ("image", ImageDescriptor(image_size=32, pixels_per_cell=8), "photo"),
             ]
         ),
-        FusionClassifier(hidden_layer_sizes=(16,), max_iter=30, random_state=0),
+        FusionClassifier(**SMALL),
     )
     weights = [None, "uniform", {"text": 0.9, "image": 0.1}]
     grid = {

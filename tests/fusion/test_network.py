@@ -36,7 +36,9 @@ def data():
 
 def fit(data, fusion, **parameters):
     return FusionClassifier(
-        fusion, hidden_layer_sizes=(8, 7), max_iter=5, random_state=0, **parameters
+        fusion,
+        hidden_layer_sizes=(8, 7),
+        **{"max_iter": 5, "batch_size": 40, "random_state": 0, **parameters},
     ).fit(*data)
 
 
@@ -381,7 +383,7 @@ def test_rows_of_frames_and_arrays_agree(data):
     frame = fit(data, "late")
     widths = {name: len(columns) for name, columns in frame.modalities_.items()}
     array = FusionClassifier(
-        modalities=widths, hidden_layer_sizes=(8, 7), max_iter=5, random_state=0
+        modalities=widths, hidden_layer_sizes=(8, 7), max_iter=5, batch_size=40, random_state=0
     ).fit(X.to_numpy(), y)
     np.testing.assert_array_equal(array.predict_proba(X.to_numpy()), frame.predict_proba(X))
     assert isinstance(frame.history_, pd.DataFrame)

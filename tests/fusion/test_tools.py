@@ -38,7 +38,7 @@ def rows():
 
 @pytest.fixture
 def model():
-    return FusionClassifier(hidden_layer_sizes=(8,), max_iter=15, random_state=0)
+    return FusionClassifier(hidden_layer_sizes=(8,), max_iter=15, batch_size=50, random_state=0)
 
 
 def test_cross_val_predict(rows, model):
