@@ -15,7 +15,6 @@ import torch
 
 from skmm import FusionClassifier
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._network import fuse
 from skmm.fusion._prediction import precise_network
 from skmm.fusion._training import evaluate
 
@@ -46,7 +45,7 @@ def main():
     def bare():
         with torch.inference_mode():
             parts, weights = evaluate(network, x, present)
-            return network.head(fuse(weights, parts)).softmax(1)
+            return network.logits(weights, parts).softmax(1)
 
     least = milliseconds(bare)
     for name, predict in {
