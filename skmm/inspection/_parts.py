@@ -37,7 +37,6 @@ def read_parts(model: Any, X: Any, y: Any, target: int) -> Parts:
     if not is_classifier(model):
         return _of_numbers(model, X, np.asarray(contributions))
     predictions, given = model.predict_proba(X), model.predict(X)
-    columns = getattr(y, "columns", None)
     if y is not None:
         given = column_or_1d(y) if given.ndim == 1 else _read_columns(y, given.shape)
     if isinstance(contributions, list):
@@ -46,7 +45,7 @@ def read_parts(model: Any, X: Any, y: Any, target: int) -> Parts:
         contributions, predictions = contributions[target], predictions[target]
         classes, given = model.classes_[target], given[:, target]
     elif given.ndim == 2:
-        names = [f"label {label}" for label in model.classes_] if columns is None else columns
+        names = getattr(y, "columns", [f"label {label}" for label in model.classes_])
         outputs = [str(name) for name in names]
         return Parts(contributions, predictions, given == 1, outputs, TO_LOG_ODDS)
     else:

@@ -74,17 +74,16 @@ class LossTermsDisplay:
             closed form.
         """
         found = last_step(estimator)
-        is_aligner = isinstance(found, CrossModalAligner)
-        if not is_aligner:
-            found = fusion_step(estimator, "LossTermsDisplay")
-        check_is_fitted(found)
-        if not hasattr(found, "history_"):
+        if isinstance(found, CrossModalAligner):
+            check_is_fitted(found)
+            advice = f"alignment={found.alignment!r} is solved in closed form."
+        else:
+            found = fusion_step(found, "LossTermsDisplay")
             advice = (
-                f"alignment={found.alignment!r} is solved in closed form."
-                if is_aligner
-                else "Look at its classifiers, named_estimators_, one by one; "
-                "ModalityWeightsDisplay shows their weights."
+                "Look at its classifiers, named_estimators_, one by one; ModalityWeightsDisplay "
+                "shows their weights."
             )
+        if not hasattr(found, "history_"):
             raise ValueError(
                 f"{type(found).__name__} was not trained in epochs, and has no terms of a "
                 f"loss. {advice}"
