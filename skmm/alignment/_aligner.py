@@ -23,7 +23,7 @@ from ..fusion._modalities import ColumnScaler, ScaledRows, find_present, group_c
 from ..fusion._reading import check_known, explaining, find_classes
 from ..fusion._rows import take_share
 from ._closed_form import LinearMaps, canonical_maps
-from ._retrieval import nearest, pair_ranks
+from ._retrieval import mean_direction, mean_over_pairs, nearest, pair_ranks
 from ._tables import Table, read_table
 
 ROWS_AT_ONCE = 8192
@@ -598,43 +598,3 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     @property
     def _n_features_out(self) -> int:
         return self.n_components_
-
-
-def mean_direction(each: list[np.ndarray]) -> np.ndarray:
-    """The mean of those unit vectors (n, q) that are not NaN, scaled to length 1; else NaN."""
-    there = sum(~np.isnan(vectors[:, 0]) for vectors in each)
-    total = sum(np.nan_to_num(vectors.astype(np.float64)) for vectors in each)
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    total /= np.where(length > 1e-12, length, 1.0)
-    total[there == 0] = np.nan
-    return total
-
-
-def mean_over_pairs(aligner, X, measure, source=None, target=None) -> float:
-    """Mean of ``measure(source vectors, target vectors, rows)`` over pairs of modalities.
-
-    Of each pair with the rows that have both, whose positions are ``rows``.
-    """
-    table = aligner._read(X)
-    names = list(aligner.modalities_)
-    for name in (source, target):
-        if name is not None and name not in names:
-            raise ValueError(f"There is no modality {name!r}; those of X in fit are {names}.")
-    if source is not None and source == target and len(names) > 1:
-        raise ValueError(
-            f"source and target are both {source!r}, in which each row finds itself: name two of "
-            f"{names}."
-        )
-    vectors = {name: aligner._embed_one(table, name) for name in table.groups}
-    values = []
-    for a, of_a in vectors.items():
-        for b, of_b in vectors.items():
-            both = np.flatnonzero(table.has(a) & table.has(b))
-            wanted = (source in (None, a)) and (target in (None, b))
-            if wanted and (a != b or len(names) == 1) and len(both):
-                values.append(measure(of_a[both], of_b[both], both))
-    if not values:
-        raise ValueError(
-            f"No row has two modalities to find one by the other; those of X in fit are {names}."
-        )
-    return float(np.mean(values))

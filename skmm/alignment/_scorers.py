@@ -9,8 +9,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from ..fusion._reading import check_known, find_classes
-from ._aligner import CrossModalAligner, mean_over_pairs
-from ._retrieval import average_precision, pair_ranks
+from ._aligner import CrossModalAligner
+from ._retrieval import average_precision, mean_over_pairs, pair_ranks
 
 
 class _Scorer:
