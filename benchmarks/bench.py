@@ -109,12 +109,18 @@ def kill(process):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def stop(pool):
-    """End all that runs, after Ctrl-C; what it was to measure stays unmeasured."""
-    stopping.set()
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in list(running):
-        kill(process)
+@contextmanager
+def stoppable_pool(n_jobs):
+    """Give threads that wait for processes; Ctrl-C ends these, and what they were to measure."""
+    with ThreadPoolExecutor(n_jobs) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                kill(process)
+            raise
 
 
 def make_environment(name):
@@ -287,12 +293,8 @@ def parse_arguments(names, everything):
 def prepare(arguments):
     """Make the environments and the data; give each peer's Python, and why it failed, or None."""
     ENVIRONMENTS.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        try:
-            made = list(pool.map(make_environment, arguments.only))
-        except KeyboardInterrupt:
-            stop(pool)
-            raise
+    with stoppable_pool(arguments.jobs) as pool:
+        made = list(pool.map(make_environment, arguments.only))
     if not all((ENVIRONMENTS / "data" / f"{name}.npz").exists() for name in DATA_SETS):
         print("making the data", flush=True)
         command = [sys.executable, str(PEERS / "data.py"), str(ENVIRONMENTS / "data")]
@@ -310,7 +312,7 @@ def measure_all(made, arguments, results, store):
             partial.write_text(json.dumps(results, indent=1))
             partial.replace(store)
 
-    with ThreadPoolExecutor(arguments.jobs) as pool:  # its threads wait for processes
+    with stoppable_pool(arguments.jobs) as pool:
         measured = [
             pool.submit(
                 measure_peer,
@@ -322,12 +324,8 @@ def measure_all(made, arguments, results, store):
             )
             for name in arguments.only
         ]
-        try:
-            for each in measured:
-                each.result()
-        except KeyboardInterrupt:
-            stop(pool)
-            raise
+        for each in measured:
+            each.result()
     save()
 
 
@@ -342,12 +340,13 @@ def main():
     store = RESULTS / ("peers.json" if whole else "peers_part.json")
     if arguments.resume and not store.exists():
         sys.exit(f"--resume: there is no {store}, so nothing to go on with; run without it")
-    results = {"machine": describe_machine(arguments), "peers": {name: {} for name in names}}
-    if arguments.resume:
-        results = json.loads(store.read_text())
-        results["machine"] = results["machine"].removesuffix(STOPPED) + STOPPED
     try:
         made = prepare(arguments)
+        if arguments.resume:
+            results = json.loads(store.read_text())
+            results["machine"] = results["machine"].removesuffix(STOPPED) + STOPPED
+        else:  # after what is installed, which is work for the machine
+            results = {"machine": describe_machine(arguments), "peers": {}}
         begin = time.perf_counter()
         measure_all(made, arguments, results, store)
     except KeyboardInterrupt:

@@ -40,15 +40,17 @@ def count_user_lines(script: str, functions: dict[str, str]) -> int:
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.ImportFrom) and node.module in functions
     }
-    lines = [line for i, line in enumerate(code.splitlines(), 1) if i in code_lines(code)]
-    imports = {line for line in lines if line.startswith(("import ", "from "))}
-    n_lines = len(lines) - len(imported)  # what is imported here, a user has beside it
+    lines = pick_lines(code, code_lines(code))
     for module, names in imported.items():
-        for line in find_function_lines(functions[module], names):
-            n_lines += line not in imports  # what the user has imported, is imported once
-            if line.startswith(("import ", "from ")):
-                imports.add(line)
-    return n_lines
+        lines += find_function_lines(functions[module], names)
+    imports = [line for line in lines if line.startswith(("import ", "from "))]
+    n_repeated = len(imports) - len(set(imports))  # what the user has imported, is imported once
+    return len(lines) - n_repeated - len(imported)  # what is imported here, a user has beside it
+
+
+def pick_lines(code: str, numbers: set[int]) -> list[str]:
+    """Give the lines of these numbers, which start at 1."""
+    return [line for i, line in enumerate(code.splitlines(), 1) if i in numbers]
 
 
 def find_function_lines(functions: str, names: list[str]) -> list[str]:
@@ -76,8 +78,7 @@ def find_function_lines(functions: str, names: list[str]) -> list[str]:
         )
         for node in needed
     ]
-    wanted = lines & {line for span in spans for line in span}
-    return [line for i, line in enumerate(functions.splitlines(), 1) if i in wanted]
+    return pick_lines(functions, lines & {line for span in spans for line in span})
 
 
 def to_markdown(rows: list[dict]) -> str:

@@ -63,13 +63,12 @@ class ForArrays:
     """Its defaults, with rows scaled, for 50 epochs (it has no default for them)."""
 
     def __init__(self, widths, seed):
-        self.widths, self.seed = list(widths.values()), seed
+        self.widths, self.seed = widths, seed
 
     def split(self, X):
-        import numpy as np
+        from arrays import split
 
-        parts = np.split(self.scaler.transform(X), np.cumsum(self.widths)[:-1], axis=1)
-        return [pd.DataFrame(part) for part in parts]
+        return [pd.DataFrame(part) for part in split(self.scaler.transform(X), self.widths)]
 
     def fit(self, X, y):
         from sklearn.preprocessing import StandardScaler
@@ -78,7 +77,7 @@ class ForArrays:
         self.scaler = StandardScaler().fit(X)
         model = M3Care(
             modalities=["tabular"] * len(self.widths),
-            input_dim=self.widths,
+            input_dim=list(self.widths.values()),
             output_dim=int(y.max()) + 1,
             vocab=[],
         )

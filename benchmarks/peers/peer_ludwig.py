@@ -56,9 +56,9 @@ class ForArrays:
     def frame(self, X):
         import numpy as np
         import pandas as pd
+        from arrays import split
 
-        X = self.scaler.transform(X)
-        parts = np.split(X, np.cumsum(list(self.widths.values()))[:-1], axis=1)
+        parts = split(self.scaler.transform(X), self.widths)
         return pd.DataFrame(
             {
                 name: [None if np.isnan(row).any() else " ".join(map(str, row)) for row in part]
