@@ -11,10 +11,10 @@ from sklearn.base import TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.frames import as_pandas
 from ._html import name_modality
 from .audio import AudioDescriptor
 from .encoding._cells import shorten
-from .encoding._frames import as_pandas
 from .encoding._inference import (
     NUMBERS_AS_STRINGS,
     describe_columns,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .._device import choose_device
+from .._torch.device import choose_device
 from ..fusion._fitting import put_on_device, seeded
 from ..fusion._losses import Rows
 from ..fusion._modalities import ScaledRows

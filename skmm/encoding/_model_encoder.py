@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._device import choose_device
+from .._torch.device import choose_device
 from ._base import CellEncoder
 from ._cache import EmbeddingCache
 from ._models import Backbone, describe_files, load_once, mend_torchvision

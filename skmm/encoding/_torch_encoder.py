@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from .._device import choose_device
+from .._torch.device import choose_device
 from ._batches import Batch, TensorBatch
 from ._callables import describe_callable
 from ._cells import Column

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._files import replace_file
+from .._files import replace_file
 
 FORMAT = 1
 

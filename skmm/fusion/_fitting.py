@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .._device import choose_device
+from .._torch.device import choose_device
 from ._checkpoint import Checkpoint
 from ._combinations import learns_weights
 from ._losses import ALIGNMENT_LOSSES, Objective, Rows

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .._files import replace_file
 from .._optional import import_optional
-from ._files import replace_file
 from ._modalities import ColumnScaler
 from ._targets import Scale
 

@@ -15,7 +15,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..encoding._frames import as_pandas
+from .._data.frames import as_pandas
 from ..fusion._modalities import group_columns
 from ._tables import Table
 

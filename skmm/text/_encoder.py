@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from .._device import choose_device
 from .._optional import import_optional
+from .._torch.device import choose_device
 from ..encoding import _models
 from ..encoding._columns import check_text
 from ..encoding._files import BrokenItemError
