@@ -6,6 +6,6 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def importable_torchvision():
     """Let examples import transformers first, beside a torchvision built for other hardware."""
-    from skmm.encoding._models import mend_torchvision
+    from skmm.encoding.engine import patch_torchvision
 
-    mend_torchvision()
+    patch_torchvision()

@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from skmm.encoding import EmbeddingCache
-from skmm.encoding._digests import FileDigests, digest_file, digest_item
+from skmm.encoding.cache import FileDigests, digest_file, digest_item
 
 N_ITEMS, N_FEATURES = 120_000, 384
 N_FILES = 5_000

@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageEncoder
 
-mend_torchvision()  # open_clip is imported here before skmm does so
+patch_torchvision()  # open_clip is imported here before skmm does so
 
 BATCH = 32 * 3 * 224 * 224 * 4  # bytes
 VISION = {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32}

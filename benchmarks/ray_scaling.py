@@ -32,7 +32,7 @@ from ray.train import RunConfig, ScalingConfig
 from skmm import FusionClassifier, ModalityTransformer
 from skmm.datasets import load_openmoji
 from skmm.distributed import encode, fit
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageEncoder
 from skmm.text import TextEncoder
 
@@ -63,7 +63,7 @@ def make_pictures(n_rows: int) -> pd.DataFrame:
 
 def save_clip(folder: Path) -> str:
     """Save a CLIP model with random weights as open_clip does."""
-    mend_torchvision()
+    patch_torchvision()
     import open_clip
     import torch
 

@@ -29,10 +29,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from skmm.alignment import CrossModalAligner
 from skmm.alignment._retrieval import average_precision, pair_ranks
 from skmm.encoding import TorchEncoder
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.text import TextEncoder
 
-mend_torchvision()
+patch_torchvision()
 import timm  # noqa: E402
 
 HERE = Path(__file__).resolve().parent

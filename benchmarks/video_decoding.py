@@ -23,8 +23,7 @@ import av
 import imageio.v3 as iio
 import numpy as np
 
-from skmm.video import VideoEncoder, _sampling
-from skmm.video._sampling import Sampling, sample_frames
+from skmm.video import Sampling, VideoEncoder, _sampling, sample_frames
 
 RATE = 30
 SIZE = (640, 360)

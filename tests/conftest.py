@@ -46,9 +46,9 @@ CLIP_CONFIG = {
 @pytest.fixture(scope="session")
 def save_clip():
     """Give a function that saves a tiny model as open_clip does, and gives folder and model."""
-    from skmm.encoding._models import mend_torchvision
+    from skmm.encoding.engine import patch_torchvision
 
-    mend_torchvision()
+    patch_torchvision()
     import open_clip
 
     def save(folder, *, seed=0, **preprocessing):
@@ -67,9 +67,9 @@ def save_clip():
 @pytest.fixture(scope="session")
 def save_timm():
     """Give a function that saves a tiny model as timm does, and gives folder and model."""
-    from skmm.encoding._models import mend_torchvision
+    from skmm.encoding.engine import patch_torchvision
 
-    mend_torchvision()
+    patch_torchvision()
     import timm
 
     def save(folder):

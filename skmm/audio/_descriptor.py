@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from .._optional import import_optional
-from ..encoding._models import describe_versions
-from ..encoding._sounds import read_sound
+from ..encoding.engine import describe_versions
+from ..encoding.readers import read_sound
 from ._reading import AudioCellEncoder
 
 FRAME, HOP = 0.032, 0.01  # seconds
@@ -210,14 +210,14 @@ def _mel_filters(rate: int, n_mels: int) -> np.ndarray:
 
 
 def _to_decibels(power: np.ndarray) -> np.ndarray:
-    """Decibels below the greatest, 0 if all is silence."""
+    """Compute decibels below the greatest, 0 if all is silence."""
     decibels = 10 * np.log10(np.maximum(power, FAINTEST**2))
     decibels -= decibels.max()
     return np.maximum(decibels, -FLOOR_DB)
 
 
 def _describe_spectra(amplitudes: np.ndarray, rate: int) -> np.ndarray:
-    """Give logarithms of what describes the shape of each spectrum, (N_SPECTRAL, n_frames)."""
+    """Compute logarithms that describe the shape of each spectrum, (N_SPECTRAL, n_frames)."""
     feature = import_optional("librosa.feature", extra="audio", purpose="AudioDescriptor")
     centroid = feature.spectral_centroid(S=amplitudes, sr=rate)
     bandwidth = feature.spectral_bandwidth(S=amplitudes, sr=rate, centroid=centroid)

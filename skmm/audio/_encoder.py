@@ -10,14 +10,21 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..encoding._files import BrokenItemError
-from ..encoding._model_encoder import ModelEncoder
-from ..encoding._models import Backbone, digest_model, resolve_name
-from ..encoding._sounds import read_windows
+from ..encoding.cache import digest_model
+from ..encoding.engine import (
+    Backbone,
+    EncodedBatch,
+    ModelEncoder,
+    Prefetched,
+    find_not_finite,
+    resolve_name,
+)
+from ..encoding.readers import BrokenItemError, read_windows
 from ._models import load_model
 from ._reading import AudioCellEncoder
 
-MAX_CLIPS = 64  # at once, for the file of each may stay open
+MAX_SOUNDS = 64  # at once, for the file of each may stay open
+N_AHEAD = 2  # windows of a sound that are read before they are due
 
 
 class AudioEncoder(AudioCellEncoder, ModelEncoder):
@@ -184,13 +191,13 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
 
     @property
     def _n_at_once(self) -> int:
-        return min(self.batch_size, MAX_CLIPS)
+        return min(self.batch_size, MAX_SOUNDS)
 
     @property
     def _pooling(self) -> str:
         return "mean" if self.pooling == "auto" else self.pooling
 
-    def _read(self, cell: Any) -> _Clip:
+    def _read(self, cell: Any) -> Prefetched[_Window]:
         model = self._backbone.model
         windows = read_windows(
             cell,
@@ -199,62 +206,49 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
             sampling_rate=self.sampling_rate,
             filesystem=self.filesystem,
         )
-        return _Clip(_Window(len(samples), model.extract(samples)) for samples in windows)
+        extracted = (_Window(len(samples), model.extract(samples)) for samples in windows)
+        return Prefetched(extracted, N_AHEAD)
 
-    def _encode(self, items: list[_Clip]) -> np.ndarray:
+    def _encode_batch(self, items: list[Prefetched[_Window]]) -> EncodedBatch:
+        """Average the vectors of the windows of each sound; a window may turn out to be broken."""
         import torch
 
         sums = np.zeros((len(items), self._n_features_out))
         n_samples = np.zeros(len(items))
-        for batch in self._batch_windows(items):
+        broken: dict[int, BrokenItemError] = {}
+        for batch in self._batch_windows(items, broken):
             with torch.inference_mode():
                 vectors = self._backbone.model.encode(
                     [window.features for _, window in batch],
                     pooling=self._pooling,
                     layer=self.layer,
                 )
-            for (item, window), vector in zip(batch, vectors, strict=True):
-                sums[item] += window.n_samples * vector.astype(np.float64)
-                n_samples[item] += window.n_samples
-        sums[[clip.error is not None for clip in items]] = np.nan
-        return sums / n_samples[:, None]
+            for (place, window), vector in zip(batch, vectors, strict=True):
+                sums[place] += window.n_samples * vector.astype(np.float64)
+                n_samples[place] += window.n_samples
+        vectors = (sums / n_samples[:, None]).astype(np.float32)
+        return EncodedBatch(vectors, find_not_finite(vectors) | broken)
 
-    def _batch_windows(self, clips: list[_Clip]) -> Iterator[list[tuple[int, _Window]]]:
-        """Yield windows that may be encoded together, with the clip that each belongs to."""
+    def _batch_windows(
+        self, sounds: list[Prefetched[_Window]], broken: dict[int, BrokenItemError]
+    ) -> Iterator[list[tuple[int, _Window]]]:
+        """Yield windows that may be encoded together, each with the place of its sound.
+
+        Sounds that cannot be read to their end are added to ``broken``, by place.
+        """
         waiting: dict[Hashable, list[tuple[int, _Window]]] = defaultdict(list)
-        for item, clip in enumerate(clips):
-            for window in clip:
-                group = self._backbone.model.group(window.features)
-                waiting[group].append((item, window))
-                if len(waiting[group]) == self.batch_size:
-                    yield waiting.pop(group)
+        for place, sound in enumerate(sounds):
+            try:
+                for window in sound:
+                    group = self._backbone.model.group(window.features)
+                    waiting[group].append((place, window))
+                    if len(waiting[group]) == self.batch_size:
+                        yield waiting.pop(group)
+            except BrokenItemError as e:
+                broken[place] = e
         yield from waiting.values()
-
-    def _refuse(self, items: list[_Clip], i: int, cell: Any) -> None:
-        item = items[i]
-        if item.error is not None:
-            raise item.error
-        super()._refuse(items, i, cell)
 
 
 class _Window(NamedTuple):
     n_samples: int
     features: np.ndarray
-
-
-class _Clip:
-    """The windows of a sound, of which the first two are read at once, and the rest when due."""
-
-    def __init__(self, windows: Iterator[_Window]):
-        self.error: BrokenItemError | None = None  # what came up after the first two
-        self._rest = windows
-        self._read = [next(windows)]
-        self._read += [window for window in [next(windows, None)] if window is not None]
-
-    def __iter__(self) -> Iterator[_Window]:
-        while self._read:
-            yield self._read.pop(0)
-        try:
-            yield from self._rest
-        except BrokenItemError as e:
-            self.error = e

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._optional import import_optional
-from ..encoding._models import load_from_hub, quiet_transformers
+from ..encoding.engine import load_from_hub, quiet_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -31,25 +31,25 @@ class AudioModel(ABC):
         self.model = model
         self.extractor = extractor
         self.sampling_rate = extractor.sampling_rate
-        self.window_seconds = 30.0  # unless it is given
+        self.window_seconds = 30.0  # where the encoder sets none
         self.max_window_seconds = np.inf
 
     @abstractmethod
     def count_features(self, *, pooling: str, layer: int | None) -> int:
-        """Give the length of each vector."""
+        """Return the length of each vector."""
 
     def extract(self, samples: np.ndarray) -> np.ndarray:
-        """Turn one window into what the model takes of it."""
+        """Compute the input of the model from one window."""
         features = self.extractor(samples, sampling_rate=self.sampling_rate, return_tensors="np")
         return features[self.model.main_input_name][0]
 
     def group(self, features: np.ndarray) -> Hashable:
-        """Give what must be equal in two windows for one not to change the other's vector."""
+        """Return what must be equal in two windows that are encoded together."""
         return features.shape
 
     @abstractmethod
     def encode(self, windows: list[np.ndarray], *, pooling: str, layer: int | None) -> np.ndarray:
-        """Turn what `extract` made of windows of one group into vectors, of float32."""
+        """Compute the vectors, of float32, of the inputs of windows of one group."""
 
     def _as_input(self, array: np.ndarray) -> torch.Tensor:
         import torch
@@ -115,8 +115,8 @@ class WaveformModel(AudioModel):
             counts = self.model._get_feat_extract_output_lengths(lengths)
         return np.stack(
             [
-                _pool(own[:count], pooling).cpu().numpy()
-                for own, count in zip(frames, counts.tolist(), strict=True)
+                _pool(window[:count], pooling).cpu().numpy()
+                for window, count in zip(frames, counts.tolist(), strict=True)
             ]
         )
 

@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from .._data.cells import Column
 from .._optional import import_optional
-from ..encoding._cells import Column
-from ..encoding._columns import CellPreparer
-from ..encoding._files import BrokenItemError
-from ..encoding._sounds import check_not_one_sound, read_sound
+from ..encoding.engine import CellPreparer
+from ..encoding.readers import BrokenItemError, check_not_one_sound, read_sound
 
 SILENCE_FRAME = 0.032  # seconds, in which trimming measures how loud it is
 

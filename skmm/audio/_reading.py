@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..encoding._base import CellEncoder
-from ..encoding._cache import EmbeddingCache
-from ..encoding._cells import Column
-from ..encoding._sounds import check_not_one_sound, check_sound, estimate_samples, unwrap
+from .._data.cells import Column
+from ..encoding.cache import EmbeddingCache
+from ..encoding.engine import CellEncoder
+from ..encoding.readers import check_not_one_sound, check_sound, estimate_samples, unwrap
 
 
 class AudioCellEncoder(CellEncoder):

@@ -152,7 +152,7 @@ def load_openmoji(*, image_size: int = 64, as_frame: bool = True, return_X_y: bo
         details=pd.DataFrame(
             {"code_points": code_points, "emoji": [entry.char for entry in entries]}
         ),
-        DESCR=_describe(target, image_size),
+        DESCR=_format_description(target, image_size),
     )
 
 
@@ -197,7 +197,7 @@ def _render(drawings: list[Traversable], image_size: int) -> np.ndarray:
     return images
 
 
-def _describe(target, image_size: int) -> str:
+def _format_description(target, image_size: int) -> str:
     names, counts = np.unique(np.asarray(target, dtype=object), return_counts=True)
     return _DESCR.format(
         n_samples=len(target),

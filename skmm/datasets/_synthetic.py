@@ -145,8 +145,8 @@ def make_multimodal_classification(
     """
     widths = _check_widths(n_features, n_classes)
     names = _check_names(modality_names, n_modalities=len(widths))
-    signal = _per_modality("informativeness", informativeness, n_modalities=len(widths))
-    missing = _per_modality("missing_rate", missing_rate, n_modalities=len(widths))
+    signal = _as_array_by_modality("informativeness", informativeness, n_modalities=len(widths))
+    missing = _as_array_by_modality("missing_rate", missing_rate, n_modalities=len(widths))
     shares = _check_weights(weights, n_classes)
     rng = check_random_state(random_state)
 
@@ -203,7 +203,7 @@ def _check_names(modality_names, *, n_modalities: int) -> list[str]:
     return names
 
 
-def _per_modality(parameter: str, value, *, n_modalities: int) -> np.ndarray:
+def _as_array_by_modality(parameter: str, value, *, n_modalities: int) -> np.ndarray:
     values = np.asarray(value, dtype=float)
     if values.ndim == 0:
         values = np.full(n_modalities, values)
@@ -232,7 +232,7 @@ def _check_weights(weights, n_classes: int) -> np.ndarray:
 
 
 def _draw_classes(n_samples: int, shares: np.ndarray, rng) -> np.ndarray:
-    """Classes in random order; each one's count is within one of its share of the rows."""
+    """Draw classes in random order; each count is within one of its share of the rows."""
     edges = np.round(np.cumsum(shares) * n_samples).astype(int)
     y = np.repeat(np.arange(len(shares)), np.diff(edges, prepend=0))
     return rng.permutation(y)

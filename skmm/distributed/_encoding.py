@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.cells import shorten
 from .._optional import import_optional
-from ..encoding._cells import shorten
 from ._checks import check_counts, check_dataset
 from ._identity import identify_rows, identify_transformer, name_partition
 from ._partitions import Partitions

@@ -12,8 +12,7 @@ import pandas as pd
 from joblib.hashing import NumpyHasher
 from sklearn.base import BaseEstimator
 
-from ..encoding._callables import describe_callable
-from ..encoding._digests import digest_item
+from ..encoding.cache import describe_callable, digest_item
 
 ROW = np.dtype([("key", "<u8"), ("inputs", "<u8")])  # digests
 _NEUTRAL = frozenset({"n_jobs", "verbose", "verbose_feature_names_out"})

@@ -1,9 +1,10 @@
-"""What the encoders of every modality share: columns of cells, readers of raw inputs, a base.
+"""What the encoders of every modality share, and one for any modality: `TorchEncoder`.
 
-`EmbeddingCache` keeps what they encoded, and `TorchEncoder` is one for any modality.
+`EmbeddingCache` keeps what was encoded. Other rooms import the base classes from `engine`, the
+readers of raw items from `readers`, and digests from `cache`; none of these is public.
 """
 
-from ._cache import EmbeddingCache
 from ._torch_encoder import TorchEncoder
+from .cache import EmbeddingCache
 
 __all__ = ["EmbeddingCache", "TorchEncoder"]

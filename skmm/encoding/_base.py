@@ -9,27 +9,40 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.cells import Column, as_column
+from .._warnings import warn_user
 from ._batches import Batch
-from ._cache import EmbeddingCache, open_cache
-from ._cells import Column, as_column
-from ._columns import set_column_tags, warn_of_broken
-from ._digests import FileDigests, digest_file, digest_item
-from ._files import BrokenItemError, expand_home
+from ._columns import set_column_tags
 from ._run import Run
-from ._warnings import warn_user
+from .cache import EmbeddingCache, FileDigests, digest_file, digest_item, open_cache
+from .readers import BrokenItemError, expand_home
+
+
+class EncodedBatch(NamedTuple):
+    """The vectors of a batch, and the items that are broken, as encoding it has shown."""
+
+    vectors: np.ndarray  # (n, n_features), float32; finite but for broken items
+    broken: dict[int, BrokenItemError]  # by place in the batch
+
+
+def find_not_finite(vectors: np.ndarray) -> dict[int, BrokenItemError]:
+    """Return an error for each of the vectors (n, n_features) that is not finite, by place."""
+    places = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
+    message = "the model gives values that are not finite for it"
+    return {place: BrokenItemError(message) for place in places}
 
 
 class CellEncoder(TransformerMixin, BaseEstimator):
     """Encode each cell of a column on its own: distinct items, then the cache, then batches.
 
     A subclass has the parameters ``errors``, ``verbose`` and ``cache``, ``batch_size`` if the size
-    of a batch matters, ``filesystem`` if cells may be paths in one, and says in the hooks below
+    of a batch matters, ``filesystem`` if cells may be paths in one, and defines in the hooks below
     how an item is read and encoded.
     """
 
@@ -51,19 +64,24 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """Read a cell that is not missing, or raise BrokenItemError; runs in several threads."""
 
     def _reading(self) -> AbstractContextManager:
-        """Give what to enter around the threads in which `_read` runs."""
+        """Return the context to enter around the threads in which `_read` runs."""
         return nullcontext()
 
     def _make_batch(self) -> Batch:
-        """Give where what `_read` gives is put together."""
+        """Return a batch, which collates the items that `_read` returns."""
         return Batch()
 
     def _encode(self, items: Any) -> np.ndarray:
-        """Turn what was put together, a list or a tensor, into vectors (n, n_features)."""
+        """Compute the vectors (n, n_features) of collated items, a list or a tensor."""
         return np.stack(items)
 
+    def _encode_batch(self, items: Any) -> EncodedBatch:
+        """Encode collated items; one whose vector is not finite is broken, for NaN is missing."""
+        vectors = np.asarray(self._encode(items), dtype=np.float32)
+        return EncodedBatch(vectors, find_not_finite(vectors))
+
     def _cost(self, cell: Any) -> float:
-        """Tell how long a cell takes to encode, so that a batch holds items of one length."""
+        """Return how long a cell takes to encode, so that a batch holds items of one length."""
         return 0.0
 
     def _describe_method(self) -> str:
@@ -131,8 +149,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         with self._reading(), self._start_run(column) as run:
             encoder = self._get_ready()
             encoder._encode_rows(run, run.find_distinct())
-        if run.broken:
-            warn_of_broken(run.collect_broken(), column, estimator=run.name)
+        run.warn_of_broken()
         return run.collect_vectors(encoder._n_features_out)
 
     def _warn_of_other_method(self) -> None:
@@ -156,7 +173,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         )
 
     def _get_ready(self) -> CellEncoder:
-        """Give what encodes one column: the encoder, or a copy of it that holds a model."""
+        """Return what encodes one column: the encoder, or a copy of it that holds a model."""
         return self
 
     def _encode_rows(self, run: Run, rows: list[int]) -> None:
@@ -170,19 +187,19 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             run.look_up(cache, keys)
         rows = [row for row in rows if row not in run.found]
         run.check(self._check_cell, rows)  # all, before a model has spent hours on the first ones
-        rows = [row for row in rows if row not in run.broken]
+        rows = [row for row in rows if row not in run.broken.reasons]
         # Longest first: what does not fit into memory shows at once.
         rows.sort(key=lambda row: (-self._cost(run.cells[row]), row))
-        with run.show(len(rows)) as bar:
+        with run.make_bar(len(rows)) as bar:
             for batch, vectors in self._encode_batches(run, rows):
-                run.put(batch, vectors)
+                run.store(batch, vectors)
                 kept = [
-                    i
-                    for i, row in enumerate(batch)
+                    place
+                    for place, row in enumerate(batch)
                     if row in keys and self._is_as_digested(run, row)
                 ]
-                if kept:
-                    cache.put_many([keys[batch[i]] for i in kept], vectors[kept])
+                if cache is not None and kept:
+                    cache.put_many([keys[batch[place]] for place in kept], vectors[kept])
                 bar.update(len(batch))
 
     def _read_column(self, X) -> Column:
@@ -192,23 +209,20 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         return self._has_files and isinstance(cell, str | os.PathLike)
 
     def _find_keys(self, run: Run, rows: list[int], cache: EmbeddingCache) -> dict[int, bytes]:
-        """Give the key of each item that can be read; the others are left for `_read` to refuse."""
+        """Compute the key of each item that can be read; `_read` finds out why others cannot."""
         fingerprint = self._fingerprint()
-        rows = [row for row in rows if row not in run.broken]
-        paths = [run.cells[row] for row in rows if self._is_path(run.cells[row])]
+        rows = [row for row in rows if row not in run.broken.reasons]
         if getattr(self, "filesystem", None) is not None:
             known = FileDigests(None)
         else:
+            paths = [run.cells[row] for row in rows if self._is_path(run.cells[row])]
             known = FileDigests(cache).load(paths)
-        keys = {}
-        with known as files, run.show(len(rows), "files") as bar:
-            for some in run.split(rows):
-                started = run.start(partial(self._digest, files=files), some, only_paths=True)
-                for row, digest in started.items():
-                    if (content := digest()) is not None:
-                        keys[row] = blake2b(fingerprint + content, digest_size=16).digest()
-                bar.update(len(some))
-        return keys
+        with known as files:
+            digests = run.digest(partial(self._digest, files=files), rows)
+        return {
+            row: blake2b(fingerprint + digest, digest_size=16).digest()
+            for row, digest in digests.items()
+        }
 
     def _digest(self, cell: Any, files: FileDigests) -> bytes | None:
         filesystem = getattr(self, "filesystem", None)
@@ -219,11 +233,11 @@ class CellEncoder(TransformerMixin, BaseEstimator):
                 return digest_file(cell, files)
             # It has an identity by where it is, its size and its tag or time; no need to read it.
             return f"{type(filesystem).__name__} {filesystem.ukey(os.fspath(cell))}".encode()
-        except Exception:  # decoders and filesystems raise what they like; `_read` says more
+        except Exception:  # of any decoder or filesystem; `_read` finds out why
             return None
 
     def _is_as_digested(self, run: Run, row: int) -> bool:
-        """Tell whether an item has not changed since the run began, as a file might."""
+        """Return whether an item has not changed since the run began, as a file might."""
         cell = run.cells[row]
         if not self._is_path(cell) or getattr(self, "filesystem", None) is not None:
             return True
@@ -233,7 +247,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             return False
 
     def _fingerprint(self) -> bytes:
-        """Digest all that changes a vector, apart from the item."""
+        """Compute the digest of all that changes a vector, apart from the item."""
         parameters = self.get_params(deep=False).items()
         described = (
             type(self).__module__,
@@ -248,7 +262,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """Yield the rows of each batch that could be encoded, and their vectors."""
         for batch, items in run.read_batches(self._read, self._make_batch, rows, self._n_at_once):
             try:
-                vectors = np.asarray(self._encode(items), dtype=np.float32)
+                vectors, broken = self._encode_batch(items)
             except RuntimeError as e:
                 if "out of memory" in str(e):
                     e.add_note(
@@ -256,16 +270,11 @@ class CellEncoder(TransformerMixin, BaseEstimator):
                         "needs less memory."
                     )
                 raise
-            for i in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
-                # NaN means missing, and this is not
-                run.read(partial(self._refuse, items, i), batch[i])
             del items  # not to be held while the next ones are read
-            good = [i for i, row in enumerate(batch) if row not in run.broken]
-            yield [batch[i] for i in good], vectors[good]
-
-    def _refuse(self, items: Any, i: int, cell: Any) -> None:
-        """Raise BrokenItemError for one of the items, whose vector is not finite."""
-        raise BrokenItemError("the model gives values that are not finite for it")
+            for place, error in broken.items():
+                run.broken.add(batch[place], error)
+            good = [place for place in range(len(batch)) if place not in broken]
+            yield [batch[place] for place in good], vectors[good]
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.

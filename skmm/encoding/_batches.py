@@ -1,4 +1,4 @@
-"""What threads read is put into a batch: a list, or one tensor that nothing is held beside."""
+"""Batches that threads fill: a list of items, or one tensor and no copy of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Batch:
     Parameters
     ----------
     collate : callable, default=list
-        What makes of a list of items what is encoded at once; the items are let go then.
+        Turns a list of items into what is encoded at once; the items are let go then.
     """
 
     def __init__(self, collate: Callable[[list], Any] = list):
@@ -24,15 +24,15 @@ class Batch:
         self._items: dict[int, Any] = {}
 
     def fill(self, place: int, read: Callable[[Any], Any], cell: Any) -> None:
-        """Put what is read from a cell at a place."""
+        """Read a cell, and put the item at a place."""
         self.put(place, read(cell))
 
     def put(self, place: int, item: Any) -> None:
-        """Keep an item."""
+        """Put an item at a place."""
         self._items[place] = item
 
     def take(self, places: list[int]) -> Any:
-        """Give the items of some places, put together in this order, and forget all."""
+        """Return the items of some places, collated in this order, and forget all."""
         items, self._items = self._items, {}
         return self._collate([items.pop(place) for place in places])
 
@@ -70,7 +70,7 @@ class TensorBatch(Batch):
         return self._tensor.shape[1:] == item.shape and self._tensor.dtype == item.dtype
 
     def take(self, places):
-        """Give a tensor (n_places, ...), good until the next item is put."""
+        """Return a tensor (n_places, ...), valid until the next item is put."""
         if self._tensor is not None and not self._items:
             is_whole = places == list(range(len(places)))
             return self._tensor[: len(places)] if is_whole else self._tensor[places]

@@ -13,15 +13,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._torch.device import choose_device
 from ._base import CellEncoder
-from ._cache import EmbeddingCache
-from ._models import Backbone, describe_files, load_once, mend_torchvision
+from ._models import Backbone, describe_files, load_once
+from ._torchvision import patch_torchvision
+from .cache import EmbeddingCache
 
 
 class ModelEncoder(CellEncoder):
     """Encode cells with a model that is loaded once in a process, whatever clones there are.
 
     It is never an attribute of an encoder, whose pickles stay small. A subclass has the parameters
-    of `_shared_constraints`, and says in `_load` what a name or a folder stands for.
+    of `_shared_constraints`, and loads in `_load` what a name or a folder stands for.
     """
 
     # What the model is, is in its digest.
@@ -40,7 +41,7 @@ class ModelEncoder(CellEncoder):
         """Load the model that the parameters name."""
 
     def _name_model(self) -> tuple[Hashable, ...]:
-        """Say which model is loaded, and how; what is a path is looked at for changes."""
+        """Return what identifies the model that is loaded; paths are looked at for changes."""
         return (self.model,)
 
     @property
@@ -79,7 +80,7 @@ class ModelEncoder(CellEncoder):
         return self
 
     def _get_ready(self) -> ModelEncoder:
-        """Give a copy that holds the model, which must be the one that it was fitted with."""
+        """Return a copy that holds the model, which must be the one that it was fitted with."""
         ready = copy.copy(self)
         ready._backbone = self._find_backbone()
         if getattr(self, "model_digest_", ready._backbone.digest) != ready._backbone.digest:
@@ -111,5 +112,5 @@ class ModelEncoder(CellEncoder):
 
 
 def _make_unpickled(cls: type[ModelEncoder]) -> ModelEncoder:
-    mend_torchvision()
+    patch_torchvision()
     return cls.__new__(cls)

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from .._data.cells import Column, is_missing
 from ._batches import Batch
-from ._cache import EmbeddingCache
-from ._cells import Column, is_missing
-from ._columns import identify, read_item
-from ._files import BrokenItemError
+from ._columns import BrokenItems, identify
+from .cache import EmbeddingCache
+from .readers import BrokenItemError
 
 LOOKED_UP = 10_000  # keys in one look into the cache
+CHECKED = 1_000  # rows that are checked or digested between two steps of the progress bar
 
 
 class Run:
@@ -37,14 +38,12 @@ class Run:
         verbose: bool,
         n_readers: int,
     ):
-        self.column = column
         self.cells = column.cells
         self.name = name
         self.is_path = is_path
         self.started = time.time_ns()
-        self.broken: dict[int, BrokenItemError] = {}
+        self.broken = BrokenItems(column, estimator=name, errors=errors)
         self.found: set[int] = set()
-        self._errors = errors
         self._verbose = verbose
         self._pool = ThreadPoolExecutor(n_readers) if n_readers else None
         self._first_of = np.full(len(column.cells), -1)  # the first row with this item; -1: missing
@@ -57,8 +56,8 @@ class Run:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def show(self, n_items: int, doing: str = "") -> tqdm:
-        """Give a progress bar; that of what comes before encoding goes, and only comes if late."""
+    def make_bar(self, n_items: int, doing: str = "") -> tqdm:
+        """Make a progress bar; that of what comes before encoding goes, and only comes if late."""
         return tqdm(
             total=n_items,
             desc=f"{self.name}: {doing}" if doing else self.name,
@@ -68,7 +67,7 @@ class Run:
         )
 
     def find_distinct(self) -> list[int]:
-        """Give the first row of each item, as far as a glance shows that they are the same."""
+        """Return the first row of each item, as far as a glance shows that they are the same."""
         firsts: dict[Any, int] = {}
         for row, cell in enumerate(self.cells):
             if not is_missing(cell):
@@ -78,7 +77,7 @@ class Run:
         return list(firsts.values())
 
     def merge_equal(self, rows: list[int], keys: dict[int, bytes]) -> list[int]:
-        """Give the first row of each item of ``rows``, now that keys tell which are the same."""
+        """Return the first row of each item of ``rows``, now that keys show which are the same."""
         firsts: dict[bytes, int] = {}
         merged = np.arange(len(self.cells))
         for row in [row for row in keys if row != firsts.setdefault(keys[row], row)]:
@@ -88,20 +87,14 @@ class Run:
         return np.unique(merged[rows]).tolist()
 
     def look_up(self, cache: EmbeddingCache, keys: dict[int, bytes]) -> None:
-        """Put what the cache holds."""
-        rows = list(keys)
-        for start in range(0, len(rows), LOOKED_UP):
-            some = rows[start : start + LOOKED_UP]
-            vectors = cache.get_many([keys[row] for row in some])
-            hits = [i for i, vector in enumerate(vectors) if vector is not None]
+        """Store the vectors that the cache holds."""
+        for rows in _split(list(keys), LOOKED_UP):
+            vectors = cache.get_many([keys[row] for row in rows])
+            hits = {row: v for row, v in zip(rows, vectors, strict=True) if v is not None}
             if hits:
-                self.put([some[i] for i in hits], np.stack([vectors[i] for i in hits]))
+                self.store(list(hits), np.stack(list(hits.values())))
 
-    def split(self, rows: list[int], size: int = 1_000) -> Iterator[list[int]]:
-        """Yield rows, some at a time."""
-        return (rows[start : start + size] for start in range(0, len(rows), size))
-
-    def start(
+    def submit(
         self,
         read: Callable[[Any], Any],
         rows: list[int],
@@ -109,29 +102,36 @@ class Run:
         only_paths: bool = False,
         into: Batch | None = None,
     ) -> dict[int, Callable[[], Any]]:
-        """Let the threads read some rows; give what to call for each result, if it has no batch."""
-        started = {}
+        """Start to read some rows in the threads; return what to call for the result of each.
+
+        With a batch, results are put into it, each at the place of its row among ``rows``.
+        """
+        results = {}
         for place, row in enumerate(rows):
             cell = self.cells[row]
             work = partial(read, cell) if into is None else partial(into.fill, place, read, cell)
             threaded = self._pool is not None and (not only_paths or self.is_path(cell))
-            started[row] = self._pool.submit(work).result if threaded else work
-        return started
-
-    def read(self, read: Callable[[Any], Any], row: int) -> Any:
-        """Give what ``read`` makes of a cell; note it where it is broken and that is no error."""
-        result = read_item(read, self.column, row, estimator=self.name, errors=self._errors)
-        if isinstance(result, BrokenItemError):
-            self.broken[row] = result
-        return result
+            results[row] = self._pool.submit(work).result if threaded else work
+        return results
 
     def check(self, check: Callable[[Any], None], rows: list[int]) -> None:
         """Find out which rows are broken."""
-        with self.show(len(rows), "checks") as bar:
-            for some in self.split(rows):
-                some = [row for row in some if row not in self.broken]
-                self._wait(self.start(check, some, only_paths=True))
-                bar.update(len(some))
+        with self.make_bar(len(rows), "checks") as bar:
+            for chunk in _split(rows, CHECKED):
+                good = [row for row in chunk if row not in self.broken.reasons]
+                self._wait(self.submit(check, good, only_paths=True))
+                bar.update(len(chunk))
+
+    def digest(self, digest: Callable[[Any], bytes | None], rows: list[int]) -> dict[int, bytes]:
+        """Compute the digest of each row that has one."""
+        digests = {}
+        with self.make_bar(len(rows), "files") as bar:
+            for chunk in _split(rows, CHECKED):
+                for row, get in self.submit(digest, chunk, only_paths=True).items():
+                    if (computed := get()) is not None:
+                        digests[row] = computed
+                bar.update(len(chunk))
+        return digests
 
     def read_batches(
         self,
@@ -146,24 +146,28 @@ class Run:
         """
         turns = cycle([make_batch(), make_batch()])
         batch, current = next(turns), []
-        started: dict[int, Callable[[], Any]] = {}
-        for following in [*self.split(rows, size), []]:
-            self._wait(started)
-            good = [place for place, row in enumerate(current) if row not in self.broken]
+        results: dict[int, Callable[[], Any]] = {}
+        for following in [*_split(rows, size), []]:
+            self._wait(results)
+            good = [p for p, row in enumerate(current) if row not in self.broken.reasons]
             rows_read = [current[place] for place in good]
             items = batch.take(good) if good else None
             batch, current = next(turns), following
-            started = self.start(read, current, into=batch)
+            results = self.submit(read, current, into=batch)
             if good:
                 yield rows_read, items
             del items  # not to be held while the next ones are read
 
-    def _wait(self, started: dict[int, Callable[[], Any]]) -> None:
-        for row, get in started.items():
-            self.read(lambda _, get=get: get(), row)
+    def _wait(self, results: dict[int, Callable[[], Any]]) -> None:
+        """Wait for rows that are being read, and add those that are broken."""
+        for row, get in results.items():
+            try:
+                get()
+            except (TypeError, BrokenItemError) as e:
+                self.broken.add(row, e)
 
-    def put(self, rows: list[int], vectors: np.ndarray) -> None:
-        """Keep the vectors of some rows."""
+    def store(self, rows: list[int], vectors: np.ndarray) -> None:
+        """Store the vectors of some rows."""
         if not rows:
             return
         if self._vectors is None:
@@ -171,16 +175,22 @@ class Run:
         self._vectors[rows] = vectors
         self.found.update(rows)
 
-    def collect_broken(self) -> dict[int, BrokenItemError]:
-        """Give every row whose item is broken, and why."""
-        rows = np.flatnonzero(np.isin(self._first_of, list(self.broken))).tolist()
-        return {row: self.broken[self._first_of[row]] for row in rows}
+    def warn_of_broken(self) -> None:
+        """Warn of every row whose item is broken."""
+        reasons = self.broken.reasons
+        rows = np.flatnonzero(np.isin(self._first_of, list(reasons))).tolist()
+        self.broken.reasons = {row: reasons[self._first_of[row]] for row in rows}
+        self.broken.warn()
 
     def collect_vectors(self, n_features: int) -> np.ndarray:
-        """Give a vector of ``n_features`` values for every row."""
+        """Return a vector of ``n_features`` values for every row."""
         if self._vectors is None:
             return np.full((len(self.cells), n_features), np.nan, dtype=np.float32)
-        own = np.arange(len(self.cells))
-        again = np.flatnonzero((self._first_of >= 0) & (self._first_of != own))
-        self._vectors[again] = self._vectors[self._first_of[again]]
+        is_copy = (self._first_of >= 0) & (self._first_of != np.arange(len(self.cells)))
+        copies = np.flatnonzero(is_copy)
+        self._vectors[copies] = self._vectors[self._first_of[copies]]
         return self._vectors
+
+
+def _split(rows: list[int], size: int) -> Iterator[list[int]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -11,16 +11,24 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from .._data.cells import Column
 from .._torch.device import choose_device
 from ._batches import Batch, TensorBatch
-from ._callables import describe_callable
-from ._cells import Column
-from ._columns import check_text
-from ._files import BrokenItemError
-from ._images import check_image, check_not_one_image, quiet_pillow, read_image
 from ._model_encoder import ModelEncoder
-from ._models import Backbone, digest_model, digest_module
-from ._sounds import check_not_one_sound, check_sound, read_sound, unwrap
+from ._models import Backbone
+from .cache import describe_callable, digest_model, digest_module
+from .readers import (
+    BrokenItemError,
+    check_image,
+    check_not_one_image,
+    check_not_one_sound,
+    check_sound,
+    check_text,
+    quiet_pillow,
+    read_image,
+    read_sound,
+    unwrap,
+)
 
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 3600
@@ -173,7 +181,8 @@ class TorchEncoder(ModelEncoder):
                 encoder._encode_rows(run, [row])
                 if run.found:
                     return run.collect_vectors(0).shape[1]
-        cause = f" The first is broken: {next(iter(run.broken.values()))}." if run.broken else ""
+        reasons = list(run.broken.reasons.values())
+        cause = f" The first is broken: {reasons[0]}." if reasons else ""
         raise ValueError(
             "TorchEncoder encodes one item in fit, to know how many features there are; of "
             f"{len(column.cells)} none can be encoded.{cause}"
@@ -299,10 +308,10 @@ class TorchEncoder(ModelEncoder):
 
     def _make_batch(self) -> Batch:
         if self.collate is None:
-            return TensorBatch(self.batch_size, self._put_together)
-        return Batch(self._put_together)
+            return TensorBatch(self.batch_size, self._collate)
+        return Batch(self._collate)
 
-    def _put_together(self, items: list) -> tuple[int, Any]:
+    def _collate(self, items: list) -> tuple[int, Any]:
         import torch
 
         collate = self.collate or torch.utils.data.default_collate

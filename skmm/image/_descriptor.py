@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from .._optional import import_optional
-from ..encoding._models import describe_versions
+from ..encoding.engine import describe_versions
 from ._reading import ImageCellEncoder
 
 BLOCK = 2  # cells along the side of a block, in which gradients are normalised

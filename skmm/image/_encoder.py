@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from ..encoding._batches import TensorBatch
-from ..encoding._model_encoder import ModelEncoder
-from ..encoding._models import Backbone, digest_model
+from ..encoding.cache import digest_model
+from ..encoding.engine import Backbone, ModelEncoder, TensorBatch
 from ._models import describe_transform, find_config, load_model
 from ._reading import ImageCellEncoder
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .._optional import import_optional
-from ..encoding._models import can_reach, load_from_hub, mend_torchvision, resolve_name
+from ..encoding.engine import can_reach, load_from_hub, patch_torchvision, resolve_name
 
 # Of open_clip_config.json; the size is that of the model.
 _PREPROCESSING = {
@@ -28,8 +28,8 @@ _PREPROCESSING = {
 def load_model(
     name: str, pretrained: str | None, *, precision: str, device: str
 ) -> tuple[Any, Callable]:
-    """Load a model, and what turns a PIL image into what it takes."""
-    mend_torchvision()
+    """Load a model, and the transform of a PIL image into its input."""
+    patch_torchvision()
     source, _, rest = name.partition(":")
     if source == "timm":
         return _load_timm(rest, precision, device)
@@ -49,7 +49,7 @@ def load_model(
 
 
 def _resolve_folder(name: str) -> str:
-    """Give the folder that a name, with or without ``local-dir:``, is the path of."""
+    """Return the folder that a name, with or without ``local-dir:``, is the path of."""
     _, prefix, path = name.rpartition("local-dir:")
     return resolve_name(Path(path) if prefix else path, estimator="ImageEncoder")
 
@@ -86,8 +86,8 @@ def _load_open_clip(
 
 
 def load_tokenizer(name: str) -> Callable:
-    """Load what turns texts into what a model of open_clip takes, by the name of the model."""
-    mend_torchvision()
+    """Load the tokenizer of a model of open_clip, by the name of the model."""
+    patch_torchvision()
     open_clip = import_optional("open_clip", extra="image", purpose="ImageEncoder")
     folder = name if ":" in name else _resolve_folder(name)
     if os.path.isdir(folder):
@@ -101,7 +101,7 @@ def load_tokenizer(name: str) -> Callable:
 
 
 def _check_pretrained(open_clip, name: str, pretrained: str | None) -> str:
-    """Refuse models and weights that open_clip does not know; without weights it gives noise."""
+    """Return the tag or file of weights; raise ValueError if open_clip does not know it."""
     models = open_clip.list_models()
     if name.replace("/", "-") not in models:
         raise ValueError(
@@ -124,7 +124,7 @@ def _suggest(name: str, names: list[str]) -> str:
 
 
 def find_config(pretrained: str | None) -> str | None:
-    """Give the path of the config of open_clip beside a file of weights, if there are both."""
+    """Return the path of the config of open_clip beside a file of weights, if both exist."""
     if pretrained is None or not os.path.isfile(pretrained):
         return None
     config = os.path.join(os.path.dirname(pretrained), "open_clip_config.json")
@@ -165,7 +165,7 @@ def _load_timm(name: str, precision: str, device: str) -> tuple[Any, Callable]:
 
 
 def _check_address(config, name: str) -> None:
-    """Refuse weights that are on no hub if they are neither on disk nor to be had now."""
+    """Raise OSError if weights that are on no hub are neither on disk nor within reach."""
     import torch
 
     if config.hf_hub_id or not config.url:
@@ -185,14 +185,14 @@ def _check_address(config, name: str) -> None:
 def _quiet_open_clip() -> Iterator[None]:
     """Keep what open_clip logs on the root logger, which sets logging up if nobody has."""
 
-    def is_of_others(record: logging.LogRecord) -> bool:
+    def is_foreign(record: logging.LogRecord) -> bool:
         return "open_clip" not in record.pathname
 
     root, handler = logging.getLogger(), logging.NullHandler()
-    root.addFilter(is_of_others)
+    root.addFilter(is_foreign)
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
-        root.removeFilter(is_of_others)
+        root.removeFilter(is_foreign)

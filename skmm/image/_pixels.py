@@ -37,7 +37,7 @@ def _enhance_lightness(lightness: np.ndarray, method: str) -> np.ndarray:
 
 
 def find_foreground(rgb: np.ndarray) -> np.ndarray:
-    """Tell which pixels (H, W) of an image (H, W, 3) of uint8 do not look like its border.
+    """Mark the pixels (H, W) of an image (H, W, 3) of uint8 that do not look like its border.
 
     All of them if none stands out.
     """
@@ -61,7 +61,7 @@ def find_superpixels(rgb: np.ndarray, n_segments: int) -> np.ndarray:
 
 
 def average_segments(values: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Give each pixel of an image (H, W) or (H, W, 3) of uint8 the mean of its segment."""
+    """Replace each pixel of an image (H, W) or (H, W, 3) of uint8 by the mean of its segment."""
     labels = segments.ravel()
     counts = np.maximum(np.bincount(labels), 1)
     channels = values.reshape(labels.size, -1).T  # (1 or 3, H * W)

@@ -8,15 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..encoding._cells import Column
-from ..encoding._columns import CellPreparer
-from ..encoding._images import check_background, check_not_one_image, quiet_pillow, read_image
-from ._pixels import (
-    average_segments,
-    enhance_contrast,
-    find_foreground,
-    find_superpixels,
-)
+from .._data.cells import Column
+from ..encoding.engine import CellPreparer
+from ..encoding.readers import check_background, check_not_one_image, quiet_pillow, read_image
+from ._pixels import average_segments, enhance_contrast, find_foreground, find_superpixels
 
 
 class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..encoding._base import CellEncoder
-from ..encoding._cache import EmbeddingCache
-from ..encoding._cells import Column
-from ..encoding._images import (
+from .._data.cells import Column
+from ..encoding.cache import EmbeddingCache
+from ..encoding.engine import CellEncoder
+from ..encoding.readers import (
     check_background,
     check_image,
     check_not_one_image,

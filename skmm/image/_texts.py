@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TextSide(NamedTuple):
-    """Texts as the model sees them, and what it makes of their cosines with pictures."""
+    """Texts in the space of the pictures, and how the model scales their cosines with these."""
 
     vectors: np.ndarray  # (n, q) of length 1, float32
     scale: float  # of the cosines

@@ -11,12 +11,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.utils._indexing import _get_column_indices
 
-from ..encoding._cells import is_missing
-from ..encoding._files import BrokenItemError
-from ..encoding._images import quiet_pillow, read_image
-from ..encoding._inference import infer_column
-from ..encoding._sounds import read_sound
-from ..video._sampling import Sampling, sample_frames
+from .._data.cells import is_missing
+from ..compose import infer_column
+from ..encoding.readers import BrokenItemError, quiet_pillow, read_image, read_sound
+from ..video import Sampling, sample_frames
 from ._fitted import as_table, transform, unwrap, with_names
 from ._style import shorten_label
 

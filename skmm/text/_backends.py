@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from ..encoding._digests import digest_file
-from ..encoding._warnings import warn_user
+from .._warnings import warn_user
+from ..encoding.cache import digest_file
 
 
 class Exporting(NamedTuple):
@@ -50,20 +50,21 @@ def check_backend(backend: str) -> None:
     """
     if backend not in EXPORTING:
         return
-    needed = EXPORTING[backend]
+    exporting = EXPORTING[backend]
     try:
-        import_module(needed.package)
-        getattr(import_module(needed.module), needed.model_class)
+        import_module(exporting.package)
+        getattr(import_module(exporting.module), exporting.model_class)
     except (ImportError, AttributeError, RuntimeError) as e:  # what is lazy raises the last two
         raise ImportError(
-            f"TextEncoder with backend={backend!r} needs {needed.module} and {needed.package}: pip "
-            f"install 'sentence-transformers[{backend}]', best in an environment of its own, as it "
-            f"may take older versions of transformers and sentence-transformers. Here, {e}"
+            f"TextEncoder with backend={backend!r} needs {exporting.module} and "
+            f"{exporting.package}: pip install 'sentence-transformers[{backend}]', best in "
+            "an environment of its own, as it may take older versions of transformers and "
+            f"sentence-transformers. Here, {e}"
         ) from e
 
 
 def load_whole(library, name: str, *, backend: str, device: str):
-    """Load a model, unless it lacks what says how tokens are pooled: then pooling is guessed.
+    """Load a model, unless the files lack how its tokens are pooled: that would be guessed.
 
     This is so where only what transformers needs of a model of sentence-transformers is on disk.
     """
@@ -89,7 +90,7 @@ def load_whole(library, name: str, *, backend: str, device: str):
 
 
 def digest_files(name: str) -> list[str]:
-    """Digest the files of a model, in a folder or in the cache, wherever this is."""
+    """Compute the digests of the files of a model, in a folder or in the cache, anywhere."""
     root = _find_folder(name)
     if root is None:
         return [name]
@@ -99,7 +100,7 @@ def digest_files(name: str) -> list[str]:
 
 
 def _find_in_cache(name: str, file: str) -> Any:
-    """Give the path of a file of a model on the hub; None if the cache says nothing of it."""
+    """Return the path of a file of a model on the hub; None if it is not in the cache."""
     from huggingface_hub import try_to_load_from_cache
 
     folder = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
@@ -109,7 +110,7 @@ def _find_in_cache(name: str, file: str) -> Any:
 
 
 def _find_folder(name: str) -> str | None:
-    """Give the folder that a model is in, in the cache if it is on the hub."""
+    """Return the folder that a model is in, in the cache if it is on the hub."""
     if os.path.isdir(name):
         return name
     config = _find_in_cache(name, "config.json")

@@ -14,8 +14,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..encoding._cells import as_column, is_missing, shorten
-from ..encoding._columns import check_text, read_item, set_column_tags
+from .._data.cells import as_column, is_missing, shorten
+from ..encoding.engine import check_texts, set_column_tags
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
@@ -141,7 +141,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         sample = _sample(texts, random_state)
         self.vectorizers_, blocks = [], []
-        for vectorizer in self._vectorizers():
+        for vectorizer in self._make_vectorizers():
             try:
                 blocks.append(vectorizer.fit_transform(sample))
             except ValueError:  # an empty vocabulary: of words alone, in texts such as "?!"
@@ -155,13 +155,13 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             )
         counts = sparse.hstack(blocks, format="csr")
         counts.sort_indices()  # as transform has them: the same sums, to the last bit
-        n_components = min(self._n_components(sample), *counts.shape)
+        n_components = min(self._choose_n_components(sample), *counts.shape)
         with np.errstate(invalid="ignore"):  # its shares of a variance that is 0 if texts are equal
             self.svd_ = TruncatedSVD(n_components, random_state=random_state).fit(counts)
         singular_values = self.svd_.singular_values_
         kept = singular_values > LEAST_SINGULAR_VALUE * singular_values[0]
         self.n_components_ = max(1, int(kept.sum()))
-        described = self._reduce(counts) if sample is texts else self._describe(texts)
+        described = self._reduce(counts) if sample is texts else self._transform_texts(texts)
         return _scatter(described, present)
 
     def transform(self, X):
@@ -186,7 +186,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         texts, present = self._read(X)
         if not texts:
             return _scatter(np.empty((0, self.n_components_)), present)
-        return _scatter(self._describe(texts), present)
+        return _scatter(self._transform_texts(texts), present)
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.
@@ -208,17 +208,16 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         column = as_column(X, estimator="TextDescriptor")
         present = np.array([not is_missing(cell) for cell in column.cells])
         rows = np.flatnonzero(present).tolist()
-        for row in rows:
-            read_item(check_text, column, row, estimator="TextDescriptor", errors="raise")
+        check_texts(column, rows, estimator="TextDescriptor")
         return [column.cells[row] for row in rows], present
 
-    def _n_components(self, texts: list[str]) -> int:
+    def _choose_n_components(self, texts: list[str]) -> int:
         if self.n_components != "auto":
             return self.n_components
         return min(MOST_COMPONENTS, max(FEWEST_COMPONENTS, len(set(texts)) // 4))
 
-    def _vectorizers(self) -> tuple[TfidfVectorizer, TfidfVectorizer]:
-        """For words, and for runs of characters."""
+    def _make_vectorizers(self) -> tuple[TfidfVectorizer, TfidfVectorizer]:
+        """Make a vectorizer of words, and one of runs of characters."""
         shared = {
             "sublinear_tf": True,
             "min_df": self.min_df,
@@ -230,12 +229,13 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared),
         )
 
-    def _describe(self, texts: list[str]) -> np.ndarray:
-        """Describe texts, so many at a time that their counts take little memory."""
-        chunk = np.cumsum([len(text) for text in texts]) // CHUNK_CHARACTERS
+    def _transform_texts(self, texts: list[str]) -> np.ndarray:
+        """Transform texts in chunks, whose counts take little memory."""
+        chunk_of = np.cumsum([len(text) for text in texts]) // CHUNK_CHARACTERS
+        bounds = np.flatnonzero(np.diff(chunk_of)) + 1
         described = []
-        for part in np.split(np.array(texts, dtype=object), np.flatnonzero(np.diff(chunk)) + 1):
-            counts = sparse.hstack([v.transform(part) for v in self.vectorizers_], format="csr")
+        for chunk in np.split(np.array(texts, dtype=object), bounds):
+            counts = sparse.hstack([v.transform(chunk) for v in self.vectorizers_], format="csr")
             described.append(self._reduce(counts))
         return np.concatenate(described)
 
@@ -247,17 +247,17 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
 
 
 def _sample(texts: list[str], random_state: np.random.RandomState) -> list[str]:
-    """Take all texts, or, if they are very long together, some at random."""
+    """Return all texts, or a random sample if they are very long together."""
     lengths = np.array([len(text) for text in texts])
     if lengths.sum() <= FITTED_CHARACTERS:
         return texts
     order = random_state.permutation(len(texts))
-    n_taken = max(1, np.searchsorted(lengths[order].cumsum(), FITTED_CHARACTERS, side="right"))
-    return [texts[i] for i in np.sort(order[:n_taken])]
+    n_sampled = max(1, np.searchsorted(lengths[order].cumsum(), FITTED_CHARACTERS, side="right"))
+    return [texts[i] for i in np.sort(order[:n_sampled])]
 
 
 def _scatter(values: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Put the rows that are present where they stood, among rows of NaN."""
+    """Return the values of the rows that are present, and NaN in the other rows."""
     scattered = np.full((len(present), values.shape[1]), np.nan, dtype=np.float32)
     scattered[present] = values
     return scattered

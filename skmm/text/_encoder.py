@@ -14,19 +14,17 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from .._optional import import_optional
 from .._torch.device import choose_device
-from ..encoding import _models
-from ..encoding._columns import check_text
-from ..encoding._files import BrokenItemError
-from ..encoding._model_encoder import ModelEncoder
-from ..encoding._models import (
+from ..encoding.cache import digest_model, digest_module
+from ..encoding.engine import (
     Backbone,
-    digest_model,
-    digest_module,
+    ModelEncoder,
     load_from_hub,
-    mend_torchvision,
+    lock_models,
+    patch_torchvision,
     quiet_transformers,
     resolve_name,
 )
+from ..encoding.readers import BrokenItemError, check_text
 from ._backends import check_backend, digest_files, load_whole
 
 
@@ -189,7 +187,7 @@ class TextEncoder(ModelEncoder):
         return (resolve_name(self.model, estimator="TextEncoder"), self.precision, self.backend)
 
     def _load(self, device: str) -> Backbone:
-        mend_torchvision()
+        patch_torchvision()
         library = import_optional("sentence_transformers", extra="text", purpose="TextEncoder")
         import torch
 
@@ -205,7 +203,7 @@ class TextEncoder(ModelEncoder):
             model.to(getattr(torch, precision))
         # The weights of other backends cannot be seen; their files can.
         files = [backend, *digest_files(name)] if backend != "torch" else []
-        digest = digest_model(model, *_describe(model), *files)
+        digest = digest_model(model, *_describe_preprocessing(model), *files)
         return Backbone(model.eval(), digest, _count_features(model))
 
     def _find_backbone(self) -> Backbone:
@@ -213,8 +211,8 @@ class TextEncoder(ModelEncoder):
             backbone = super()._find_backbone()
         else:
             choose_device(self.device)
-            with _models.running:  # while its max_seq_length is its own
-                digest = digest_module(self.model, *_describe(self.model))
+            with lock_models():  # while its max_seq_length is its own
+                digest = digest_module(self.model, *_describe_preprocessing(self.model))
             backbone = Backbone(self.model, digest, _count_features(self.model))
         if (self.truncate_dim or 0) > backbone.n_features:
             raise ValueError(
@@ -257,7 +255,7 @@ class TextEncoder(ModelEncoder):
             # Else it would fetch what looks like the address of a picture.
             texts = [{"text": text} for text in items]
         device = None if self.device == "auto" else self.device
-        with _models.running, _limit_length(model, self.max_seq_length):
+        with lock_models(), _limit_length(model, self.max_seq_length):
             return model.encode(
                 texts,
                 prompt=self.prompt,
@@ -269,8 +267,8 @@ class TextEncoder(ModelEncoder):
             )
 
 
-def _describe(model) -> list[str]:
-    """Describe what stands between a text and the weights."""
+def _describe_preprocessing(model) -> list[str]:
+    """Describe all that is between a text and the weights."""
     tokenizer = model.tokenizer
     if hasattr(tokenizer, "backend_tokenizer"):
         settings = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -290,12 +288,12 @@ def _count_features(model) -> int:
     n_features = (count or model.get_sentence_embedding_dimension)()
     if n_features is not None:
         return n_features
-    with _models.running:  # a module of the user's own may not say
+    with lock_models():  # a module of the user's own may not say
         return model.encode(["a"], show_progress_bar=False).shape[1]
 
 
 def _find_limit(model) -> float:
-    """Give the number of tokens that a model has positions for, if it is limited by that."""
+    """Return the number of tokens that a model has positions for, if that limits it."""
     transformer = getattr(model[0], "auto_model", None)
     config = getattr(transformer, "config", None)
     config = getattr(config, "text_config", config)

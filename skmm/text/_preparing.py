@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import StrOptions
 
+from .._data.cells import Column, is_missing, shorten
 from .._optional import import_optional
-from ..encoding._cells import Column, is_missing, shorten
-from ..encoding._columns import ColumnPreparer, check_text, read_item
+from ..encoding.engine import ColumnPreparer, check_texts
 
 # Alternatives: of two that start at one place the first wins, and what one takes no other touches.
 # Possessive (++), so that no text takes time that is quadratic in its length.
@@ -42,7 +42,7 @@ class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
 
     @abstractmethod
     def _prepare(self, texts: list[str]) -> list[str]:
-        """Give a text for each of these, which differ from each other."""
+        """Return a text for each of these, which differ from each other."""
 
     def transform(self, X):
         """Prepare each text.
@@ -82,19 +82,19 @@ class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
         return pd.Series(cells, index=series.index, name=series.name, dtype=dtype)
 
     def _find_texts(self, column: Column) -> list[int]:
-        """Give the rows that are not missing, once all of them are known to hold texts."""
+        """Return the rows that are not missing, once all of them are known to hold texts."""
         rows = [row for row, cell in enumerate(column.cells) if not is_missing(cell)]
         name = type(self).__name__
         for row in rows:
             cell = column.cells[row]
-            read_item(check_text, column, row, estimator=name, errors="raise")
+            check_texts(column, [row], estimator=name)
             fault = self._find_fault(cell)
             if fault is not None:
                 raise ValueError(f"{name}: {column.describe(row)}: {fault} ({shorten(cell)}).")
         return rows
 
     def _find_fault(self, text: str) -> str | None:
-        """Say why this text cannot be prepared, and what to do, if so."""
+        """Return why a text cannot be prepared, and what to do; None if it can."""
         return None
 
 

@@ -32,7 +32,7 @@ class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):
         words; nothing is downloaded. Or a trained spaCy pipeline, by the name of its package, such
         as "en_core_web_sm", or by the folder that holds it.
     output : {"token", "lemma", "pos", "tag", "token_pos", "lemma_pos"}, default="token"
-        What to give for each word: the word itself, its lemma ("run" for "ran"), its part of speech
+        What stands for each word: the word itself, its lemma ("run" for "ran"), its part of speech
         ("VERB"), the finer tag of the pipeline ("VBD"), or two of these ("ran_VERB"). All but
         "token" need a trained pipeline. A word without a lemma is its own lemma; a word without a
         part of speech or tag has "X".
@@ -161,7 +161,7 @@ class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):
 
 
 def _load_once(model: str):
-    """Give the spaCy pipeline of this name, which stays loaded."""
+    """Return the spaCy pipeline of this name, which stays loaded."""
     with _lock:
         return _load(model)
 
@@ -191,7 +191,7 @@ def _load(model: str):
 
 
 def _may_assign(pipeline, pipe_name: str) -> set[str]:
-    """Which of lemma, pos and tag a component of a pipeline sets; any, if it does not say."""
+    """Return which of lemma, pos and tag a component sets: any, unless it declares them."""
     assigned = pipeline.get_pipe_meta(pipe_name).assigns
     parts = {"lemma", "pos", "tag"}
     return {part for part in parts if f"token.{part}" in assigned} if assigned else parts

@@ -10,8 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..encoding._containers import check_end, find_end, open_container, read_packets
-from ..encoding._files import BrokenItemError
+from ..encoding.readers import BrokenItemError, check_end, find_end, open_container, read_packets
 
 SKIPPING = {"h264", "hevc", "mpeg2video", "mpeg4"}  # decoders that may be told what to leave out
 NO_SEEKING = {"mpeg"}  # containers whose packets have times by what comes before them
@@ -30,7 +29,7 @@ class Packets(NamedTuple):
 
 
 def scan(container, stream) -> Packets:
-    """Read all packets, and decode none: no header tells when each frame is shown."""
+    """Read all packets, and decode none: no header has the times of all frames."""
     times, keys, shown = array("q"), array("b"), array("b")
     end, last, duration = 0.0, None, 0
     has_times = not (stream.codec_context.has_b_frames and _is_of(container, NO_REORDERING))
@@ -66,7 +65,7 @@ def _is_of(container, formats: set[str]) -> bool:
 
 
 class Reader:
-    """Decodes the frames that begin at given times, which ascend."""
+    """Decodes the frames that begin at ``targets``, times that ascend."""
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class Reader:
         self.n_decoded = 0  # frames
 
     def read(self, target: int) -> Any:
-        """Give the frame that begins at a time."""
+        """Return the frame that begins at a time."""
         key = self._find_key(target)
         if self._frames is None or (self._can_seek and key > self._position):
             self._seek(key)
@@ -123,8 +122,8 @@ class Reader:
             return None
         time, frame = self._shown
         # Some packets hold nothing to be shown, which is not to be told from damage at a glance.
-        is_there = time == target or (self._is_rewound and not self._is_damaged)
-        return frame if is_there and not frame.is_corrupt else None
+        is_target = time == target or (self._is_rewound and not self._is_damaged)
+        return frame if is_target and not frame.is_corrupt else None
 
     def _find_key(self, target: int) -> int:
         """Find the packet from which on to decode."""
@@ -150,7 +149,7 @@ class Reader:
         self._rewind()
 
     def _land(self, time: int) -> list:
-        """Seek, and give the first packet from which decoding may start, if there is one."""
+        """Seek, and return the first packet from which decoding may start, if there is one."""
         import av
 
         try:

@@ -8,20 +8,32 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..encoding._base import CellEncoder
-from ..encoding._cache import EmbeddingCache
-from ..encoding._cells import Column
-from ..encoding._files import ENCODED_TYPES, BrokenItemError, expand_home
-from ..encoding._models import describe_versions
+from .._data.cells import Column
+from ..encoding.cache import EmbeddingCache
+from ..encoding.engine import (
+    CellEncoder,
+    EncodedBatch,
+    Prefetched,
+    describe_versions,
+    find_not_finite,
+)
+from ..encoding.readers import ENCODED_TYPES, BrokenItemError, expand_home
 from ..image import ImageDescriptor
-from ._parts import Part, check_part, count_features, describe_part, enter_reading, fit_part
-from ._sampling import Sampling, Shown, check_video, sample_frames
+from ._item_encoders import (
+    ItemEncoder,
+    check_item_encoder,
+    count_features,
+    enter_reading,
+    fit_item_encoder,
+    name_method,
+)
+from ._sampling import SampledFrame, Sampling, check_video, sample_frames
 
 N_FRAMES = 8  # where neither n_frames nor fps is given
 N_AHEAD = 16  # frames of a video that are read before it is its turn
@@ -98,7 +110,7 @@ class VideoEncoder(CellEncoder):
 
     Times are those of the frames, at whatever rate they come. A frame is turned and mirrored as the
     file says, and its pixels are made square. A file that ends before its header says so is
-    broken; ``ffmpeg -i broken.mp4 -c copy mended.mp4`` makes one of what is there. Of a long video
+    broken; ``ffmpeg -i broken.mp4 -c copy fixed.mp4`` makes one of what is there. Of a long video
     no more than a few frames, and a window of sound, are in memory.
 
     The encoders of ``skmm.audio`` read the sound of videos. So one column can be two modalities,
@@ -184,11 +196,11 @@ class VideoEncoder(CellEncoder):
         column = self._read_column(X)
         images = ImageDescriptor() if self.image_encoder is None else self.image_encoder
         frame = self._find_frame(column) if get_tags(images).requires_fit else None
-        self.image_encoder_ = fit_part(images, [frame], {"cache": self.cache})
+        self.image_encoder_ = fit_item_encoder(images, [frame], {"cache": self.cache})
         self.audio_encoder_ = None
         if self.audio_encoder is not None:
             shared = {name: getattr(self, name) for name in ("cache", "errors", "filesystem")}
-            self.audio_encoder_ = fit_part(self.audio_encoder, column.cells, shared)
+            self.audio_encoder_ = fit_item_encoder(self.audio_encoder, column.cells, shared)
         return super().fit(X)
 
     def _validate_params(self):
@@ -199,20 +211,17 @@ class VideoEncoder(CellEncoder):
             )
         for role in ("image_encoder", "audio_encoder"):
             if getattr(self, role) is not None:
-                check_part(getattr(self, role), role)
+                check_item_encoder(getattr(self, role), role)
 
     def _find_frame(self, column: Column) -> Any:
-        """Give a frame, for encoders that encode one to know how many features they give."""
-
-        def read(cell: Any) -> Any:
-            with closing(self._sample(cell, Sampling(1))) as frames:
-                return next(frames).frame
-
+        """Return a frame, for encoders that encode one in fit to count the features."""
         with self._start_run(column) as run:
             for row in run.find_distinct():
-                frame = run.read(read, row)
-                if row not in run.broken:
-                    return frame
+                try:
+                    with closing(self._sample(run.cells[row], Sampling(1))) as frames:
+                        return next(frames).frame
+                except (TypeError, BrokenItemError) as e:
+                    run.broken.add(row, e)
         raise ValueError(
             f"{self.image_encoder!r} encodes one frame in fit, to know how many features there "
             f"are; of {len(column.cells)} videos none can be read."
@@ -220,18 +229,23 @@ class VideoEncoder(CellEncoder):
 
     def _get_ready(self) -> VideoEncoder:
         ready = copy.copy(self)
-        ready._image = Part(self.image_encoder_)
-        ready._audio = None if self.audio_encoder_ is None else Part(self.audio_encoder_)
+        ready._frame_encoder = ItemEncoder(self.image_encoder_)
+        ready._sound_encoder = None
+        if self.audio_encoder_ is not None:
+            ready._sound_encoder = ItemEncoder(self.audio_encoder_)
         return ready
 
     def _describe_method(self) -> str:
-        heard = None if self._audio is None else self._audio.fingerprint()
-        return repr((self._image.fingerprint(), heard, describe_versions("av")))
+        audio_fingerprint = None
+        if self._sound_encoder is not None:
+            audio_fingerprint = self._sound_encoder.fingerprint()
+        image_fingerprint = self._frame_encoder.fingerprint()
+        return repr((image_fingerprint, audio_fingerprint, describe_versions("av")))
 
     def _name_method(self) -> str:
-        named = [describe_versions("av"), describe_part(self.image_encoder_)]
+        named = [describe_versions("av"), name_method(self.image_encoder_)]
         if self.audio_encoder_ is not None:
-            named.append(describe_part(self.audio_encoder_))
+            named.append(name_method(self.audio_encoder_))
         return f"method {self._version}, {', '.join(named)}"
 
     @property
@@ -255,7 +269,7 @@ class VideoEncoder(CellEncoder):
         if isinstance(cell, str | os.PathLike) and self.filesystem is None:
             try:
                 return os.stat(expand_home(cell)).st_size
-            except (OSError, ValueError):  # who reads it says what is wrong
+            except (OSError, ValueError):  # reading it will raise what is wrong
                 return 0.0
         return 0.0 if isinstance(cell, str | os.PathLike) else float(len(cell))
 
@@ -267,63 +281,57 @@ class VideoEncoder(CellEncoder):
                     stack.enter_context(enter_reading(estimator))
             yield
 
-    def _sample(self, cell: Any, sampling: Sampling) -> Iterator[Shown]:
+    def _sample(self, cell: Any, sampling: Sampling) -> Iterator[SampledFrame]:
         return sample_frames(cell, sampling, max_pixels=self.max_pixels, filesystem=self.filesystem)
 
-    def _read(self, cell: Any) -> _Clip:
+    def _read(self, cell: Any) -> _Video:
         n_frames = N_FRAMES if self.n_frames is None else self.n_frames
         sampling = Sampling(n_frames, self.fps, self.max_frames)
         sound = None
-        if self._audio is not None:
+        if self._sound_encoder is not None:
             if not isinstance(cell, ENCODED_TYPES):
                 raise BrokenItemError("frames in memory have no sound, and audio_encoder wants it")
-            sound = self._audio.read(cell)
-        return _Clip(self._read_frames(cell, sampling), sound)
+            sound = self._sound_encoder.read(cell)
+        return _Video(Prefetched(self._read_frames(cell, sampling), N_AHEAD), sound)
 
-    def _read_frames(self, cell: Any, sampling: Sampling) -> Iterator[tuple[Any, int]]:
-        """Yield frames as `image_encoder` takes them, and the number of moments of each."""
-        is_list = not isinstance(cell, ENCODED_TYPES)
-        for frame, n_moments in self._sample(cell, sampling):
+    def _read_frames(self, cell: Any, sampling: Sampling) -> Iterator[SampledFrame]:
+        """Yield frames as items of `image_encoder`."""
+        for sampled in self._sample(cell, sampling):
             try:
-                item = self._image.read(frame)
+                item = self._frame_encoder.read(sampled.frame)
             except (BrokenItemError, TypeError) as e:
-                if is_list:
-                    e.args = (f"one of its frames is broken: {e}",)
-                raise
-            yield item, n_moments
+                if isinstance(cell, ENCODED_TYPES):
+                    raise
+                raise type(e)(f"one of its frames is broken: {e}") from e
+            yield sampled._replace(frame=item)
 
-    def _encode(self, items: list[_Clip]) -> np.ndarray:
+    def _encode_batch(self, items: list[_Video]) -> EncodedBatch:
         """Encode one video after the other, so that none changes the vector of another."""
-        vectors = np.full((len(items), self._n_features_out), np.nan)
-        for i, clip in enumerate(items):
+        vectors = np.full((len(items), self._n_features_out), np.nan, dtype=np.float32)
+        broken: dict[int, BrokenItemError] = {}
+        for place, video in enumerate(items):
             try:
-                parts = [pool(*self._encode_frames(clip), self.pooling)]
-                if self._audio is not None:
-                    parts.append(self._audio.encode([clip.sound])[0])
-                vectors[i] = np.concatenate(parts)
+                vectors[place] = self._encode_video(video)
             except BrokenItemError as e:
-                clip.error = e
-        return vectors
+                broken[place] = e
+        return EncodedBatch(vectors, find_not_finite(vectors) | broken)
 
-    def _encode_frames(self, clip: _Clip) -> tuple[np.ndarray, np.ndarray]:
-        """Give the vectors (n_frames, n_features) of a video, and how many moments each is for."""
+    def _encode_video(self, video: _Video) -> np.ndarray:
+        """Compute the vector of a video, or raise BrokenItemError."""
         vectors, counts = [], []
-        frames = iter(clip)
-        while batch := list(islice(frames, self._image.n_at_once)):
-            vectors.append(self._image.encode([item for item, _ in batch]))
-            counts += [n_moments for _, n_moments in batch]
-        return np.concatenate(vectors), np.array(counts)
-
-    def _refuse(self, items: list[_Clip], i: int, cell: Any) -> None:
-        if items[i].error is not None:
-            raise items[i].error
-        super()._refuse(items, i, cell)
+        while batch := list(islice(video.frames, self._frame_encoder.n_at_once)):
+            vectors.append(self._frame_encoder.encode([sampled.frame for sampled in batch]))
+            counts += [sampled.n_times for sampled in batch]
+        pooled = pool(np.concatenate(vectors), np.array(counts), self.pooling)
+        if self._sound_encoder is None:
+            return pooled
+        return np.concatenate([pooled, self._sound_encoder.encode([video.sound])[0]])
 
     @property
     def _n_features_out(self) -> int:
         n_vectors = 3 if self.pooling == "statistics" else 1
-        n_heard = 0 if self.audio_encoder_ is None else count_features(self.audio_encoder_)
-        return n_vectors * count_features(self.image_encoder_) + n_heard
+        n_of_sound = 0 if self.audio_encoder_ is None else count_features(self.audio_encoder_)
+        return n_vectors * count_features(self.image_encoder_) + n_of_sound
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "image_encoder_")
@@ -334,30 +342,20 @@ class VideoEncoder(CellEncoder):
         return tags
 
 
-class _Clip:
-    """What is read of a video: the first frames at once, the rest when they are due."""
-
-    def __init__(self, frames: Iterator[tuple[Any, int]], sound: Any):
-        self.sound = sound
-        self.error: BrokenItemError | None = None  # what came up after the first frames
-        self._rest = frames
-        self._read = list(islice(frames, N_AHEAD))
-
-    def __iter__(self) -> Iterator[tuple[Any, int]]:
-        while self._read:
-            yield self._read.pop(0)
-        yield from self._rest
+class _Video(NamedTuple):
+    frames: Prefetched[SampledFrame]
+    sound: Any  # an item of `audio_encoder`, or None
 
 
 def pool(vectors: np.ndarray, counts: np.ndarray, pooling: str) -> np.ndarray:
-    """Pool the vectors (n_frames, n_features) of frames, each of which counts some times."""
+    """Pool the vectors (n_frames, n_features) of frames, which were sampled ``counts`` times."""
     vectors = vectors.astype(np.float64)
     mean = np.average(vectors, axis=0, weights=counts)
     if pooling == "mean":
         return mean
     deviation = np.sqrt(np.average((vectors - mean) ** 2, axis=0, weights=counts))
-    moments = np.repeat(vectors - mean, counts, axis=0)  # (n_moments, n_features)
-    n_moments = len(moments)
-    times = (np.arange(n_moments) + 0.5) / n_moments - 0.5
-    change = times @ moments / (times @ times) if n_moments > 1 else np.zeros_like(mean)
+    centred = np.repeat(vectors - mean, counts, axis=0)  # (n_times, n_features)
+    n_times = len(centred)
+    times = (np.arange(n_times) + 0.5) / n_times - 0.5
+    change = times @ centred / (times @ times) if n_times > 1 else np.zeros_like(mean)
     return np.concatenate([mean, deviation, change])

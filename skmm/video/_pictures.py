@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..encoding._files import BrokenItemError
+from ..encoding.readers import BrokenItemError
 
 MAX_ASPECT = 10  # of a pixel; headers with more are wrong
 
@@ -29,7 +29,7 @@ class PictureMaker:
         self._reformatter = VideoReformatter()
 
     def make(self, frame) -> np.ndarray:
-        """Give an av.VideoFrame as (H, W, 3), or (H, W, 4) with transparency, of uint8."""
+        """Return an av.VideoFrame as (H, W, 3), or (H, W, 4) with transparency, of uint8."""
         width, height = max(1, round(frame.width * self._pixel_aspect)), frame.height
         if width * height > self._max_pixels:
             raise BrokenItemError(

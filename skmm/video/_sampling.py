@@ -1,4 +1,4 @@
-"""From one cell of a video column to the frames at some moments, decoding as few as that needs."""
+"""The frames of one cell of a video column at sampled times, decoding as few as that needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..encoding._containers import UnknownFormatError, open_container
-from ..encoding._files import ENCODED_TYPES, BrokenItemError, open_encoded
+from ..encoding.readers import (
+    ENCODED_TYPES,
+    BrokenItemError,
+    UnknownFormatError,
+    open_container,
+    open_encoded,
+)
 from ._decoding import Packets, Reader, scan
 from ._pictures import PictureMaker
 
@@ -17,44 +22,44 @@ _FORMS = "a path, the bytes of an encoded video, a list of frames, or an array (
 ROUNDING = 1e-6  # 29 frames of 1 / 25 s, in ticks of 1 / 12800 s, are 28.999... at 25 a second
 
 
-class Shown(NamedTuple):
-    """A frame, and at how many of the moments, one after the other, it is shown."""
+class SampledFrame(NamedTuple):
+    """A frame, and how many of the sampled times, one after the other, show it."""
 
-    frame: Any  # (H, W, 3) or (H, W, 4) of uint8, or what stood in the list
-    n_moments: int
+    frame: Any  # (H, W, 3) or (H, W, 4) of uint8, or an item of a list
+    n_times: int
 
 
 class Sampling(NamedTuple):
-    """Which moments of a video are looked at: some, equally far apart, or so many a second."""
+    """At which times a video is sampled: ``n_frames``, equally far apart, or ``fps`` a second."""
 
     n_frames: int
     fps: float | None = None
     max_frames: int | None = None
 
-    def choose(self, duration: float | None) -> np.ndarray:
-        """Give the moments, from 0 to 1, in a video of so many seconds (None: nobody knows)."""
+    def sample_times(self, duration: float | None) -> np.ndarray:
+        """Compute the times, from 0 to 1, in a video of ``duration`` seconds (None: unknown)."""
         if self.fps is None:
-            n_moments = self.n_frames
+            n_times = self.n_frames
         elif duration is None:
             raise TypeError(
-                "fps needs to know the time, and frames in memory do not tell theirs: use n_frames"
+                "fps needs to know the time, and frames in memory have none: use n_frames"
             )
         else:
-            n_moments = max(1, int(duration * self.fps + ROUNDING))
-        if self.max_frames is not None and n_moments > self.max_frames:
+            n_times = max(1, int(duration * self.fps + ROUNDING))
+        if self.max_frames is not None and n_times > self.max_frames:
             raise BrokenItemError(
-                f"{n_moments} frames are more than max_frames={self.max_frames}; raise it if the "
+                f"{n_times} frames are more than max_frames={self.max_frames}; raise it if the "
                 f"video is what it should be, or lower {'n_frames' if self.fps is None else 'fps'}"
             )
         if self.fps is None or duration * self.fps < 1:
-            return (np.arange(n_moments) + 0.5) / n_moments
-        return (np.arange(n_moments) + 0.5) / (self.fps * duration)
+            return (np.arange(n_times) + 0.5) / n_times
+        return (np.arange(n_times) + 0.5) / (self.fps * duration)
 
 
 def sample_frames(
     cell: Any, sampling: Sampling, *, max_pixels: int, filesystem=None
-) -> Iterator[Shown]:
-    """Yield the frames that are shown at the moments of a sampling, each once, in their order.
+) -> Iterator[SampledFrame]:
+    """Yield the frames that are shown at the times of a sampling, each once, in their order.
 
     Raises
     ------
@@ -68,10 +73,10 @@ def sample_frames(
             yield from _sample_file(file, sampling, max_pixels)
         return
     check_frames(cell)
-    moments = sampling.choose(None)
-    indices, counts = np.unique((moments * len(cell)).astype(np.intp), return_counts=True)
+    sample_times = sampling.sample_times(None)
+    indices, counts = np.unique((sample_times * len(cell)).astype(np.intp), return_counts=True)
     for index, count in zip(indices, counts, strict=True):
-        yield Shown(cell[index], int(count))
+        yield SampledFrame(cell[index], int(count))
 
 
 def check_video(cell: Any, *, max_pixels: int, filesystem=None) -> None:
@@ -84,7 +89,7 @@ def check_video(cell: Any, *, max_pixels: int, filesystem=None) -> None:
 
 
 def check_frames(cell: Any) -> None:
-    """Refuse what is neither a list of frames nor an array of some."""
+    """Raise TypeError or BrokenItemError if a cell is neither a list of frames nor an array."""
     is_array = isinstance(cell, np.ndarray)
     if is_array and cell.dtype == object and cell.ndim == 1:
         is_array, cell = False, list(cell)
@@ -102,11 +107,11 @@ def check_frames(cell: Any) -> None:
     if not is_array:
         from PIL import Image
 
-        other = next((f for f in cell if not isinstance(f, np.ndarray | Image.Image)), None)
-        if other is not None:
-            raise TypeError(
-                f"the frames in a list must be PIL images or arrays, got {type(other).__name__}"
-            )
+        for frame in cell:
+            if not isinstance(frame, np.ndarray | Image.Image):
+                raise TypeError(
+                    f"the frames in a list must be PIL images or arrays, got {type(frame).__name__}"
+                )
 
 
 # Files
@@ -126,7 +131,7 @@ def _open_video(file: BinaryIO) -> Iterator[Any]:
 
 
 def _find_stream(container, max_pixels: int):
-    """Give the stream of pictures that move: not the cover of an album."""
+    """Return the stream of pictures that move: not the cover of an album."""
     import av
 
     covers = av.stream.Disposition.attached_pic
@@ -151,7 +156,7 @@ def _find_stream(container, max_pixels: int):
     return stream
 
 
-def _sample_file(file: BinaryIO, sampling: Sampling, max_pixels: int) -> Iterator[Shown]:
+def _sample_file(file: BinaryIO, sampling: Sampling, max_pixels: int) -> Iterator[SampledFrame]:
     with ExitStack() as stack:
         container = stack.enter_context(_open_video(file))
         stream = _find_stream(container, max_pixels)
@@ -161,15 +166,15 @@ def _sample_file(file: BinaryIO, sampling: Sampling, max_pixels: int) -> Iterato
         aspect = float(stream.sample_aspect_ratio or 1)
         pictures = PictureMaker(pixel_aspect=aspect, max_pixels=max_pixels)
         for target, count in zip(targets.tolist(), counts.tolist(), strict=True):
-            yield Shown(pictures.make(reader.read(target)), count)
+            yield SampledFrame(pictures.make(reader.read(target)), count)
 
 
 def _find_shown(packets: Packets, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """Find when the frames that a sampling sees begin, and how many moments see each."""
+    """Find when the sampled frames begin, and how many of the sampled times show each."""
     start = int(packets.shown[0])
     duration = packets.end - start
-    moments = start + sampling.choose(duration * packets.time_base) * duration
-    # Where a moment is when a frame begins, rounding does not make it the frame before.
-    indices = np.searchsorted(packets.shown, moments + 1e-4, side="right") - 1
+    times = start + sampling.sample_times(duration * packets.time_base) * duration
+    # Where a frame begins at one of the times, rounding does not make it the frame before.
+    indices = np.searchsorted(packets.shown, times + 1e-4, side="right") - 1
     indices, counts = np.unique(indices, return_counts=True)
     return packets.shown[indices], counts

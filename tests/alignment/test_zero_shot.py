@@ -14,10 +14,10 @@ from sklearn.model_selection import GridSearchCV
 
 from skmm.alignment import ZeroShotClassifier
 from skmm.encoding import EmbeddingCache
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageEncoder
 
-mend_torchvision()
+patch_torchvision()
 import open_clip  # noqa: E402
 
 CONFIG = {

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skmm.audio import AudioEncoder
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 
-mend_torchvision()
+patch_torchvision()
 import transformers  # noqa: E402
 
 # WavLM as transformers calls it; as we do, it says nothing.

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from skmm.audio._models import WaveformModel
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 
-mend_torchvision()
+patch_torchvision()
 import transformers  # noqa: E402
 
 WINDOWS = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skmm.encoding import TorchEncoder
-from skmm.encoding._batches import Batch, TensorBatch
+from skmm.encoding.engine import Batch, TensorBatch
 
 
 def numbers(*values):

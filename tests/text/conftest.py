@@ -3,13 +3,13 @@
 import pytest
 from minilm import MINILM
 
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 
 
 @pytest.fixture(scope="session")
 def reference():
     """Give the model as sentence-transformers loads it; tests leave it as it is."""
-    mend_torchvision()
+    patch_torchvision()
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(MINILM, device="cpu")

@@ -12,7 +12,7 @@ from fresh_process import run
 from minilm import MINILM, TEXTS, encode
 
 from skmm.encoding import EmbeddingCache
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.text import TextEncoder
 from skmm.text._backends import EXPORTING, check_backend
 
@@ -21,7 +21,7 @@ REVISION = "0" * 40
 
 
 def can_run(backend):
-    mend_torchvision()
+    patch_torchvision()
     try:
         check_backend(backend)
     except ImportError:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from minilm import MINILM, TEXTS, encode
 
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.text import TextEncoder
 
-mend_torchvision()
+patch_torchvision()
 from sentence_transformers import SentenceTransformer  # noqa: E402
 
 # Vectors

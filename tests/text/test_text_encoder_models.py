@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skmm.encoding._models import mend_torchvision
+from skmm.encoding.engine import patch_torchvision
 from skmm.text import TextEncoder
 
-mend_torchvision()
+patch_torchvision()
 import sentence_transformers  # noqa: E402
 import transformers  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402

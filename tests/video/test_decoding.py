@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from clips import KINDS, decode_all, number_frames, read_number, write_clip
 
-from skmm.encoding._containers import open_container
-from skmm.encoding._files import BrokenItemError
+from skmm.encoding.readers import BrokenItemError, open_container
 from skmm.video._decoding import Reader, scan
 
 N = 61

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from clips import write_clip
 
-from skmm.video._sampling import Sampling, sample_frames
+from skmm.video import Sampling, sample_frames
 
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
 

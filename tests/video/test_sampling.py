@@ -7,7 +7,7 @@ import pytest
 from clips import number_frames, read_number, write_clip
 from PIL import Image
 
-from skmm.encoding._files import BrokenItemError
+from skmm.encoding.readers import BrokenItemError
 from skmm.video._sampling import Sampling, check_video, sample_frames
 
 

@@ -1,0 +1,7 @@
+"""From a frame of raw columns to one frame of features, named by modality."""
+
+from ._inference import infer_column, infer_modalities
+from ._tabular import TabularEncoder
+from ._transformer import ModalityTransformer
+
+__all__ = ["ModalityTransformer", "TabularEncoder", "infer_modalities"]

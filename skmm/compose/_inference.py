@@ -1,0 +1,273 @@
+"""Which modality a column holds, inferred from its values."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .._data.cells import describe_row, is_missing, shorten
+from .._data.frames import as_pandas
+from .._warnings import warn_user
+from ..encoding.readers import expand_home
+
+N_SAMPLED = 1000
+N_OPENED = 5
+MAX_CATEGORIES = 100
+MAX_CATEGORY_LENGTH = 60
+
+EXTENSIONS = {
+    "image": "jpg jpeg jfif png gif bmp tif tiff webp avif heic ico ppm pgm",
+    "audio": "wav flac ogg oga opus mp3 m4a aac aif aiff wma",
+    "video": "mp4 m4v mov 3gp avi mkv webm mpg mpeg vob mts m2ts wmv flv ogv",
+}
+_MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
+NUMBERS_AS_STRINGS = "strings, most of them numbers"
+_NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
+_ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
+_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
+_MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
+    ("image", lambda b: b.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0"))),
+    ("image", lambda b: b.startswith(b"MM\0*") or (b[:4] == b"RIFF" and b[8:12] == b"WEBP")),
+    ("audio", lambda b: b.startswith((b"fLaC", b"OggS", b"ID3", b"FORM"))),
+    ("audio", lambda b: b[:4] == b"RIFF" and b[8:12] == b"WAVE"),
+    ("audio", lambda b: len(b) > 1 and b[0] == 0xFF and b[1] & 0xE6 == 0xE2),  # an MPEG frame
+    ("image", lambda b: b[4:8] == b"ftyp" and b[8:12] in _IMAGE_BRANDS),
+    ("audio", lambda b: b[4:12] == b"ftypM4A "),
+    ("video", lambda b: b[4:8] == b"ftyp" or b.startswith(b"\x1aE\xdf\xa3")),
+    ("video", lambda b: b[:4] == b"RIFF" and b[8:12] == b"AVI "),
+    ("video", lambda b: b[4:8] in (b"moov", b"mdat", b"wide") or b.startswith(b"FLV\1")),
+    ("video", lambda b: b.startswith((b"\0\0\1\xba", b"\0\0\1\xb3"))),  # MPEG
+]
+
+
+def infer_modalities(X):
+    """Infer which modality each column of raw inputs holds.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n_samples, n_columns)
+        Raw columns. Up to 1,000 values of each are looked at, and the first bytes of a few files.
+
+    Returns
+    -------
+    DataFrame
+        A row for each column: "modality" ("text", "image", "audio", "video" or "tabular"), "kind"
+        (what its values are), "n_missing", and "example", the first value.
+
+    Raises
+    ------
+    ValueError
+        If a column fits no modality.
+
+    See Also
+    --------
+    ModalityTransformer : Encode the columns.
+
+    Notes
+    -----
+    Numbers, booleans, dates and the pandas type "category" are tabular. Strings are paths if most
+    of them end like names of image, audio or video files, or if the first of them are such files;
+    dates, which are tabular, if all have the form 2026-11-23, with or without a time; categories,
+    tabular too, if there are at most 100 different ones of at most 60 characters, and half as many
+    as values at most; and texts otherwise, with a warning if most of them are numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmm import infer_modalities
+    >>> X = pd.DataFrame({"photo": ["cat.jpg", "dog.jpg"], "says": ["Meow!", "Woof!"], "age": 3})
+    >>> infer_modalities(X)["modality"].to_dict()
+    {'photo': 'image', 'says': 'text', 'age': 'tabular'}
+    """
+    X = as_pandas(X)
+    found = describe_columns(X)
+    for position, (column, (modality, kind, n_missing, example)) in enumerate(found.iterrows()):
+        values = X.iloc[:, position]
+        if pd.isna(modality):
+            shown = f", for example {example}" if n_missing < len(values) else ""
+            if kind.startswith("a mixture"):
+                shown += f", and {show_odd_cell(values)}"
+            raise ValueError(
+                f"Column {column!r} fits no modality: it holds {kind}{shown}. Fix or drop it, or "
+                f'name an encoder: ModalityTransformer([("name", encoder, {column!r}), ...]).'
+            )
+        if kind == NUMBERS_AS_STRINGS:
+            warn_of_numbers(column, values, example)
+    return found
+
+
+class Finding(NamedTuple):
+    """What a column was found to hold."""
+
+    modality: str | None  # None where it fits nothing
+    kind: str
+
+
+def infer_column(values: pd.Series) -> Finding:
+    """Infer the modality of one column from its type and up to 1,000 of its values."""
+    kinds = pd.api.types
+    if values.notna().sum() == 0:
+        return Finding(None, "nothing but missing values")
+    if kinds.is_bool_dtype(values.dtype):
+        return Finding("tabular", "booleans")
+    if kinds.is_numeric_dtype(values.dtype) and not kinds.is_complex_dtype(values.dtype):
+        return Finding("tabular", "numbers")
+    if values.dtype.kind in "mM" or isinstance(values.dtype, pd.DatetimeTZDtype):
+        return Finding("tabular", "dates")
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return Finding("tabular", "categories")
+    cells = [cell for cell in values if not is_missing(cell)]
+    sample = [
+        cells[i] for i in np.linspace(0, len(cells) - 1, min(len(cells), N_SAMPLED), dtype=int)
+    ]
+    if all(isinstance(cell, str) for cell in sample):
+        return _infer_strings(sample)
+    found = Counter(_infer_cell(cell) for cell in sample)
+    modalities = {finding.modality for finding in found}
+    if len(modalities) == 1:
+        return found.most_common(1)[0][0]
+    types = sorted({type(cell).__name__ for cell in sample})
+    return Finding(None, "a mixture of " + ", ".join(types))
+
+
+def _infer_strings(sample: list[str]) -> Finding:
+    paths = Counter(_MODALITY_OF.get(os.path.splitext(text)[1].lower()) for text in sample)
+    modality, count = paths.most_common(1)[0]
+    if modality is None:
+        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
+        if opened:
+            return Finding(opened.most_common(1)[0][0], "paths")
+    elif count > len(sample) / 2:
+        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
+        return Finding(opened.most_common(1)[0][0] if opened else modality, "paths")
+    if are_dates(sample):
+        return Finding("tabular", "dates")
+    distinct = set(sample)
+    few = len(distinct) <= min(MAX_CATEGORIES, len(sample) / 2)
+    if few and max(map(len, distinct)) <= MAX_CATEGORY_LENGTH:
+        return Finding("tabular", "categories")
+    if sum(map(is_number, sample)) > len(sample) / 2:
+        return Finding("text", NUMBERS_AS_STRINGS)
+    return Finding("text", "strings")
+
+
+def is_number(text: Any) -> bool:
+    """Return whether a text is a number, perhaps with a sign of currency or per cent."""
+    return isinstance(text, str) and _NUMBER.match(text) is not None
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def show_odd_cell(values: pd.Series) -> str:
+    """Represent the first cell of the rarest type in a column of several, and its row."""
+    types = [None if is_missing(cell) else type(cell) for cell in values]
+    counts = Counter(filter(None, types))
+    return _show_cell(values, types.index(min(counts, key=counts.__getitem__)))
+
+
+def warn_of_numbers(column, values: pd.Series, example: str) -> None:
+    """Warn that a column of numbers, most of them, came as strings; show one that is none."""
+    is_other = [not (is_missing(cell) or is_number(cell)) for cell in values]
+    exception = f"; {_show_cell(values, is_other.index(True))} is none" if any(is_other) else ""
+    unread = [cell for cell in values if is_number(cell) and not _is_float(cell)]
+    before = f" Before, rewrite those like {unread[0]!r}, which it cannot read." if unread else ""
+    warn_user(
+        f"Column {column!r} holds strings, most of which are numbers, for example {example}"
+        f"{exception}. It is taken for text. If it is numbers, make it so: X[{column!r}] = "
+        f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.'
+        f"{before}"
+    )
+
+
+def _show_cell(values: pd.Series, row: int) -> str:
+    labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
+    return f"{shorten(values.iloc[row])} in {describe_row(row, labels)}"
+
+
+def are_dates(texts: Iterable[str]) -> bool:
+    """Return whether each text is a date of the form 2026-11-23, or such a date and a time."""
+    return all(map(_ISO_DATE.match, texts))
+
+
+def _infer_file(path: str) -> str | None:
+    """Infer the modality of a file from its first bytes; None if unreadable or of no known type."""
+    path = expand_home(path)
+    if len(path) > 4096 or "\0" in path or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return _infer_bytes(file.read(16))
+    except OSError:
+        return None
+
+
+def _infer_bytes(head: bytes) -> str | None:
+    return next((modality for modality, fits in _MAGIC if fits(head)), None)
+
+
+def _infer_cell(cell: Any) -> Finding:
+    if isinstance(cell, str | os.PathLike):
+        path = os.fspath(cell)
+        by_name = _MODALITY_OF.get(os.path.splitext(path)[1].lower())
+        return Finding(_infer_file(path) or by_name, "paths")
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return Finding(_infer_bytes(bytes(cell[:16])), "encoded files")
+    if isinstance(cell, bool | np.bool_):
+        return Finding("tabular", "booleans")
+    if isinstance(cell, Real | Decimal):
+        return Finding("tabular", "numbers")
+    if isinstance(cell, datetime.date):  # a datetime is one, too
+        return Finding("tabular", "dates")
+    if isinstance(cell, np.ndarray):
+        return Finding(_infer_array(cell), f"arrays of {cell.ndim} dimensions")
+    if type(cell).__module__.startswith("PIL."):
+        return Finding("image", "PIL images")
+    if isinstance(cell, list) and cell and all(_infer_cell(f).modality == "image" for f in cell):
+        return Finding("video", "lists of frames")
+    if isinstance(cell, tuple) and len(cell) == 2 and _is_clip(*cell):
+        return Finding("audio", "(array, sampling_rate) pairs")
+    if isinstance(cell, dict) and {"array", "sampling_rate"} <= cell.keys():
+        return Finding("audio", "dicts of array and sampling_rate")
+    return Finding(None, f"{type(cell).__name__} objects")
+
+
+def _is_clip(samples: Any, sampling_rate: Any) -> bool:
+    return isinstance(samples, list | np.ndarray) and isinstance(sampling_rate, Real)
+
+
+def _infer_array(array: np.ndarray) -> str | None:
+    if array.dtype.kind not in "ufbi":
+        return None
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
+        return "image"
+    return "video" if array.ndim == 4 and array.shape[3] == 3 else None
+
+
+def describe_columns(X: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each column: modality (None if unknown), kind, missing, example."""
+    rows = []
+    for position in range(X.shape[1]):
+        values = X.iloc[:, position]
+        finding = infer_column(values)
+        first = next((cell for cell in values if not is_missing(cell)), None)
+        rows.append((finding.modality, finding.kind, int(values.isna().sum()), shorten(first)))
+    return pd.DataFrame(
+        rows,
+        columns=["modality", "kind", "n_missing", "example"],
+        index=pd.Index(X.columns, name="column"),
+    )

@@ -1,0 +1,88 @@
+"""Files that hold videos, or sounds that libsndfile does not know, opened with PyAV (FFmpeg)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from ..._optional import import_optional
+from ._files import BrokenItemError
+
+# Demuxers that read one file and nothing else: others, such as those of playlists, open what a
+# file names, be it on the network.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,gif,nut,mxf,dv,rm,"
+    "wtv,ivf,obu,av1,h264,hevc,m4v,mjpeg,vc1,aac,ac3,eac3,amr,amrnb,amrwb,ape,tta,wv,mp3,aiff"
+)
+WITH_DURATION = {"mov", "matroska"}  # containers whose headers hold the duration
+MIN_SHARE = 0.99  # of the length in a header: less means that the file is cut short
+TOLERANCE = 0.1  # seconds, too: some headers are wrong by a frame, or by what a codec adds
+BUFFER_SIZE = 2**18
+
+
+class UnknownFormatError(BrokenItemError):
+    """A file that FFmpeg cannot open, for its format is another, or its header is missing."""
+
+
+@contextmanager
+def open_container(file: BinaryIO) -> Iterator[Any]:
+    """Open a file as an av.InputContainer; what goes wrong with it is a BrokenItemError."""
+    av = import_optional("av", extra="video", purpose="Reading videos")
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    try:
+        container = av.open(
+            file, container_options=options, metadata_errors="replace", buffer_size=BUFFER_SIZE
+        )
+    except MemoryError:
+        raise
+    except av.FFmpegError as e:
+        raise UnknownFormatError(_quote(e)) from e
+    with container:
+        try:
+            yield container
+        except MemoryError:
+            raise
+        except av.FFmpegError as e:
+            raise BrokenItemError(f"it does not decode ({_quote(e)})") from e
+
+
+def _quote(error) -> str:
+    return f"FFmpeg says: {error.strerror or error}"
+
+
+def read_packets(container, *streams) -> Iterator[Any]:
+    """Yield the packets of some streams, or of all."""
+    try:
+        yield from container.demux(*streams)
+    except IndexError:  # PyAV's, at the end of a file in which a stream came up after it was opened
+        return
+
+
+def find_end(packet) -> float:
+    """Return the time, in seconds, at which what is in a packet ends."""
+    if packet.pts is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
+def check_end(container, end: float) -> None:
+    """Raise BrokenItemError if the last packet ends, in seconds, too early for the header."""
+    promised = _find_duration(container)
+    # Matroska promises the time of the end, whenever the first frame is shown; mov how long it is.
+    start = 0 if "matroska" in container.format.name else (container.start_time or 0) / 1e6
+    present = end - start
+    if present < MIN_SHARE * promised - TOLERANCE:
+        raise BrokenItemError(
+            f"the file is cut short: its header promises {promised:.2f} seconds, {present:.2f} are "
+            "there. To go on with these: ffmpeg -i broken.mp4 -c copy fixed.mp4"
+        )
+
+
+def _find_duration(container) -> float:
+    """Return the seconds that a header promises; what FFmpeg estimates from the size is none."""
+    formats = container.format.name.split(",")
+    if "avi" in formats:  # of which FFmpeg shortens the duration to what is there
+        streams = [*container.streams.video, *container.streams.audio]
+        return max((float(s.frames * s.time_base) for s in streams), default=0.0)
+    return (container.duration or 0) / 1e6 if not WITH_DURATION.isdisjoint(formats) else 0.0

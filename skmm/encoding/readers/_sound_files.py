@@ -1,0 +1,187 @@
+"""Sounds in files, block by block: by libsndfile, or by FFmpeg what that does not know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from ..._optional import import_optional
+from ._containers import (
+    MIN_SHARE,
+    UnknownFormatError,
+    check_end,
+    find_end,
+    open_container,
+    read_packets,
+)
+from ._files import BrokenItemError
+
+SAMPLES_PER_BLOCK = 2**18  # of all channels together
+MAX_FLOAT = 100  # louder samples are integers that were made floats without scaling
+# Writers to pipes cannot go back to put in the length, and leave one of these or more.
+UNKNOWN_BYTES, UNKNOWN_SAMPLES = 0x7FFF0000, 2**62
+
+# The lengths that libsndfile logs of the headers of WAV, AIFF, AU, RF64 and W64.
+_LENGTH = re.compile(
+    r"^\s*(?:data|SSND|Data Size|Riff size|riff) +: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+_OGG_CUT = re.compile(r"^Ogg ?: (Last page lacks|Junk after the last page)", re.MULTILINE)
+
+
+class Source(NamedTuple):
+    """A sound as it comes, in blocks."""
+
+    blocks: Iterator[np.ndarray]  # of shape (n,), float32, one channel, finite
+    sampling_rate: float
+    n_samples: int | None  # as far as its header tells
+
+
+@contextmanager
+def open_sound_file(file: BinaryIO) -> Iterator[Source]:
+    """Open a file that holds a sound, or a video with one."""
+    with _open_sound(file) as sound:
+        if sound is not None:
+            n_samples = sound.frames if sound.frames < UNKNOWN_SAMPLES else None
+            with closing(_decode(sound, n_samples)) as blocks:
+                yield Source(blocks, sound.samplerate, n_samples)
+            return
+    file.seek(0)
+    with _open_track(file) as container:
+        stream = container.streams.audio[0]
+        duration, rate = stream.duration, stream.codec_context.sample_rate
+        n_samples = None if duration is None else int(duration * stream.time_base * rate)
+        with closing(_decode_track(container)) as blocks:
+            yield Source(blocks, rate, n_samples)
+
+
+def slice_samples(samples: np.ndarray) -> Iterator[np.ndarray]:
+    """Scale and mix (n_samples, n_channels), block by block."""
+    step = max(1, SAMPLES_PER_BLOCK // samples.shape[1])
+    for start in range(0, len(samples), step):
+        block = np.ascontiguousarray(samples[start : start + step], dtype=np.float32)
+        if samples.dtype.kind == "f":
+            peak = np.abs(block).max()
+            if peak > MAX_FLOAT and np.isfinite(peak):
+                raise BrokenItemError(
+                    f"samples that are floats must be about -1 to 1, got {peak:g}; divide them "
+                    "by the largest that they can be, 32768 if they have 16 bits"
+                )
+        else:
+            half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+            block = (block - half if samples.dtype.kind == "u" else block) / np.float32(half)
+        yield _mix(block)
+
+
+def _mix(block: np.ndarray) -> np.ndarray:
+    """Compute the mean of the channels of (n_samples, n_channels)."""
+    mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise BrokenItemError("the sound holds samples that are not finite")
+    return mono
+
+
+# By libsndfile
+
+
+@contextmanager
+def _open_sound(file: BinaryIO) -> Iterator[Any]:
+    """Open a file as a soundfile.SoundFile; None if libsndfile does not know its format."""
+    soundfile = import_optional("soundfile", extra="audio", purpose="Reading sounds")
+    try:
+        sound = soundfile.SoundFile(file)
+    except soundfile.LibsndfileError as e:
+        if e.code != 1:
+            raise BrokenItemError(f"the sound does not decode: {e.error_string}") from e
+        sound = None
+    except Exception as e:  # soundfile takes some files for samples without a header
+        raise BrokenItemError(f"the sound does not decode: {e}") from e
+    if sound is None:
+        yield None
+        return
+    with sound:
+        try:
+            yield sound
+        except soundfile.LibsndfileError as e:
+            raise BrokenItemError(f"the sound does not decode: {e.error_string}") from e
+
+
+def _decode(sound, n_promised: int | None) -> Iterator[np.ndarray]:
+    _check_length(sound.extra_info)
+    # Else SoundFile seeks after each read, to where it is, and the decoder of MP3 loses its bits.
+    sound.seekable = lambda: False
+    step = max(1, SAMPLES_PER_BLOCK // sound.channels)
+    n_read = 0
+    while len(block := sound.read(step, dtype="float32", always_2d=True)):
+        n_read += len(block)
+        yield _mix(block)
+    if n_read < MIN_SHARE * (n_promised or 0):
+        raise BrokenItemError(
+            f"the file is cut short: its header promises {n_promised} samples, {n_read} are there"
+        )
+    if n_read == 0:
+        raise BrokenItemError("the sound has no samples")
+
+
+def _check_length(log: str) -> None:
+    """Raise BrokenItemError if the log of libsndfile shows that a file ends too early."""
+    for promised, present in _LENGTH.findall(log):
+        if int(present) < MIN_SHARE * int(promised) and int(promised) < UNKNOWN_BYTES:
+            raise BrokenItemError(
+                f"the file is cut short: its header promises {promised} bytes, {present} are there"
+            )
+    if _OGG_CUT.search(log):
+        raise BrokenItemError("the file is cut short: its last page is not whole or not the last")
+
+
+# By FFmpeg
+
+
+@contextmanager
+def _open_track(file: BinaryIO) -> Iterator[Any]:
+    """Open the container of a sound, or of a video with one, as an av.InputContainer."""
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(open_container(file))
+        except ImportError as e:
+            raise BrokenItemError(
+                "not a sound in a format that libsndfile knows, such as wav, flac, ogg, mp3 and "
+                "aiff. pip install 'skmm[video]' reads m4a, and the sound of videos, too; or "
+                "convert it: ffmpeg -i sound.m4a sound.wav"
+            ) from e
+        except UnknownFormatError as e:
+            raise BrokenItemError(
+                "not a sound in a format that libsndfile or FFmpeg knows, such as wav, flac, ogg, "
+                f"mp3, m4a and mp4 ({e}). Convert others: ffmpeg -i sound.xyz sound.wav"
+            ) from e
+        if not container.streams.audio:
+            what = "a video without sound" if container.streams.video else "there is no sound in it"
+            raise BrokenItemError(what)
+        if container.streams.audio[0].codec_context is None:
+            raise BrokenItemError("FFmpeg has no decoder for its sound")
+        yield container
+
+
+def _decode_track(container) -> Iterator[np.ndarray]:
+    """Decode the first sound in a container."""
+    stream = container.streams.audio[0]
+    rate, end, n_read = stream.codec_context.sample_rate, 0.0, 0
+    for packet in read_packets(container):
+        end = max(end, find_end(packet))
+        if packet.stream_index != stream.index:
+            continue
+        for frame in packet.decode():
+            if frame.sample_rate != rate:
+                raise BrokenItemError(
+                    f"its sampling rate changes from {rate} to {frame.sample_rate} Hz"
+                )
+            samples = frame.to_ndarray()  # (n_channels, n), or (1, n * n_channels)
+            samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
+            n_read += len(samples)
+            yield from slice_samples(samples)
+    check_end(container, end)
+    if n_read == 0:
+        raise BrokenItemError("the sound has no samples")

@@ -1,0 +1,91 @@
+"""What columns are taken for, where a closer look is needed."""
+
+import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmm.compose import infer_column, infer_modalities
+
+HEADS = {
+    "image": [
+        b"\xff\xd8\xff\xe0",
+        b"\x89PNG\r\n",
+        b"GIF89a",
+        b"RIFF\0\0\0\0WEBPVP8 ",
+        b"\0\0\0 ftypavif",
+        b"\0\0\0 ftypheic",
+    ],
+    "audio": [b"fLaC\0", b"OggS\0", b"ID3\x03", b"\xff\xfb\x90", b"RIFF\0\0\0\0WAVEfmt ",
+              b"\0\0\0 ftypM4A "],
+    "video": [b"\0\0\0 ftypisom", b"\x1aE\xdf\xa3", b"RIFF\0\0\0\0AVI LIST"],
+    None: [b"%PDF-1.7", b"", b"PK\x03\x04"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("head", "modality"), [(head, modality) for modality in HEADS for head in HEADS[modality]]
+)
+def test_bytes_are_told_by_their_head(head, modality):
+    assert infer_column(pd.Series([head] * 3)).modality == modality
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([True, None, False], "booleans"),
+        ([Decimal("1.5"), Decimal(2), None], "numbers"),
+        ([datetime.date(2026, 1, 1), None], "dates"),
+    ],
+)
+def test_objects_that_are_tabular(values, kind):
+    assert infer_column(pd.Series(values, dtype=object)) == ("tabular", kind)
+
+
+@pytest.mark.parametrize(
+    ("n_distinct", "n_rows", "modality"),
+    [(2, 4, "tabular"), (3, 4, "text"), (100, 1000, "tabular"), (101, 1000, "text")],
+)
+def test_the_rule_for_categories(n_distinct, n_rows, modality):
+    words = [f"word{i % n_distinct}" for i in range(n_rows)]
+    assert infer_column(pd.Series(words)).modality == modality
+    assert infer_column(pd.Series(words, dtype="category")).modality == "tabular"
+
+
+@pytest.mark.parametrize(
+    ("texts", "modality"),
+    [
+        (["2026-11-23", None, "1999-01-31"], "tabular"),
+        (["2026-11-23 10:30", "2026-11-23T10:30:01.5Z"], "tabular"),
+        (["2026-11-23", "tomorrow"], "text"),
+        (["2026-13-23", "2026-11-23"], "text"),
+        (["2026-11-23 was a Monday", "2026-11-24 was not"], "text"),
+    ],
+)
+def test_dates_in_words(texts, modality):
+    assert infer_column(pd.Series(texts)).modality == modality
+
+
+@pytest.mark.parametrize(
+    "cell", [("a name", 3), (2, 3), np.zeros(10), [0.1, 0.2], np.zeros(10, dtype=complex)]
+)
+def test_what_may_be_anything_is_not_guessed(cell):
+    cells = pd.Series([cell] * 3, dtype=object)
+    assert infer_column(cells).modality is None
+
+
+def test_an_extension_stands_for_a_file_that_is_not_there(tmp_path, monkeypatch):
+    here, gone = tmp_path / "here.png", tmp_path / "gone.png"
+    here.write_bytes(b"fLaC and more of it")
+    assert infer_column(pd.Series([str(here)] * 3)).modality == "audio"
+    assert infer_column(pd.Series([str(gone)] * 3)).modality == "image"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert infer_column(pd.Series(["~/here.png"] * 3)).modality == "audio"
+
+
+def test_an_example_of_a_large_value_is_quick_and_short():
+    frame = pd.DataFrame({"bytes": [b"\x89PNG" + bytes(10**8)], "text": ["long " * 10**7]})
+    assert infer_modalities(frame)["example"].str.len().max() <= 60

@@ -1,0 +1,166 @@
+"""TabularEncoder: what counts as a number, and values that no number can stand for."""
+
+import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skmm.compose._tabular import MAX_CATEGORIES, TabularEncoder
+
+DAYS = [datetime.date(2026, 1, day) for day in (1, 2, 4)]
+NUMBERS = {
+    "objects": pd.Series([1, 2.0, 4], dtype=object),
+    "decimals": pd.Series([Decimal(1), Decimal(2), Decimal(4)]),
+    "arrow": pd.Series([1, 2, 4], dtype="int64[pyarrow]"),
+    "sparse": pd.Series(pd.arrays.SparseArray([1, 2, 4])),
+    "dates": pd.Series(DAYS, dtype=object),
+    "written dates": pd.Series(["2026-01-01", "2026-01-02", "2026-01-04"]),
+    "written times": pd.Series(["2026-01-01 00:00", "2026-01-01T12:00Z", "2026-01-02T12:00"]),
+    "datetimes": pd.Series(pd.to_datetime(DAYS)),
+    "arrow timestamps": pd.Series(pd.to_datetime(DAYS)).astype("timestamp[ns][pyarrow]"),
+    "local times": pd.Series(pd.to_datetime(DAYS).tz_localize("Asia/Tokyo")),
+    "durations": pd.Series(pd.to_timedelta([1, 2, 4], unit="h")),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_every_kind_of_number_is_scaled(kind):
+    encoded = TabularEncoder().fit_transform(NUMBERS[kind].to_frame("column"))
+    expected = (np.array([1, 2, 4]) - 7 / 3) / np.std([1, 2, 4])
+    np.testing.assert_allclose(encoded[:, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("values", [[True, False, True], [1, 0, 1], DAYS[:2] + DAYS[:1]])
+def test_a_missing_object_is_imputed_as_a_number_is(values, missing):
+    frame = pd.DataFrame({"a": pd.Series([*values, missing], dtype=object), "b": range(4)})
+    encoder = TabularEncoder().fit(frame)
+    assert encoder.get_feature_names_out().tolist() == ["a", "b"]
+    encoded = encoder.transform(frame)
+    assert np.isfinite(encoded).all()
+    assert encoded[3, 0] == encoded[0, 0]  # the median
+
+
+def test_a_column_without_a_value_at_transform():
+    encoder = TabularEncoder().fit(pd.DataFrame({"a": [1.0, 2, 6], "b": ["x", "y", "x"]}))
+    encoded = encoder.transform(pd.DataFrame({"a": [None, None], "b": ["x", None]}))
+    assert encoded[0, 0] == pytest.approx((2 - 3) / np.std([1, 2, 6]))
+    assert np.isnan(encoded[1]).all()
+
+
+@pytest.mark.parametrize("largest", [1e200, -1e308])
+def test_value_too_large_to_scale_is_named(largest):
+    frame = pd.DataFrame({"price": [1.0, largest, 3.0]})
+    with pytest.raises(ValueError, match=r"'price' holds values beyond 1e\+150.*e\+\d+\) in row 1"):
+        TabularEncoder().fit(frame)
+    frame.loc[1, "price"] = largest / abs(largest) * 1e150
+    assert np.isfinite(TabularEncoder().fit_transform(frame)).all()
+
+
+@pytest.mark.parametrize("index", [None, [10, 20, 30]])
+def test_infinite_value_is_named(index):
+    frame = pd.DataFrame({"ok": [1.0, 2, 3], "odd": [1.0, -np.inf, np.inf]}, index=index)
+    label = "" if index is None else r" \(index 20\)"
+    with pytest.raises(ValueError, match=rf"'odd' holds infinite values.* row 1{label}\. Replace"):
+        TabularEncoder().fit(frame)
+    encoder = TabularEncoder().fit(frame[["ok", "ok"]].set_axis(["ok", "odd"], axis=1))
+    with pytest.raises(ValueError, match=rf"'odd' holds infinite values.* row 1{label}\."):
+        encoder.transform(frame)
+
+
+def test_words_where_numbers_were():
+    encoder = TabularEncoder().fit(pd.DataFrame({"a": [1.0, 2.0]}))
+    with pytest.raises(ValueError, match=r"'a' held numbers .* something else: .*'cheap'"):
+        encoder.transform(pd.DataFrame({"a": ["3.5", "cheap"]}))
+
+
+def test_rare_and_new_categories_share_a_column():
+    words = [f"w{i}" for i in range(MAX_CATEGORIES - 1) for _ in range(2)] + ["rare", "rarer"]
+    encoder = TabularEncoder().fit(pd.DataFrame({"word": words}))
+    rare, rarer, new, common = encoder.transform(
+        pd.DataFrame({"word": ["rare", "rarer", "?", "w3"]})
+    )
+    assert len(rare) == MAX_CATEGORIES
+    np.testing.assert_array_equal(rare, rarer)
+    np.testing.assert_array_equal(rare, new)
+    assert rare.sum() == common.sum() == 1
+    assert not np.array_equal(rare, common)
+
+
+def test_names_that_a_number_and_a_category_share_are_told_apart():
+    frame = pd.DataFrame({"a": ["x", "y", "x"], "a_x": [1, 2, 4], "a_x_": ["", "", "z"]})
+    encoder = TabularEncoder().fit(frame)
+    names = encoder.get_feature_names_out()
+    assert names.tolist() == ["a_x", "a_x_", "a_y", "a_x__", "a_x__z"]
+    encoded = pd.DataFrame(encoder.transform(frame), columns=names)
+    assert encoded["a_x_"].tolist() == [1, 0, 1]
+
+
+def test_words_where_dates_were():
+    encoder = TabularEncoder().fit(pd.DataFrame({"day": ["2026-01-01", "2026-01-03"]}))
+    with pytest.raises(ValueError, match=r"'day' held dates .* something else: 'soon' is no date"):
+        encoder.transform(pd.DataFrame({"day": ["2026-01-02", "soon"]}))
+    encoded = encoder.transform(pd.DataFrame({"day": ["2026-01-02", None]}))
+    assert encoded[0, 0] == 0
+    assert np.isnan(encoded[1, 0])
+
+
+ONE_OF_EACH = {
+    "numbers": pd.Series([1.0, 2.0, 4.0]),
+    "dates": pd.Series(DAYS, dtype=object),
+    "durations": pd.Series(pd.to_timedelta([1, 2, 4], unit="h")),
+}
+
+
+@pytest.mark.parametrize("then", ONE_OF_EACH)
+@pytest.mark.parametrize("now", ONE_OF_EACH)
+def test_numbers_dates_and_durations_are_not_taken_for_each_other(then, now):
+    encoder = TabularEncoder().fit(ONE_OF_EACH[then].to_frame("column"))
+    if then == now:
+        assert encoder.transform(ONE_OF_EACH[now].to_frame("column")).shape == (3, 1)
+    else:
+        with pytest.raises(ValueError, match=f"'column' held {then} in fit, and now {now}"):
+            encoder.transform(ONE_OF_EACH[now].to_frame("column"))
+
+
+@pytest.mark.parametrize("dtype", [bool, "boolean", "bool[pyarrow]", object])
+def test_every_kind_of_boolean_is_a_number(dtype):
+    flags = pd.DataFrame({"flag": pd.Series([True, False, False, True], dtype=dtype)})
+    encoder = TabularEncoder().fit(flags)
+    np.testing.assert_array_equal(encoder.transform(flags)[:, 0], [1, -1, -1, 1])
+    assert encoder.get_feature_names_out().tolist() == ["flag"]
+
+
+def test_columns_whose_names_and_categories_join_to_the_same_words():
+    frame = pd.DataFrame({"a": ["b_c", "x"], "a_b": ["y", "c"]})
+    encoder = TabularEncoder().fit(frame)
+    encoded = pd.DataFrame(encoder.transform(frame), columns=encoder.get_feature_names_out())
+    assert encoded.to_dict("list") == {
+        "a_b_c": [1, 0],
+        "a_x": [0, 1],
+        "a_b_c_": [0, 1],
+        "a_b_y": [1, 0],
+    }
+
+
+def test_numbers_with_few_levels_are_categories_too():
+    years = np.repeat([2012.0, 2013.0, 2015.0], [10, 10, 12])
+    years[-2:] = np.nan
+    frame = pd.DataFrame({"year": years, "flag": np.arange(32) % 2, "price": np.arange(32.0)})
+    encoder = TabularEncoder().fit(frame)
+    names = encoder.get_feature_names_out().tolist()
+    assert names[:3] == ["year", "flag", "price"]
+    assert names[3:6] == ["year_2012.0", "year_2013.0", "year_2015.0"]
+    encoded = encoder.transform(frame)
+    assert encoded.shape[1] == len(names)
+    np.testing.assert_array_equal(encoded[[0, 10, 20], 3:6], np.eye(3))
+    np.testing.assert_array_equal(encoded[-1, 3:6], 0)  # missing
+    new = encoder.transform(pd.DataFrame({"year": [1999.0], "flag": [1], "price": [2.0]}))
+    np.testing.assert_array_equal(new[0, 3:6], 0)
+
+
+def test_numbers_in_few_rows_are_numbers_alone():
+    encoder = TabularEncoder().fit(pd.DataFrame({"rating": [1, 2, 3, 4, 5] * 2}))
+    assert encoder.get_feature_names_out().tolist() == ["rating"]

@@ -1,0 +1,115 @@
+"""open_encoded: paths here, paths in any fsspec filesystem, bytes, and what is none of them."""
+
+import os
+import re
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from skmm.encoding.cache import digest_file
+from skmm.encoding.readers import BrokenItemError, open_encoded
+
+
+def read(cell, filesystem=None):
+    with open_encoded(cell, filesystem) as file:
+        return file.read()
+
+
+@pytest.fixture
+def memory():
+    filesystem = fsspec.filesystem("memory", skip_instance_cache=True)
+    filesystem.store = {}  # that of the class is shared by the whole process
+    filesystem.pipe("/sounds/a.bin", b"in memory")
+    filesystem.pipe("/sounds/empty.bin", b"")
+    return filesystem
+
+
+def test_paths_and_bytes(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    for cell in (path, str(path), b"content", bytearray(b"content"), memoryview(b"content")):
+        assert read(cell) == b"content"
+
+
+def test_home_is_found_here_and_not_elsewhere(memory, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    assert read("~/a.bin") == read(Path("~/a.bin")) == b"content"
+    assert digest_file("~/a.bin") == digest_file(path)
+    for cell, filesystem, cause in [
+        ("~/no.bin", None, rf"^'{re.escape(str(tmp_path))}.no\.bin' does not exist$"),
+        ("~no\0user/a.bin", None, "cannot be read: .*null"),
+        ("~/a.bin", memory, "'~/a.bin' in MemoryFileSystem does not exist"),
+    ]:
+        with pytest.raises(BrokenItemError, match=cause):
+            read(cell, filesystem)
+
+
+def test_other_filesystems(memory, tmp_path):
+    assert read("/sounds/a.bin", memory) == b"in memory"
+    assert read("memory://sounds/a.bin", memory) == b"in memory"
+    assert read(b"content", memory) == b"content"
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    assert read(path, fsspec.filesystem("file")) == b"content"
+
+
+def test_broken_items(memory, tmp_path):
+    empty = tmp_path / "empty.bin"
+    empty.touch()
+    for cell, filesystem, cause in [
+        (b"", None, "the bytes are empty"),
+        ("", None, "the path is empty; None marks a missing item"),
+        (empty, None, r"empty\.bin': this is an empty file"),
+        (tmp_path, None, "is a directory, not a file"),
+        (tmp_path / "no.bin", None, r"no\.bin' does not exist$"),
+        ("no.bin", None, r"'no\.bin' does not exist \(relative to "),
+        ("a\0b", None, "cannot be read: .*null"),
+        ("a" * 5000, None, r"\.\.\. cannot be read: File name too long"),
+        ("s3://bucket/a.bin", None, "is a URL.* download .* or pass filesystem="),
+        ("/sounds/empty.bin", memory, "this is an empty file"),
+        ("/no.bin", memory, r"'/no\.bin' in MemoryFileSystem does not exist"),
+        (os.curdir, fsspec.filesystem("file"), "in LocalFileSystem cannot be read: .*directory"),
+    ]:
+        with pytest.raises(BrokenItemError, match=cause) as caught:
+            read(cell, filesystem)
+        assert len(str(caught.value)) < 500
+
+
+def test_what_goes_wrong_while_the_file_is_open(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    with pytest.raises(BrokenItemError, match=r"a\.bin': no sound"), open_encoded(path):
+        raise BrokenItemError("no sound")
+    with pytest.raises(BrokenItemError, match=r"a\.bin' cannot be read: disk"), open_encoded(path):
+        raise OSError("disk gone")
+    with pytest.raises(KeyError), open_encoded(path):
+        raise KeyError("a bug stays a bug")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipe_is_refused_before_it_is_opened(tmp_path):
+    """Opening one waits for somebody to write into it."""
+    pipe = tmp_path / "a.wav"
+    os.mkfifo(pipe)
+    with pytest.raises(BrokenItemError, match=r"a\.wav' is a pipe or a device, not a file"):
+        read(pipe)
+    with pytest.raises(OSError, match=r"a\.wav' is a pipe or a device, not a file"):
+        digest_file(pipe)
+
+
+def test_too_many_open_files_are_no_fault_of_the_item(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"content")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as caught:
+            read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not isinstance(caught.value, BrokenItemError)
