@@ -1,6 +1,6 @@
 """Multimodal machine learning with scikit-learn's interface."""
 
-from .compose import ModalityTransformer, infer_modalities
+from .compose import ModalityTransformer, TabularEncoder, infer_modalities
 from .fusion import FusionClassifier, FusionRegressor, LateFusionClassifier
 
 __version__ = "0.1.0.dev0"
@@ -10,6 +10,7 @@ __all__ = [
     "FusionRegressor",
     "LateFusionClassifier",
     "ModalityTransformer",
+    "TabularEncoder",
     "__version__",
     "infer_modalities",
 ]

@@ -23,7 +23,13 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
-from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier, ModalityTransformer
+from skmm import (
+    FusionClassifier,
+    FusionRegressor,
+    LateFusionClassifier,
+    ModalityTransformer,
+    TabularEncoder,
+)
 from skmm.alignment import CrossModalAligner, ZeroShotClassifier
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
@@ -51,6 +57,7 @@ ESTIMATORS = [
     ),
     ModalityTransformer(),
     ModalityTransformer([("trans1", StandardScaler(), [0, 1])]),
+    TabularEncoder(),
 ]
 
 

@@ -166,7 +166,7 @@ class AudioDescriptor(AudioCellEncoder):
         loudest = np.abs(samples).max() or 1.0  # else the floors would hide quiet sounds
         amplitudes = _find_amplitudes(samples / loudest, rate)  # (n_frequencies, n_frames)
         bands = _to_decibels(_mel_filters(rate, self.n_mels) @ amplitudes**2)
-        cepstrum = dct(bands, axis=0, norm="ortho")[: self.n_mfcc]
+        cepstrum = np.asarray(dct(bands, axis=0, norm="ortho"))[: self.n_mfcc]
         derivatives = [
             feature.delta(cepstrum, width=DELTA_WIDTH, order=order, mode="nearest")
             for order in (1, 2)
@@ -175,6 +175,7 @@ class AudioDescriptor(AudioCellEncoder):
         sounding = self._find_sounding(bands)
         bands, followed = bands[:, sounding], followed[:, sounding]
         level = 20 * np.log10(np.sqrt(np.square(samples, dtype=np.float64).mean()) + FAINTEST)
+        durations = np.log([len(samples) / rate, bands.shape[1] * HOP])
         return np.concatenate(
             [
                 *_average_segments(followed, self.n_segments),
@@ -182,7 +183,7 @@ class AudioDescriptor(AudioCellEncoder):
                 followed.std(axis=1),
                 bands.mean(axis=1),
                 bands.std(axis=1),
-                [level, np.log(len(samples) / rate), np.log(bands.shape[1] * HOP)],
+                [level, *durations],
             ]
         )
 
@@ -195,7 +196,7 @@ class AudioDescriptor(AudioCellEncoder):
         return slice(frames[0], frames[-1] + 1)
 
 
-def _find_amplitudes(samples: np.ndarray, rate: int) -> np.ndarray:
+def _find_amplitudes(samples: np.ndarray, rate: float) -> np.ndarray:
     """Find the spectrum of each frame, of at least one, (n_frequencies, n_frames)."""
     librosa = import_optional("librosa", extra="audio", purpose="AudioDescriptor")
     n_frame = round(FRAME * rate) // 2 * 2
@@ -204,7 +205,7 @@ def _find_amplitudes(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _mel_filters(rate: int, n_mels: int) -> np.ndarray:
+def _mel_filters(rate: float, n_mels: int) -> np.ndarray:
     filters = import_optional("librosa.filters", extra="audio", purpose="AudioDescriptor")
     return filters.mel(sr=rate, n_fft=round(FRAME * rate) // 2 * 2, n_mels=n_mels, fmin=20)
 
@@ -216,7 +217,7 @@ def _to_decibels(power: np.ndarray) -> np.ndarray:
     return np.maximum(decibels, -FLOOR_DB)
 
 
-def _describe_spectra(amplitudes: np.ndarray, rate: int) -> np.ndarray:
+def _describe_spectra(amplitudes: np.ndarray, rate: float) -> np.ndarray:
     """Compute logarithms that describe the shape of each spectrum, (N_SPECTRAL, n_frames)."""
     feature = import_optional("librosa.feature", extra="audio", purpose="AudioDescriptor")
     centroid = feature.spectral_centroid(S=amplitudes, sr=rate)

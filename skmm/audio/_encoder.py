@@ -159,7 +159,7 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
         self.errors = errors
         self.verbose = verbose
 
-    def _name_model(self) -> tuple[Hashable, ...]:
+    def _name_model(self) -> tuple[Any, ...]:
         return (resolve_name(self.model, estimator="AudioEncoder"), self.precision)
 
     def _load(self, device: str) -> Backbone:

@@ -137,7 +137,8 @@ class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):
 
     def _validate_params(self):
         super()._validate_params()
-        if None not in (self.low_cut, self.high_cut) and self.low_cut >= self.high_cut:
+        low_cut, high_cut = self.low_cut, self.high_cut
+        if low_cut is not None and high_cut is not None and low_cut >= high_cut:
             raise ValueError(
                 f"low_cut={self.low_cut} must be below high_cut={self.high_cut}: what lies between "
                 "them is kept."
@@ -174,13 +175,13 @@ class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):
         high_cut = None if (self.high_cut or np.inf) >= rate / 2 else self.high_cut
         if self.low_cut is None and high_cut is None:
             return samples
-        if None not in (self.low_cut, high_cut):
-            kind, cuts = "bandpass", (self.low_cut, high_cut)
+        if self.low_cut is None:
+            kind, cuts = "lowpass", high_cut
         elif high_cut is None:
             kind, cuts = "highpass", self.low_cut
         else:
-            kind, cuts = "lowpass", high_cut
-        sections = signal.butter(self.filter_order, cuts, kind, fs=rate, output="sos")
+            kind, cuts = "bandpass", (self.low_cut, high_cut)
+        sections: Any = signal.butter(self.filter_order, cuts, kind, fs=rate, output="sos")
         n_padded = min(3 * (2 * len(sections) + 1), len(samples) - 1)  # SciPy's, if there is room
         return signal.sosfiltfilt(sections, samples, padlen=n_padded)
 

@@ -17,6 +17,9 @@ from ..encoding.readers import check_not_one_sound, check_sound, estimate_sample
 class AudioCellEncoder(CellEncoder):
     """An encoder of sounds; it has the parameters of `_shared_constraints`."""
 
+    filesystem: Any
+    sampling_rate: float | None
+
     _shared_constraints: ClassVar[dict] = {
         "cache": [str, os.PathLike, EmbeddingCache, None],
         "errors": [StrOptions({"raise", "missing"})],

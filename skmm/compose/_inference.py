@@ -206,7 +206,7 @@ def are_dates(texts: Iterable[str]) -> bool:
 
 def _infer_file(path: str) -> str | None:
     """Infer the modality of a file from its first bytes; None if unreadable or of no known type."""
-    path = expand_home(path)
+    path = os.fsdecode(expand_home(path))
     if len(path) > 4096 or "\0" in path or not os.path.isfile(path):
         return None
     try:

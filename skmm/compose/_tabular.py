@@ -1,6 +1,8 @@
-"""The default encoder of tabular columns."""
+"""TabularEncoder: the default encoder of tabular columns."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,9 +11,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._data.cells import describe_row
+from .._data.frames import as_pandas
 from ._inference import are_dates
 
 MAX_CATEGORIES = 50
@@ -28,19 +31,61 @@ OBJECTS = {  # in the words of pandas' infer_dtype
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
-    """Impute and scale numbers, booleans and dates (2026-11-23); one-hot encode everything else.
+    """Encode tabular columns: impute and scale numbers and dates, one-hot encode categories.
 
-    Numbers of which there are few different ones, such as years or ratings, are both: a scaled
-    number, and one-hot, since what they say need not go up or down with them.
+    Numbers, booleans, durations and dates (also as text, such as "2026-11-23") are scaled to mean 0
+    and variance 1; a missing one becomes the median. Numbers of which there are more than two
+    different ones but at most 20, such as years or ratings, are one-hot encoded as well, for what
+    depends on them need not rise or fall with them. Everything else is a category: of a column the
+    50 most frequent are one-hot encoded; the rest, and those not seen in `fit`, are one. A missing
+    category is one too.
 
-    A value that is missing becomes the median, or a category of its own; a row in which all are
-    missing becomes NaN, a missing modality. Of a column's categories the 50 most frequent count,
-    the rest, and those not seen in training, are one.
+    Attributes
+    ----------
+    kinds_ : dict of str to str
+        What each column holds: "numbers", "dates", "durations" or "categories".
+    columns_ : ColumnTransformer
+        The fitted imputers, scalers and one-hot encoders.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns seen in `fit`, if all are strings.
+
+    See Also
+    --------
+    ModalityTransformer : Encode a frame with columns of several modalities.
+
+    Notes
+    -----
+    A row in which all columns are missing is a missing modality: it becomes NaN.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmm import TabularEncoder
+    >>> X = pd.DataFrame({"age": [3.0, None, 5.0], "kind": ["cat", "dog", None]})
+    >>> encoder = TabularEncoder().set_output(transform="pandas")
+    >>> encoder.fit_transform(X).columns.to_list()
+    ['age', 'kind_cat', 'kind_dog', 'kind_None']
     """
 
     def fit(self, X, y=None):
-        X = _as_frame(X)
-        self.kinds_ = {column: _kind(X[column]) for column in X}
+        """Learn what each column holds, its median and scale, or its categories.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            Tabular columns.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        TabularEncoder
+            The fitted encoder.
+        """
+        X = self._validate(X, reset=True)
+        self.kinds_ = {column: _find_kind(values) for column, values in X.items()}
         categories = [column for column, kind in self.kinds_.items() if kind == "categories"]
         numeric = [column for column in X if column not in categories]
         numbers = make_pipeline(
@@ -55,7 +100,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             handle_unknown="infrequent_if_exist", min_frequency=ROWS_PER_LEVEL, sparse_output=False
         )
         prepared = self._prepare(X)
-        few = [column for column in numeric if _has_few_levels(prepared[column])]
+        few = [c for c, values in prepared.items() if c in numeric and _has_few_levels(values)]
         self.columns_ = ColumnTransformer(
             [
                 ("numbers", numbers, numeric),
@@ -67,14 +112,43 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
+        """Encode columns.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            Tabular columns.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float32
+            The features; NaN in the rows in which all columns are missing.
+
+        Raises
+        ------
+        ValueError
+            If a column holds infinite values, or of another kind than in `fit`.
+        """
         check_is_fitted(self)
-        X = _as_frame(X)
-        encoded = self.columns_.transform(self._prepare(X)).astype(np.float32)
+        X = self._validate(X, reset=False)
+        encoded = np.asarray(self.columns_.transform(self._prepare(X)), dtype=np.float32)
         encoded[X.isna().all(axis=1).to_numpy()] = np.nan
         return encoded
 
     def get_feature_names_out(self, input_features=None):
-        """Name numbers by their column, and categories and levels COLUMN_VALUE, each once."""
+        """Name the features.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+            The column for a number, ``COLUMN_VALUE`` for a category or a level; none twice.
+        """
+        check_is_fitted(self)
         names: dict[str, None] = {}
         for name in self.columns_.get_feature_names_out():
             name = name.partition("__")[2]
@@ -83,11 +157,31 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             names[name] = None
         return np.array(list(names), dtype=object)
 
+    def _validate(self, X, *, reset: bool) -> pd.DataFrame:
+        """Check the columns, against those of `fit` unless they are set, and name them by str."""
+        frame = _as_frame(X)
+        for n, unit in zip(frame.shape, ("sample", "feature"), strict=True):
+            if n == 0:
+                raise ValueError(
+                    f"Found array with 0 {unit}(s) (shape={frame.shape}) while a minimum of 1 is "
+                    "required by TabularEncoder."
+                )
+        checked: Any = frame  # scikit-learn's own types leave frames out
+        validate_data(self, checked, reset=reset, skip_check_array=True)
+        return frame.infer_objects().rename(columns=str)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
     def _prepare(self, X: pd.DataFrame) -> pd.DataFrame:
         """Convert numbers to float64 with NaN, dates to seconds, categories to strings and None."""
         prepared = {}
-        for column in X:
-            values = X[column]
+        for column, values in X.items():
             kind = self.kinds_[column]
             if kind == "categories":
                 prepared[column] = values.astype(object).map(str).where(values.notna(), None)
@@ -103,11 +197,16 @@ def _has_few_levels(values: pd.Series) -> bool:
 
 
 def _as_frame(X) -> pd.DataFrame:
-    frame = pd.DataFrame(X).infer_objects()
-    return frame.rename(columns=str)
+    """Convert a frame, or an array or list of rows, to a pandas frame."""
+    if hasattr(X, "columns"):
+        return X if isinstance(X, pd.DataFrame) else as_pandas(X)
+    # As objects, for numpy makes strings of the numbers in a list that has both.
+    rows = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else X
+    options: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}
+    return pd.DataFrame(check_array(rows, estimator="TabularEncoder", **options))
 
 
-def _kind(values: pd.Series) -> str:
+def _find_kind(values: pd.Series) -> str:
     """Return "numbers" (booleans too), "dates", "durations" or "categories", as text too."""
     kinds = pd.api.types
     if _are_strings(values):
@@ -130,10 +229,10 @@ def _are_strings(values: pd.Series) -> bool:
 def _as_float(values: pd.Series, kind: str) -> np.ndarray:
     """Convert numbers, dates (seconds since 1970) or durations (seconds); NaN if missing."""
     floats = np.full(len(values), np.nan)
-    present = values[values.notna().to_numpy()]
+    present = values.dropna()
     if len(present) == 0:
         return floats
-    found = _kind(present)
+    found = _find_kind(present)
     if kind != found != "categories":  # what looks like a category may still be a number as text
         raise ValueError(f"Column {values.name!r} held {kind} in fit, and now {found}.")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import copy
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -219,7 +220,7 @@ class ModalityTransformer(ColumnTransformer):
 
     def _sk_visual_block_(self):
         # "auto" before fit has no parts: scikit-learn catches the error, and draws one box
-        block = super(ModalityTransformer, self._explicit())._sk_visual_block_()
+        block: Any = super(ModalityTransformer, self._explicit())._sk_visual_block_()
         pairs = zip(block.names, block.name_details, strict=True)
         block.names = [name_modality(name, columns) for name, columns in pairs]
         return block

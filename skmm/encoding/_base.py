@@ -46,6 +46,10 @@ class CellEncoder(TransformerMixin, BaseEstimator):
     how an item is read and encoded.
     """
 
+    cache: str | os.PathLike | EmbeddingCache | None
+    errors: str
+    verbose: bool
+
     # The parameters that change no vector; all others are part of the key of a vector.
     _neutral: ClassVar[frozenset] = frozenset(
         {"batch_size", "cache", "errors", "filesystem", "verbose"}
@@ -297,9 +301,10 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         bare = copy.copy(self)
         for name in shared:
             setattr(bare, name, None)
-        return super(CellEncoder, bare).__sklearn_clone__().set_params(**shared)
+        cloned: Any = super(CellEncoder, bare).__sklearn_clone__()
+        return cloned.set_params(**shared)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return True  # nothing is learned
 
     def __sklearn_tags__(self):

@@ -51,30 +51,30 @@ class TensorBatch(Batch):
         self._lock = Lock()
 
     def put(self, place, item):
-        if self._fits(item):
-            self._tensor[place] = item.detach()
-        else:
-            super().put(place, item)
-
-    def _fits(self, item: Any) -> bool:
         import torch
 
-        # other classes and layouts have a way of their own to be stacked
-        if type(item) is not torch.Tensor or item.layout != torch.strided or item.is_quantized:
-            return False
-        if item.device.type != "cpu":
-            return False
+        # other classes and layouts are stacked in other ways
+        is_plain = type(item) is torch.Tensor and item.layout == torch.strided
+        if not is_plain or item.is_quantized or item.device.type != "cpu":
+            super().put(place, item)
+            return
         with self._lock:
             if self._tensor is None:
                 self._tensor = torch.empty(self._size, *item.shape, dtype=item.dtype)
-        return self._tensor.shape[1:] == item.shape and self._tensor.dtype == item.dtype
+            tensor = self._tensor
+        if tensor.shape[1:] == item.shape and tensor.dtype == item.dtype:
+            tensor[place] = item.detach()
+        else:
+            super().put(place, item)
 
     def take(self, places):
         """Return a tensor (n_places, ...), valid until the next item is put."""
-        if self._tensor is not None and not self._items:
+        tensor = self._tensor
+        if tensor is not None and not self._items:
             is_whole = places == list(range(len(places)))
-            return self._tensor[: len(places)] if is_whole else self._tensor[places]
-        stacked = set(places) - self._items.keys()
-        self._items |= {place: self._tensor[place].clone() for place in stacked}
-        self._tensor = None  # those of the next batch may be of another shape
+            return tensor[: len(places)] if is_whole else tensor[places]
+        if tensor is not None:
+            stacked = set(places) - self._items.keys()
+            self._items |= {place: tensor[place].clone() for place in stacked}
+            self._tensor = None  # those of the next batch may be of another shape
         return super().take(places)

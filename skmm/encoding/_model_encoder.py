@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Hashable
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -25,6 +24,10 @@ class ModelEncoder(CellEncoder):
     of `_shared_constraints`, and loads in `_load` what a name or a folder stands for.
     """
 
+    model: Any
+    device: str
+    _backbone: Backbone  # of the copy that encodes one column
+
     # What the model is, is in its digest.
     _neutral = CellEncoder._neutral | {"device", "model", "pretrained"}
     _by_reference = (*CellEncoder._by_reference, "model")
@@ -40,7 +43,7 @@ class ModelEncoder(CellEncoder):
     def _load(self, device: str) -> Backbone:
         """Load the model that the parameters name."""
 
-    def _name_model(self) -> tuple[Hashable, ...]:
+    def _name_model(self) -> tuple[Any, ...]:
         """Return what identifies the model that is loaded; paths are looked at for changes."""
         return (self.model,)
 

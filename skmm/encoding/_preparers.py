@@ -41,7 +41,8 @@ class ColumnPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     def _read_column(self, X) -> Column:
         return as_column(X, estimator=type(self).__name__)
 
-    def set_output(self, *, transform=None):
+    # scikit-learn's mixin makes it a method only where there is an output to wrap.
+    def set_output(self, *, transform=None):  # pyright: ignore[reportIncompatibleVariableOverride]
         """Do nothing: a column stays a column, and the steps after this one choose the container.
 
         Parameters
@@ -81,10 +82,13 @@ class ColumnPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
 
 class CellPreparer(ColumnPreparer, auto_wrap_output_keys=None):
-    """Prepare each cell of a column on its own; a subclass says how in `_prepare`.
+    """Prepare each cell of a column on its own; a subclass defines how in `_prepare`.
 
     It has the parameters ``errors`` and ``verbose``.
     """
+
+    errors: str
+    verbose: bool
 
     @abstractmethod
     def _prepare(self, cell: Any) -> Any:

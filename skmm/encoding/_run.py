@@ -110,8 +110,10 @@ class Run:
         for place, row in enumerate(rows):
             cell = self.cells[row]
             work = partial(read, cell) if into is None else partial(into.fill, place, read, cell)
-            threaded = self._pool is not None and (not only_paths or self.is_path(cell))
-            results[row] = self._pool.submit(work).result if threaded else work
+            if self._pool is not None and (not only_paths or self.is_path(cell)):
+                results[row] = self._pool.submit(work).result
+            else:
+                results[row] = work
         return results
 
     def check(self, check: Callable[[Any], None], rows: list[int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Real
 from typing import Any, ClassVar
@@ -209,7 +208,7 @@ class TorchEncoder(ModelEncoder):
         module = self.module.eval()
         return Backbone(module, digest_module(module, repr(module)), n_features=0)
 
-    def _name_model(self) -> tuple[Hashable, ...]:
+    def _name_model(self) -> tuple[Any, ...]:
         return (describe_callable(self.module),)
 
     def _load(self, device: str) -> Backbone:
@@ -343,7 +342,7 @@ class TorchEncoder(ModelEncoder):
             )
         return vectors.float().cpu().numpy()
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_features_out_")
 
     def __sklearn_tags__(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -150,7 +149,7 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         self.max_pixels = max_pixels
         self.verbose = verbose
 
-    def _name_model(self) -> tuple[Hashable, ...]:
+    def _name_model(self) -> tuple[Any, ...]:
         name = os.path.expanduser(os.fspath(self.model))
         folder = os.path.expanduser(name.rpartition("local-dir:")[2])
         pretrained = self.pretrained
@@ -174,7 +173,8 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         return backbone._replace(n_features=vector.shape[1])
 
     def _read(self, cell: Any):
-        return self._backbone.preprocess(self._read_picture(cell))
+        preprocess: Any = self._backbone.preprocess  # every model of images has one
+        return preprocess(self._read_picture(cell))
 
     def _make_batch(self) -> TensorBatch:
         return TensorBatch(self.batch_size)

@@ -51,7 +51,7 @@ def find_foreground(rgb: np.ndarray) -> np.ndarray:
     distance = np.linalg.norm(lab - np.median(border, axis=0), axis=-1)
     if distance.max() - distance.min() < 1:  # less than an eye can tell
         return np.ones(distance.shape, dtype=bool)
-    return ndimage.binary_fill_holes(distance > filters.threshold_otsu(distance))
+    return np.asarray(ndimage.binary_fill_holes(distance > filters.threshold_otsu(distance)))
 
 
 def find_superpixels(rgb: np.ndarray, n_segments: int) -> np.ndarray:

@@ -130,7 +130,7 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):
         super()._validate_params()
         check_background(self.background)
         if isinstance(self.size, tuple | list):
-            sides = [side for side in self.size if isinstance(side, Integral) and side >= 1]
+            sides = [side for side in self.size if isinstance(side, Integral) and int(side) >= 1]
             if len(sides) != 2 or len(self.size) != 2:
                 raise ValueError(
                     "size must be an integer or (width, height), from 1 pixel on, got "
@@ -160,15 +160,16 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):
             image = Image.fromarray(average_segments(np.asarray(image), segments))
         return self._pad(image, background)
 
-    def _target_size(self) -> tuple[int, int]:
-        return (self.size, self.size) if isinstance(self.size, Integral) else tuple(self.size)
+    def _target_size(self, size: Any) -> tuple[int, int]:
+        width, height = size if isinstance(size, tuple | list) else (size, size)
+        return width, height
 
     def _scale(self, image):
         from PIL import ImageOps
 
         if self.size is None:
             return image
-        target = self._target_size()
+        target = self._target_size(self.size)
         if self.resize == "cover":
             return ImageOps.fit(image, target)
         if self.resize == "contain":
@@ -180,9 +181,9 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):
         """Put what was scaled to be contained in the middle of an image of the right size."""
         from PIL import Image
 
-        if self.size is None or image.size == self._target_size():
+        if self.size is None or image.size == self._target_size(self.size):
             return image
-        canvas = Image.new(self.mode, self._target_size(), background)
+        canvas = Image.new(self.mode, self._target_size(self.size), background)
         corner = [(new - old) // 2 for new, old in zip(canvas.size, image.size, strict=True)]
         canvas.paste(image, tuple(corner))
         return canvas

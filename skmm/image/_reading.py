@@ -24,6 +24,10 @@ from ..encoding.readers import (
 class ImageCellEncoder(CellEncoder):
     """An encoder of images; it has the parameters of `_shared_constraints`."""
 
+    background: tuple[int, int, int]
+    filesystem: Any
+    max_pixels: int
+
     _neutral = CellEncoder._neutral | {"max_pixels"}
     _shared_constraints: ClassVar[dict] = {
         "background": [tuple, list],
@@ -52,9 +56,10 @@ class ImageCellEncoder(CellEncoder):
         """Read a cell into a PIL image in RGB."""
         from PIL import Image
 
+        red, green, blue = self.background
         rgb = read_image(
             cell,
-            background=tuple(self.background),
+            background=(red, green, blue),
             max_pixels=self.max_pixels,
             filesystem=self.filesystem,
         )

@@ -124,7 +124,7 @@ def _list_files(root: str) -> list[str]:
 @contextmanager
 def _quiet_export() -> Iterator[None]:
     """Keep an export from reporting how it goes, and from advice for those who hold the model."""
-    from torch.jit import TracerWarning
+    from torch.jit import TracerWarning  # pyright: ignore[reportPrivateImportUsage] (documented)
 
     loggers = [logging.getLogger(name) for name in ("sentence_transformers.backend", "optimum")]
     levels = [logger.level for logger in loggers]

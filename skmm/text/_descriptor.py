@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -108,8 +108,9 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         self.fit_transform(X, y)
         return self
 
+    # scikit-learn's own takes parameters of fit, of which there are none.
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Learn from the texts and describe them.
 
         Parameters
@@ -153,7 +154,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
                 f"{shorten(texts[0])}. Is it the right column? If it is, lower min_df="
                 f"{self.min_df} or raise max_features={self.max_features}."
             )
-        counts = sparse.hstack(blocks, format="csr")
+        counts: Any = sparse.hstack(blocks, format="csr")
         counts.sort_indices()  # as transform has them: the same sums, to the last bit
         n_components = min(self._choose_n_components(sample), *counts.shape)
         with np.errstate(invalid="ignore"):  # its shares of a variance that is 0 if texts are equal
@@ -212,7 +213,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         return [column.cells[row] for row in rows], present
 
     def _choose_n_components(self, texts: list[str]) -> int:
-        if self.n_components != "auto":
+        if not isinstance(self.n_components, str):
             return self.n_components
         return min(MOST_COMPONENTS, max(FEWEST_COMPONENTS, len(set(texts)) // 4))
 
@@ -235,7 +236,8 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         bounds = np.flatnonzero(np.diff(chunk_of)) + 1
         described = []
         for chunk in np.split(np.array(texts, dtype=object), bounds):
-            counts = sparse.hstack([v.transform(chunk) for v in self.vectorizers_], format="csr")
+            blocks = [vectorizer.transform(chunk) for vectorizer in self.vectorizers_]
+            counts: Any = sparse.hstack(blocks, format="csr")
             described.append(self._reduce(counts))
         return np.concatenate(described)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar
@@ -164,18 +164,19 @@ class TextEncoder(ModelEncoder):
 
     def _validate_params(self):
         super()._validate_params()
-        given = not isinstance(self.model, str | os.PathLike)
-        if given and (self.precision != "float32" or self.backend != "torch"):
+        is_loaded = not isinstance(self.model, str | os.PathLike)
+        if is_loaded and (self.precision != "float32" or self.backend != "torch"):
             raise ValueError(
                 "precision and backend are for models that are loaded here, and model is a "
                 f"{type(self.model).__name__}: make it what it should be, and leave precision="
                 f"{self.precision!r} and backend={self.backend!r} at their defaults."
             )
-        if given and getattr(self.model, "backend", "torch") != "torch":
+        backend = getattr(self.model, "backend", "torch")
+        if is_loaded and backend != "torch":
             raise ValueError(
-                f"model is a {type(self.model).__name__} with backend={self.model.backend!r}, "
-                "whose weights cannot be told from others, nor pickled: give its name or folder, "
-                f"and backend={self.model.backend!r}."
+                f"model is a {type(self.model).__name__} with backend={backend!r}, whose weights "
+                "cannot be told from others, nor pickled: give its name or folder, and "
+                f"backend={backend!r}."
             )
         if self.backend != "torch" and self.precision != "float32":
             raise ValueError(
@@ -183,7 +184,7 @@ class TextEncoder(ModelEncoder):
                 "runs the model as it was exported."
             )
 
-    def _name_model(self) -> tuple[Hashable, ...]:
+    def _name_model(self) -> tuple[Any, ...]:
         return (resolve_name(self.model, estimator="TextEncoder"), self.precision, self.backend)
 
     def _load(self, device: str) -> Backbone:

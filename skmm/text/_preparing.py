@@ -7,7 +7,7 @@ import unicodedata
 from abc import abstractmethod
 from html import unescape
 from html.parser import HTMLParser
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -196,7 +196,7 @@ class TextCleaner(TextPreparer, auto_wrap_output_keys=None):
     def _clean(self, text: str) -> str:
         if self.strip_markup:
             text = _strip_markup(text)
-        form = self.unicode_form
+        form: Any = self.unicode_form
         if form is not None:
             text = unicodedata.normalize(form, text)
         if self.lowercase:
@@ -211,7 +211,7 @@ class TextCleaner(TextPreparer, auto_wrap_output_keys=None):
         return " ".join(text.split()) if self.collapse_whitespace else text
 
     def _replace(self, match: re.Match) -> str:
-        replacement = getattr(self, match.lastgroup)  # the groups are named as the parameters
+        replacement = getattr(self, match.lastgroup or "")  # the groups are named as the parameters
         return match.group() if replacement is None else replacement
 
 

@@ -31,7 +31,7 @@ class Packets(NamedTuple):
 def scan(container, stream) -> Packets:
     """Read all packets, and decode none: no header has the times of all frames."""
     times, keys, shown = array("q"), array("b"), array("b")
-    end, last, duration = 0.0, None, 0
+    end, last, duration = 0.0, 0, 0
     has_times = not (stream.codec_context.has_b_frames and _is_of(container, NO_REORDERING))
     for packet in read_packets(container):
         end = max(end, find_end(packet))
@@ -40,10 +40,11 @@ def scan(container, stream) -> Packets:
         has_times = has_times and packet.pts is not None
         if has_times and not (keys or packet.is_keyframe):
             continue  # the stream starts in the middle
-        times.append(packet.pts if has_times else len(times))
+        time = packet.pts if has_times else None
+        times.append(len(times) if time is None else time)
         keys.append(packet.is_keyframe)
         shown.append(not packet.is_discard)  # what was cut away may still be needed to decode
-        if last is None or times[-1] >= last:
+        if len(times) == 1 or times[-1] >= last:
             last, duration = times[-1], packet.duration or 0
     check_end(container, end)
     if not any(shown):
@@ -87,7 +88,8 @@ class Reader:
         self._keys = np.flatnonzero(packets.keys)  # their places
         self._skips = packets.has_times and stream.codec_context.name in SKIPPING
         self._position = -1  # of the last packet that the decoder was given
-        self._frames: Iterator[tuple[int, Any]] | None = None  # and their times
+        self._frames: Iterator[tuple[int, Any]] = iter(())  # and their times
+        self._is_started = False
         self._shown: tuple[int, Any] | None = None  # the last of these
         self._following: tuple[int, Any] | None = None  # decoded before it was asked for
         self._is_rewound = self._is_damaged = False
@@ -96,7 +98,7 @@ class Reader:
     def read(self, target: int) -> Any:
         """Return the frame that begins at a time."""
         key = self._find_key(target)
-        if self._frames is None or (self._can_seek and key > self._position):
+        if not self._is_started or (self._can_seek and key > self._position):
             self._seek(key)
         found = self._find(target)
         if found is None and not self._is_rewound:
@@ -150,7 +152,7 @@ class Reader:
 
     def _land(self, time: int) -> list:
         """Seek, and return the first packet from which decoding may start, if there is one."""
-        import av
+        from av.error import FFmpegError
 
         try:
             self._container.seek(time, stream=self._stream)
@@ -159,7 +161,7 @@ class Reader:
                 place = self._place.get(packet.pts)
                 if place is not None and self._packets.keys[place]:
                     return [packet]
-        except av.FFmpegError:  # a format in which there is no seeking
+        except FFmpegError:  # a format in which there is no seeking
             pass
         return []
 
@@ -175,9 +177,10 @@ class Reader:
     def _start(self, packets: Iterable) -> None:
         self._shown = self._following = None
         self._frames = self._decode(packets)
+        self._is_started = True
 
     def _decode(self, packets: Iterable) -> Iterator[tuple[int, Any]]:
-        import av
+        from av.error import InvalidDataError
 
         n_before = self.n_decoded
         context = self._stream.codec_context
@@ -191,7 +194,7 @@ class Reader:
                 context.skip_frame = "DEFAULT" if packet.pts in self._targets else "NONREF"
             try:
                 frames = packet.decode()
-            except av.InvalidDataError:  # if it is one that is looked for, it will be missing
+            except InvalidDataError:  # if it is one that is looked for, it will be missing
                 self._is_damaged = True
                 continue
             for frame in frames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from numbers import Integral, Real
@@ -129,6 +129,10 @@ class VideoEncoder(CellEncoder):
     >>> VideoEncoder(n_frames=4, pooling="statistics").fit_transform(clips).shape
     (3, 1056)
     """
+
+    # Of the copy that encodes one column.
+    _frame_encoder: ItemEncoder
+    _sound_encoder: ItemEncoder | None
 
     _neutral = CellEncoder._neutral | {
         "audio_encoder",  # what these two compute is described beside them
@@ -281,7 +285,7 @@ class VideoEncoder(CellEncoder):
                     stack.enter_context(enter_reading(estimator))
             yield
 
-    def _sample(self, cell: Any, sampling: Sampling) -> Iterator[SampledFrame]:
+    def _sample(self, cell: Any, sampling: Sampling) -> Generator[SampledFrame]:
         return sample_frames(cell, sampling, max_pixels=self.max_pixels, filesystem=self.filesystem)
 
     def _read(self, cell: Any) -> _Video:
@@ -333,7 +337,7 @@ class VideoEncoder(CellEncoder):
         n_of_sound = 0 if self.audio_encoder_ is None else count_features(self.audio_encoder_)
         return n_vectors * count_features(self.image_encoder_) + n_of_sound
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "image_encoder_")
 
     def __sklearn_tags__(self):

@@ -44,9 +44,9 @@ def _split(estimator: Any) -> list:
 
 def fit_item_encoder(estimator: Any, cells: Sequence[Any], parameters: dict[str, Any]) -> Any:
     """Fit a clone of an encoder, with some of its parameters set."""
-    fitted = clone(estimator)
-    _split(fitted)[-1].set_params(verbose=False, **parameters)
-    return fitted.fit(cells)
+    cloned: Any = clone(estimator)
+    _split(cloned)[-1].set_params(verbose=False, **parameters)
+    return cloned.fit(cells)
 
 
 def name_method(estimator: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
@@ -38,27 +38,28 @@ class Sampling(NamedTuple):
 
     def sample_times(self, duration: float | None) -> np.ndarray:
         """Compute the times, from 0 to 1, in a video of ``duration`` seconds (None: unknown)."""
-        if self.fps is None:
-            n_times = self.n_frames
-        elif duration is None:
-            raise TypeError(
-                "fps needs to know the time, and frames in memory have none: use n_frames"
-            )
-        else:
-            n_times = max(1, int(duration * self.fps + ROUNDING))
+        n_times = self.n_frames
+        n_expected = None  # at fps, not rounded
+        if self.fps is not None:
+            if duration is None:
+                raise TypeError(
+                    "fps needs to know the time, and frames in memory have none: use n_frames"
+                )
+            n_expected = self.fps * duration
+            n_times = max(1, int(n_expected + ROUNDING))
         if self.max_frames is not None and n_times > self.max_frames:
             raise BrokenItemError(
                 f"{n_times} frames are more than max_frames={self.max_frames}; raise it if the "
                 f"video is what it should be, or lower {'n_frames' if self.fps is None else 'fps'}"
             )
-        if self.fps is None or duration * self.fps < 1:
-            return (np.arange(n_times) + 0.5) / n_times
-        return (np.arange(n_times) + 0.5) / (self.fps * duration)
+        if n_expected is None or n_expected < 1:
+            n_expected = n_times
+        return (np.arange(n_times) + 0.5) / n_expected
 
 
 def sample_frames(
     cell: Any, sampling: Sampling, *, max_pixels: int, filesystem=None
-) -> Iterator[SampledFrame]:
+) -> Generator[SampledFrame]:
     """Yield the frames that are shown at the times of a sampling, each once, in their order.
 
     Raises
@@ -90,21 +91,15 @@ def check_video(cell: Any, *, max_pixels: int, filesystem=None) -> None:
 
 def check_frames(cell: Any) -> None:
     """Raise TypeError or BrokenItemError if a cell is neither a list of frames nor an array."""
-    is_array = isinstance(cell, np.ndarray)
-    if is_array and cell.dtype == object and cell.ndim == 1:
-        is_array, cell = False, list(cell)
-    if not is_array and not isinstance(cell, list | tuple):
-        raise TypeError(f"a video must be {_FORMS}; got {type(cell).__name__}")
-    if is_array and cell.ndim == 3:
-        raise TypeError(
-            f"a video must be {_FORMS}; an array of shape {cell.shape} looks like one frame. A "
-            "column of one video is a list with it: [video]"
-        )
-    if is_array and (cell.ndim != 4 or cell.shape[3] not in (1, 3, 4)):
-        raise BrokenItemError(f"expected {_FORMS}, got shape {cell.shape}")
-    if len(cell) == 0:
-        raise BrokenItemError("the video has no frames")
-    if not is_array:
+    if isinstance(cell, np.ndarray) and (cell.dtype != object or cell.ndim != 1):
+        if cell.ndim == 3:
+            raise TypeError(
+                f"a video must be {_FORMS}; an array of shape {cell.shape} looks like one frame. A "
+                "column of one video is a list with it: [video]"
+            )
+        if cell.ndim != 4 or cell.shape[3] not in (1, 3, 4):
+            raise BrokenItemError(f"expected {_FORMS}, got shape {cell.shape}")
+    elif isinstance(cell, list | tuple | np.ndarray):
         from PIL import Image
 
         for frame in cell:
@@ -112,6 +107,10 @@ def check_frames(cell: Any) -> None:
                 raise TypeError(
                     f"the frames in a list must be PIL images or arrays, got {type(frame).__name__}"
                 )
+    else:
+        raise TypeError(f"a video must be {_FORMS}; got {type(cell).__name__}")
+    if len(cell) == 0:
+        raise BrokenItemError("the video has no frames")
 
 
 # Files
@@ -132,10 +131,9 @@ def _open_video(file: BinaryIO) -> Iterator[Any]:
 
 def _find_stream(container, max_pixels: int):
     """Return the stream of pictures that move: not the cover of an album."""
-    import av
+    from av.stream import Disposition
 
-    covers = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & covers]
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         has_sound = len(container.streams.audio) > 0
         raise BrokenItemError(
@@ -143,7 +141,7 @@ def _find_stream(container, max_pixels: int):
             if has_sound
             else "there is no picture in it"
         )
-    stream = max(streams, key=lambda s: bool(s.disposition & av.stream.Disposition.default))
+    stream = max(streams, key=lambda s: bool(s.disposition & Disposition.default))
     context = stream.codec_context
     if context is None:
         raise BrokenItemError("FFmpeg has no decoder for it")

@@ -126,9 +126,7 @@ def test_what_was_seen_is_shown(raw):
 )
 def test_column_that_fits_nothing(values, kind):
     frame = pd.DataFrame({"odd": pd.Series(values)})
-    with pytest.raises(
-        ValueError, match=f"(?s)'odd' fits no modality: it holds {kind}.*Mend it.*encoder"
-    ) as caught:
+    with pytest.raises(ValueError, match=f"(?s)'odd'.*{kind}.*encoder") as caught:
         ModalityTransformer().fit(frame)
     assert ("for example" in str(caught.value)) == (values[0] is not None)
 
@@ -137,7 +135,7 @@ def test_the_odd_cell_of_a_mixture_is_named():
     frame = pd.DataFrame({"price": [30.5, None, "on request", 8.0]}, index=[7, 8, 9, 10])
     with pytest.raises(
         ValueError,
-        match=r"float, str, for example 30\.5, and 'on request' in row 2 \(index 9\)\. M",
+        match=r"float, str.*30\.5.*'on request' in row 2 \(index 9\)",
     ):
         infer_modalities(frame)
 

@@ -155,7 +155,7 @@ def test_broken_items(counted, cache):
     with pytest.raises(
         ValueError,
         match=r"TorchEncoder: column 't', row 1 \(index 'b'\): preprocess fails with ValueError: "
-        "odd. Mend or drop the row",
+        "odd. Fix or drop the row",
     ):
         encoder_of_texts(module, **options).fit_transform(column)
     encoder = encoder_of_texts(module, errors="missing", **options)

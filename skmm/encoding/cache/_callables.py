@@ -56,8 +56,8 @@ _OWN = {
 }
 
 
-def describe_callable(function: Callable) -> str:
-    """Describe what a callable does, in any process alike.
+def describe_callable(function: Callable | tuple) -> str:
+    """Describe what a callable, or some of them, does, in any process alike.
 
     Raises
     ------

@@ -75,17 +75,17 @@ class FileDigests:
 
     def digest(self, path: str | os.PathLike) -> bytes:
         """Return the digest of the content of a file, which is read unless it is known."""
-        path = expand_home(path)
-        if path in self._known:
-            return self._known[path]
-        if _is_pipe(path):  # opening it may wait for ever
-            raise OSError(f"{path!r} is a pipe or a device, not a file")
-        with open(path, "rb", buffering=0) as file:
+        name = expand_home(path)
+        if name in self._known:
+            return self._known[name]
+        if _is_pipe(name):  # opening it may wait for ever
+            raise OSError(f"{name!r} is a pipe or a device, not a file")
+        with open(name, "rb", buffering=0) as file:
             now, status = time.time_ns(), os.fstat(file.fileno())
             hashed = file_digest(file, lambda: blake2b(digest_size=N_BYTES, person=b"bytes"))
         if self._cache is not None and _is_settled(status, now):
             with self._lock:
-                self._new[_file_key(path, status)] = hashed.digest()
+                self._new[_file_key(name, status)] = hashed.digest()
                 if len(self._new) >= N_NEW:
                     self._save()
         return hashed.digest()

@@ -216,10 +216,11 @@ class SQLiteStore(Store):
         """Hold the lock and yield the connection, which any error closes."""
         with self._lock:
             try:
-                if self._connection is None or self._identity != self._identify():
+                connection = self._connection
+                if connection is None or self._identity != self._identify():
                     self._disconnect()
-                    self._connect()
-                yield self._connection
+                    connection = self._connect()
+                yield connection
             except BaseException as e:
                 # while another program replaces the file, what looks like damage may be none
                 same_file = self._connection is None or self._identity == self._identify()
@@ -228,10 +229,10 @@ class SQLiteStore(Store):
                     raise _explain(e, self._path, same_file) from e
                 raise
 
-    def _connect(self) -> None:
+    def _connect(self) -> sqlite3.Connection:
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         try:
-            self._connection, self._immutable = _open(self._path, self._path), False
+            connection, self._immutable = _open(self._path, self._path), False
         except sqlite3.OperationalError as e:
             # In a read-only folder SQLite cannot make the files that guard readers from writers.
             # Where nobody is writing it needs none, but must be told so.
@@ -239,8 +240,10 @@ class SQLiteStore(Store):
             if not read_only or not os.path.isfile(self._path) or _has_log(self._path):
                 raise
             uri = Path(self._path).as_uri() + "?mode=ro&immutable=1"
-            self._connection, self._immutable = _open(self._path, uri), True
+            connection, self._immutable = _open(self._path, uri), True
+        self._connection = connection
         self._identity = self._identify()
+        return connection
 
     def _identify(self) -> tuple | None:
         """Return what differs if another file takes its place, or it changes unguarded."""

@@ -47,7 +47,7 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
             raise BrokenItemError("the bytes are empty")
         yield BytesIO(cell)
         return
-    path = expand_home(cell) if filesystem is None else os.fspath(cell)
+    path = os.fsdecode(expand_home(cell) if filesystem is None else cell)
     name = shorten(path, 200)
     with _open_local(path, name) if filesystem is None else _open_in(filesystem, path) as file:
         try:

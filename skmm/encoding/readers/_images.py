@@ -81,7 +81,7 @@ def _make_type_error(cell: Any) -> TypeError:
 
 def check_background(background) -> None:
     """Raise ValueError if a background is no RGB colour."""
-    colours = [c for c in background if isinstance(c, Integral) and 0 <= c <= 255]
+    colours = [c for c in background if isinstance(c, Integral) and 0 <= int(c) <= 255]
     if len(colours) != 3 or len(background) != 3:
         raise ValueError(f"background must be three integers from 0 to 255, got {background!r}.")
 

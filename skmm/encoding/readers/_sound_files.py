@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
     blocks: Iterator[np.ndarray]  # of shape (n,), float32, one channel, finite
     sampling_rate: float
-    n_samples: int | None  # as far as its header tells
+    n_samples: int | None  # by its header; None if unknown
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def open_sound_file(file: BinaryIO) -> Iterator[Source]:
             yield Source(blocks, rate, n_samples)
 
 
-def slice_samples(samples: np.ndarray) -> Iterator[np.ndarray]:
+def slice_samples(samples: np.ndarray) -> Generator[np.ndarray]:
     """Scale and mix (n_samples, n_channels), block by block."""
     step = max(1, SAMPLES_PER_BLOCK // samples.shape[1])
     for start in range(0, len(samples), step):
@@ -109,7 +109,7 @@ def _open_sound(file: BinaryIO) -> Iterator[Any]:
             raise BrokenItemError(f"the sound does not decode: {e.error_string}") from e
 
 
-def _decode(sound, n_promised: int | None) -> Iterator[np.ndarray]:
+def _decode(sound, n_promised: int | None) -> Generator[np.ndarray]:
     _check_length(sound.extra_info)
     # Else SoundFile seeks after each read, to where it is, and the decoder of MP3 loses its bits.
     sound.seekable = lambda: False
@@ -165,7 +165,7 @@ def _open_track(file: BinaryIO) -> Iterator[Any]:
         yield container
 
 
-def _decode_track(container) -> Iterator[np.ndarray]:
+def _decode_track(container) -> Generator[np.ndarray]:
     """Decode the first sound in a container."""
     stream = container.streams.audio[0]
     rate, end, n_read = stream.codec_context.sample_rate, 0.0, 0

@@ -133,7 +133,7 @@ def estimate_samples(cell: Any) -> float:
             return os.stat(expand_home(cell)).st_size / 2
         except (OSError, ValueError):
             return 0.0
-    if isinstance(cell, ENCODED_TYPES):
+    if isinstance(cell, bytes | bytearray | memoryview):
         return len(cell) / 2
     if isinstance(cell, dict | tuple):
         cell = cell["array"] if isinstance(cell, dict) else cell[0]
@@ -190,9 +190,10 @@ def _is_array(value: Any) -> bool:
 def _check_rate(rate: Any) -> float:
     if isinstance(rate, bool | np.bool_) or not isinstance(rate, Real):
         raise TypeError(f"a sampling rate must be a number, in Hz, got {type(rate).__name__}")
-    if not 0 < rate < np.inf:
+    hertz = float(rate)
+    if not 0 < hertz < np.inf:
         raise BrokenItemError(f"the sampling rate must be above 0 Hz, got {rate}")
-    return int(rate) if rate == int(rate) else float(rate)
+    return int(hertz) if hertz.is_integer() else hertz
 
 
 def _as_columns(samples: Any) -> np.ndarray:
@@ -246,9 +247,9 @@ def _resample(blocks: Iterator[np.ndarray], rate: float, target: float) -> Itera
     soxr = import_optional("soxr", extra="audio", purpose="Resampling sounds")
     stream = soxr.ResampleStream(rate, target, 1, dtype="float32")
     step = max(1, int(SAMPLES_PER_BLOCK * min(1, rate / target)))  # for blocks out as long as in
-    first, n_out = None, 0
+    first, n_out = np.empty(0, dtype=np.float32), 0
     for block in blocks:
-        first = block[:1] if first is None else first
+        first = block[:1] if len(first) == 0 else first
         for start in range(0, len(block), step):
             resampled = stream.resample_chunk(np.ascontiguousarray(block[start : start + step]))
             n_out += len(resampled)

@@ -291,8 +291,8 @@ def test_broken_items(cell, cause):
         ({"array": NOISE}, "in Hz, got NoneType"),
         ({"samples": NOISE}, "got dict"),
         ({"bytes": None, "path": None}, "got NoneType"),
-        (NOISE, r"says nothing of its sampling rate: pass \(array, sampling_rate\), or"),
-        ([0.0, 0.5], "says nothing of its sampling rate"),
+        (NOISE, "sampling_rate"),
+        ([0.0, 0.5], "sampling_rate"),
     ],
 )
 def test_wrong_types(cell, cause):
