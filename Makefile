@@ -12,7 +12,7 @@ SETTINGS := pyproject.toml constraints.txt
 help:
 	@echo "make demo    run examples/plot_quickstart.py: raw text and pictures, fused and explained"
 	@echo "make test    run all tests and the examples in the docstrings"
-	@echo "make lint    run ruff, codespell, numpydoc's validation and import-linter"
+	@echo "make lint    run ruff, codespell, numpydoc's validation, import-linter and pyright"
 	@echo "make docs    build docs/_build/html: guide, reference and examples, all of which are run"
 	@echo "make bench   measure skmm beside what people use instead: benchmarks/results/peers.md"
 	@echo "make clean   remove .venv and what the tools left behind"
@@ -30,6 +30,7 @@ lint: .venv/.installed-dev
 	$(BIN)/python -m codespell_lib
 	$(BIN)/python tools/validate_docstrings.py
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

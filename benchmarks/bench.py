@@ -194,13 +194,13 @@ def measure(python, name, what, arguments):
 def time_imports(python, header, name):
     """Processor seconds of fresh interpreters, less those of one that imports nothing."""
     setup = f"import sys; sys.path.insert(0, {str(PEERS)!r}); import measure"
-    mended = f"{setup}; measure.mend_torch_extensions()"
+    patched = f"{setup}; measure.patch_torch_extensions()"
     package = f"import {header['IMPORT']}"
     nothing, _ = time_import(python, "pass")
     own, error = time_import(python, package)
     if error:
-        own, error = time_import(python, f"{mended}; {package}")
-    job, job_error = time_import(python, f"{mended}; import peer_{name}")
+        own, error = time_import(python, f"{patched}; {package}")
+    job, job_error = time_import(python, f"{patched}; import peer_{name}")
     if error or job_error:
         return [{"import_error": error or job_error}]
     return [{"import_seconds": own - nothing, "job_import_seconds": job - nothing}]

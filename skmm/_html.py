@@ -12,7 +12,7 @@ N_NAMED = 3
 
 
 def name_modality(name: str, columns: Any) -> str:
-    """Give the heading of a modality: its name and columns, of many the first ones.
+    """Return the heading of a modality: its name and columns, of many the first ones.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def name_modality(name: str, columns: Any) -> str:
 
 
 def tell_width(columns: Sequence[Any]) -> str:
-    """Give how many columns a modality has, in words.
+    """Describe how many columns a modality has.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def tell_width(columns: Sequence[Any]) -> str:
 def block_of_modalities(
     headings: Sequence[str], contents: Sequence[Any], details: Sequence[Any]
 ) -> SimpleNamespace:
-    """Give what scikit-learn draws side by side, in the form of its own `_VisualBlock`.
+    """Return what scikit-learn draws side by side, in the form of its own `_VisualBlock`.
 
     Parameters
     ----------

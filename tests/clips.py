@@ -120,7 +120,7 @@ def _mux_sound(container, stream, sound, rate):
 
 
 def decode_all(path):
-    """Give (seconds, number) of each frame, decoded from the first to the last."""
+    """Return (seconds, number) of each frame, decoded from the first to the last."""
     with av.open(path) as container:
         frames = list(container.decode(video=0))
     return [(frame.time, read_number(frame.to_ndarray(format="rgb24"))) for frame in frames]

@@ -21,7 +21,7 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Give a function that maps a path inside the shared data to a path, or skips the test.
+    """Return a function that maps a path inside the shared data to a path, or skips the test.
 
     The folder is $SKMM_SHARED_DATA, or ../shared/data beside the repository.
     """
@@ -45,7 +45,7 @@ CLIP_CONFIG = {
 
 @pytest.fixture(scope="session")
 def save_clip():
-    """Give a function that saves a tiny model as open_clip does, and gives folder and model."""
+    """Return a function that saves a tiny model as open_clip does, and returns folder and model."""
     from skmm.encoding.engine import patch_torchvision
 
     patch_torchvision()
@@ -66,7 +66,7 @@ def save_clip():
 
 @pytest.fixture(scope="session")
 def save_timm():
-    """Give a function that saves a tiny model as timm does, and gives folder and model."""
+    """Return a function that saves a tiny model as timm does, and returns folder and model."""
     from skmm.encoding.engine import patch_torchvision
 
     patch_torchvision()

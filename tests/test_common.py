@@ -62,7 +62,7 @@ ESTIMATORS = [
 
 
 def save_audio_model():
-    """Give the folder of a tiny model with random weights, which goes when the process does."""
+    """Return the folder of a tiny model with random weights, which goes when the process does."""
     patch_torchvision()
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
@@ -86,7 +86,7 @@ def save_audio_model():
 
 
 def save_image_model():
-    """Give the folder of a tiny model with random weights, which goes when the process does."""
+    """Return the folder of a tiny model with random weights, which goes when the process does."""
     patch_torchvision()
     import open_clip
 
@@ -150,7 +150,7 @@ CHECKS_WITHOUT_DATA = [
 
 
 def expected_failed_checks(estimator):
-    """Give what scikit-learn expects to fail of its own ColumnTransformer, and nothing else."""
+    """Return what scikit-learn expects to fail of its own ColumnTransformer, and nothing else."""
     if isinstance(estimator, ModalityTransformer) and estimator.transformers != "auto":
         return {
             "check_estimators_nan_inf": "what an encoder accepts is for the encoder to say",

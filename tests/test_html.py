@@ -27,7 +27,7 @@ LATE = LateFusionClassifier(
 
 
 def shown(estimator):
-    """Give the words on the page, without styles and scripts, and without what a click opens."""
+    """Return the words on the page, without styles and scripts, and without what a click opens."""
     html = re.sub(r"<(style|script).*?</\1>", " ", estimator._repr_html_(), flags=re.DOTALL)
     html = re.sub(r'<div class="sk-text-repr-fallback">.*?</b></div>', " ", html, flags=re.DOTALL)
     return re.sub(r"<[^>]*>|\s+", " ", html)

@@ -26,7 +26,7 @@ def report(**figures):
     print("FIGURES " + json.dumps(figures), flush=True)
 
 
-def mend_torch_extensions():
+def patch_torch_extensions():
     """Let PyPI's torchvision and torchaudio, built for CUDA, be imported beside a torch for CPUs.
 
     What they compiled does not load there; nothing that is measured calls it.
@@ -36,11 +36,11 @@ def mend_torch_extensions():
     except ImportError:
         return
     if torch.version.cuda is None:
-        mend_torchaudio()
-        mend_torchvision(torch)
+        patch_torchaudio()
+        patch_torchvision(torch)
 
 
-def mend_torchaudio():
+def patch_torchaudio():
     """Import it as if its extension had not been built, which it allows for."""
     glob = Path.glob  # with which it looks for its extension
     Path.glob = lambda folder, pattern: [] if "torchaudio" in pattern else glob(folder, pattern)
@@ -52,7 +52,7 @@ def mend_torchaudio():
         Path.glob = glob
 
 
-def mend_torchvision(torch):
+def patch_torchvision(torch):
     """Declare the two operators that it wants to extend at its import."""
     try:
         import torchvision  # noqa: F401
@@ -245,7 +245,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    mend_torch_extensions()
+    patch_torch_extensions()
     peer = importlib.import_module(f"peer_{arguments.peer}")
     if arguments.what == "abilities":
         measure_abilities(peer)

@@ -35,7 +35,7 @@ class AudioDescriptor(AudioCellEncoder):
     Parameters
     ----------
     target_sampling_rate : int, default=16_000
-        What sounds are resampled to, in Hz: nothing above half of it is heard.
+        The rate that sounds are resampled to, in Hz; frequencies above half of it are lost.
     n_segments : int, default=5
         Number of segments.
     n_mels : int, default=40
@@ -46,8 +46,8 @@ class AudioDescriptor(AudioCellEncoder):
         Leave out of all but duration the silence at both ends: frames whose bands are, on average,
         more than this many decibels below those of the loudest frame. None leaves nothing out.
     sampling_rate : float or None, default=None
-        The sampling rate, in Hz, of items that are bare arrays. None refuses them, since a wrong
-        rate spoils the features, silently.
+        The sampling rate, in Hz, of items that are bare arrays. With None they are an error, since
+        a wrong rate spoils the features, silently.
     cache : "memory", path, EmbeddingCache or None, default="memory"
         Where vectors are kept: in this process, or in a file that processes and runs share.
     filesystem : fsspec filesystem, default=None
@@ -56,15 +56,15 @@ class AudioDescriptor(AudioCellEncoder):
         What to do with an item that cannot be read: raise, or treat it as missing, with one
         warning. A cell that is no sound at all, such as a number, is an error in any case.
     max_seconds : float, default=600
-        Refuse longer sounds before they are in memory.
+        Longer sounds are broken items; they are not read into memory.
     verbose : bool, default=False
         Whether to show a progress bar.
 
     Attributes
     ----------
     method_ : str
-        The versions of the method, librosa, scipy and soxr that it was fitted with; beside
-        other ones, `transform` warns.
+        The versions of the method, librosa, scipy and soxr that it was fitted with; with others,
+        `transform` warns.
     n_features_in_ : int
         1, the column.
 
@@ -76,11 +76,11 @@ class AudioDescriptor(AudioCellEncoder):
     Notes
     -----
     An item is a path, the bytes of an encoded file (wav, flac, ogg, mp3 and what else libsndfile
-    reads; if PyAV is installed, m4a and videos, of which the first sound is taken), a tuple (array,
+    reads; if PyAV is installed, m4a and videos, of which the first sound is read), a tuple (array,
     sampling_rate), a dict of "array" and "sampling_rate", or of "bytes" or "path", or a bare array.
     Arrays are of shape (n,), (n, channels) or (channels, n), of floats of
     about -1 to 1 or of integers that fill the range of their type; channels are averaged. None, NaN
-    and pd.NA are missing, and give a row of NaN. The same sound in any lossless form has the same
+    and pd.NA are missing, and become a row of NaN. The same sound in any lossless form has the same
     features. URLs are not fetched.
 
     References

@@ -30,10 +30,10 @@ N_AHEAD = 2  # windows of a sound that are read before they are due
 class AudioEncoder(AudioCellEncoder, ModelEncoder):
     """Encode sounds with a pretrained model of transformers.
 
-    Models that take samples and give frames (wav2vec 2.0, HuBERT, WavLM and their kin), whose
-    frames are pooled; the Audio Spectrogram Transformer (AST), by its own pooled output; and CLAP,
+    Models from samples to frames (wav2vec 2.0, HuBERT, WavLM and similar ones), whose frames are
+    pooled; the Audio Spectrogram Transformer (AST), by its own pooled output; and CLAP,
     by vectors in the space that it shares with texts. Sounds of any sampling rate are resampled to
-    the model's. Each distinct sound is encoded once: what is in the cache is looked up there.
+    the model's. Each distinct sound is encoded once; after that, its vector comes from the cache.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
         of its duration; no more than a few windows are in memory. None: 30 seconds, or for AST and
         CLAP what the model takes, about 10.
     sampling_rate : float, default=None
-        The sampling rate, in Hz, of items that are bare arrays. None refuses them, since a wrong
-        rate spoils the vectors, silently.
+        The sampling rate, in Hz, of items that are bare arrays. With None they are an error, since
+        a wrong rate spoils the vectors, silently.
     batch_size : int, default=8
         The number of windows encoded at once, at most. It changes no vector by more than rounding:
         windows of different lengths are batched only where the model bears it.
@@ -75,9 +75,9 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
     Attributes
     ----------
     model_digest_ : str
-        Identifies the weights that it was fitted with; with other ones, `transform` refuses.
+        Identifies the weights that it was fitted with; with others, `transform` raises an error.
     method_ : str
-        The version of the method that it was fitted with; beside another one, `transform` warns.
+        The version of the method that it was fitted with; with another, `transform` warns.
     n_features_in_ : int
         1, the column.
 
@@ -94,11 +94,11 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
     Notes
     -----
     An item is a path, the bytes of an encoded file (wav, flac, ogg, mp3 and what else libsndfile
-    reads; if PyAV is installed, m4a and videos, of which the first sound is taken), a tuple (array,
+    reads; if PyAV is installed, m4a and videos, of which the first sound is read), a tuple (array,
     sampling_rate), a dict of "array" and "sampling_rate", or of "bytes" or "path", or a bare array.
     Arrays are of shape (n,), (n, channels) or (channels, n), of floats of
     about -1 to 1 or of integers that fill the range of their type; channels are averaged. None, NaN
-    and pd.NA are missing, and give a row of NaN. URLs are not fetched.
+    and pd.NA are missing, and become a row of NaN. URLs are not fetched.
 
     Examples
     --------

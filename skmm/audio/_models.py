@@ -58,7 +58,7 @@ class AudioModel(ABC):
 
 
 class WaveformModel(AudioModel):
-    """Models that take samples and give frames: wav2vec 2.0, HuBERT, WavLM and their kin."""
+    """Models from samples to frames: wav2vec 2.0, HuBERT, WavLM and similar ones."""
 
     pools = True
 
@@ -134,7 +134,7 @@ def _pool(frames: torch.Tensor, pooling: str) -> torch.Tensor:
 
 
 class SpectrogramModel(AudioModel):
-    """The Audio Spectrogram Transformer: windows of at most ten seconds, and its own pooling."""
+    """The Audio Spectrogram Transformer: windows of at most ten seconds, pooled by the model."""
 
     MIN_SAMPLES = 400  # a frame of the spectrogram
     FRAMES_PER_SECOND = 100
@@ -169,7 +169,7 @@ class ClapModel(AudioModel):
     def encode(self, windows: list[np.ndarray], *, pooling: str, layer: int | None) -> np.ndarray:
         import torch
 
-        # What the extractor says of a window alone; of several it picks one by chance.
+        # What the extractor returns for one window; of several it picks one at random.
         fuses = self.extractor.truncation == "fusion"
         is_longer = torch.full((len(windows), 1), fuses, device=self.model.device)
         output = self.model(self._as_input(np.stack(windows)), is_longer=is_longer)

@@ -22,7 +22,7 @@ class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):
     Parameters
     ----------
     target_sampling_rate : int or None, default=None
-        What to resample to, in Hz; None leaves each sound at its own.
+        The rate to resample to, in Hz; None leaves the rate of each sound.
     low_cut : float or None, default=None
         Take away what is lower than this frequency, in Hz.
     high_cut : float or None, default=None
@@ -43,15 +43,15 @@ class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):
     window : {"first", "middle", "last", "loudest"}, default="first"
         Which window to keep; the loudest is the one of the greatest energy.
     sampling_rate : float or None, default=None
-        The sampling rate, in Hz, of items that are bare arrays. None refuses them, since a wrong
-        rate spoils all that follows, silently.
+        The sampling rate, in Hz, of items that are bare arrays. With None they are an error, since
+        a wrong rate spoils all that follows, silently.
     filesystem : fsspec filesystem or None, default=None
         Where paths lead; None is this computer.
     errors : {"raise", "missing"}, default="raise"
         What to do with an item that cannot be read: raise, or make it None, with one warning. A
         cell that is no sound at all, such as a number, is an error in any case.
     max_seconds : float, default=600
-        Refuse longer sounds before they are in memory.
+        Longer sounds are broken items; they are not read into memory.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -67,7 +67,7 @@ class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):
     Notes
     -----
     An item is a path, the bytes of an encoded file (wav, flac, ogg, mp3 and what else libsndfile
-    reads; if PyAV is installed, m4a and videos, of which the first sound is taken), a tuple (array,
+    reads; if PyAV is installed, m4a and videos, of which the first sound is read), a tuple (array,
     sampling_rate), a dict of "array" and "sampling_rate", or of "bytes" or "path", or a bare array.
     Arrays are of shape (n,), (n, channels) or (channels, n), of floats of
     about -1 to 1 or of integers that fill the range of their type. None, NaN and pd.NA are missing,

@@ -95,7 +95,7 @@ def infer_modalities(X):
         if pd.isna(modality):
             shown = f", for example {example}" if n_missing < len(values) else ""
             if kind.startswith("a mixture"):
-                shown += f", and {show_odd_cell(values)}"
+                shown += f", and {show_rarest_cell(values)}"
             raise ValueError(
                 f"Column {column!r} fits no modality: it holds {kind}{shown}. Fix or drop it, or "
                 f'name an encoder: ModalityTransformer([("name", encoder, {column!r}), ...]).'
@@ -173,7 +173,7 @@ def _is_float(text: str) -> bool:
     return True
 
 
-def show_odd_cell(values: pd.Series) -> str:
+def show_rarest_cell(values: pd.Series) -> str:
     """Represent the first cell of the rarest type in a column of several, and its row."""
     types = [None if is_missing(cell) else type(cell) for cell in values]
     counts = Counter(filter(None, types))
@@ -188,7 +188,7 @@ def warn_of_numbers(column, values: pd.Series, example: str) -> None:
     before = f" Before, rewrite those like {unread[0]!r}, which it cannot read." if unread else ""
     warn_user(
         f"Column {column!r} holds strings, most of which are numbers, for example {example}"
-        f"{exception}. It is taken for text. If it is numbers, make it so: X[{column!r}] = "
+        f"{exception}. It counts as text. If it is numbers, make it so: X[{column!r}] = "
         f'pd.to_numeric(X[{column!r}], errors="coerce") makes everything else a missing value.'
         f"{before}"
     )

@@ -166,7 +166,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                     f"Found array with 0 {unit}(s) (shape={frame.shape}) while a minimum of 1 is "
                     "required by TabularEncoder."
                 )
-        checked: Any = frame  # scikit-learn's own types leave frames out
+        checked: Any = frame  # scikit-learn's annotations leave frames out
         validate_data(self, checked, reset=reset, skip_check_array=True)
         return frame.infer_objects().rename(columns=str)
 

@@ -42,13 +42,11 @@ class ModalityTransformer(ColumnTransformer):
     ----------
     transformers : "auto" or list of tuple, default="auto"
         Tuples of (modality, encoder, columns), as in `ColumnTransformer`. "auto" infers the
-        modality of each column with `infer_modalities` and takes encoders that need no download:
-        `TextDescriptor`, `ImageDescriptor`, `AudioDescriptor`, `VideoEncoder` (which sees 8
-        frames, and does not hear), and for tabular columns imputation by the median, scaling and
-        one-hot encoding (both, for numbers of which there are at most 20 different ones). All
-        tabular columns are one modality, "tabular"; one column of text, images, sounds or videos is
-        the modality "text", "image", "audio" or "video"; of several, each is a modality, named
-        "text_COLUMN" and so on.
+        modality of each column with `infer_modalities` and uses encoders that need no download:
+        `TextDescriptor`, `ImageDescriptor`, `AudioDescriptor`, `VideoEncoder` (8 frames, no
+        sound) and `TabularEncoder`. All tabular columns are one modality, "tabular"; one column of
+        text, images, sounds or videos is the modality "text", "image", "audio" or "video"; of
+        several, each is a modality, named "text_COLUMN" and so on.
     n_jobs : int, default=None
         Number of encoders that work at the same time.
     verbose : bool, default=False
@@ -71,8 +69,8 @@ class ModalityTransformer(ColumnTransformer):
     Notes
     -----
     The columns of a frame are found by name; their order does not matter, and columns that `fit`
-    did not see are ignored. A pandas or polars frame, and an array too, gives a pandas frame: the
-    names are how the modalities travel.
+    did not see are ignored. The output is a pandas frame, for a polars frame or an array as well:
+    the names are how the modalities travel.
 
     "auto" looks anew in each `fit`. On the fewer rows of a fold of cross-validation, a column of
     many categories can look like texts, and the modalities have other names than on all rows: give

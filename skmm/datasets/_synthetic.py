@@ -57,7 +57,7 @@ def make_multimodal_classification(
         Number of classes.
 
     informativeness : float or sequence of float, default=1.0
-        How much each modality tells about the class, in [0, 1]: the distance between its class
+        How much each modality reveals of the class, in [0, 1]: the distance between its class
         centroids as a share of ``2 * class_sep``. At 0 the modality is noise.
 
     redundancy : float, default=0.0

@@ -45,7 +45,7 @@ def load_from_hub(load: Callable[[], Any], *, name: str, estimator: str) -> Any:
             return load()
     except ImportError:
         raise
-    except Exception as e:  # each library has its own way to say that a file is not there
+    except Exception as e:  # libraries raise different errors where a file is missing
         not_on_disk = e
     if os.path.exists(name) and not _wants_hub(not_on_disk):
         raise OSError(
@@ -132,14 +132,14 @@ def can_reach(url: str) -> bool:
 
     answered = threading.Event()
 
-    def ask() -> None:
+    def request() -> None:
         try:
             get_session().head(url, timeout=REACH_TIMEOUT)
-        except Exception:  # of whichever library it asks with
+        except Exception:  # of any library of HTTP
             return
-        answered.set()  # whatever it says, it is there
+        answered.set()  # with any status
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=request, daemon=True)
     thread.start()
-    thread.join(REACH_TIMEOUT + 0.5)  # looking up a name has no timeout of its own
+    thread.join(REACH_TIMEOUT + 0.5)  # looking up a name has no timeout
     return answered.is_set()

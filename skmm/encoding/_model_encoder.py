@@ -21,7 +21,7 @@ class ModelEncoder(CellEncoder):
     """Encode cells with a model that is loaded once in a process, whatever clones there are.
 
     It is never an attribute of an encoder, whose pickles stay small. A subclass has the parameters
-    of `_shared_constraints`, and loads in `_load` what a name or a folder stands for.
+    of `_shared_constraints`, and loads in `_load` the model of a name or a folder.
     """
 
     model: Any

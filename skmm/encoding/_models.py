@@ -14,7 +14,7 @@ class Backbone(NamedTuple):
     """A model as the encoders use it."""
 
     model: Any
-    digest: str  # of its weights and of what stands between an item and the model
+    digest: str  # of its weights and of the preprocessing of items
     n_features: int
     preprocess: Callable | None = None
 

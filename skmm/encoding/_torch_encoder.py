@@ -37,21 +37,21 @@ WHITE = (255, 255, 255)
 class TorchEncoder(ModelEncoder):
     """Encode items with any torch module.
 
-    Each distinct item is encoded once: what is in the cache is looked up there. Its key is made of
-    the item, of the weights, and of what `module`, `preprocess` and `collate` compute: the code of
-    functions and classes that are not of an installed package, what they refer to, and the state
+    Each distinct item is encoded once; after that, its vector comes from the cache. Its key is made
+    of the item, of the weights, and of what `module`, `preprocess` and `collate` compute: the code
+    of functions and classes that are not of an installed package, what they refer to, and the state
     of objects.
 
     Parameters
     ----------
     module : torch.nn.Module or callable
         A module, which is set to evaluation, and which clones share and pickles hold; or a function
-        without arguments that gives one, called once in a process when first needed.
+        without arguments that returns one, called once in a process when first needed.
     preprocess : callable, default=None
         Turns an item into what `collate` takes, such as a transform of torchvision; called in
         several threads. None leaves it as it is. What it raises makes an item a broken one.
     collate : callable, default=None
-        Turns a list of what `preprocess` gave into the batch that the module takes; tensors in it,
+        Turns a list of what `preprocess` returned into the input of the module; tensors in it,
         also in lists and dicts, are moved to the module's device. None stacks tensors and arrays
         (`torch.utils.data.default_collate`).
     modality : {"text", "image", "audio"}, default=None
@@ -62,7 +62,7 @@ class TorchEncoder(ModelEncoder):
     target_sampling_rate : float, default=None
         The sampling rate, in Hz, that sounds are brought to; needed with ``modality="audio"``.
     sampling_rate : float, default=None
-        The sampling rate, in Hz, of items that are bare arrays. None refuses them.
+        The sampling rate, in Hz, of items that are bare arrays. With None they are an error.
     batch_size : int, default=32
         The number of items encoded at once. The module must give each the same vector in any batch.
     device : str, default="auto"
@@ -72,7 +72,7 @@ class TorchEncoder(ModelEncoder):
         Where vectors are kept: in this process, or in a file that processes and runs share.
     filesystem : fsspec filesystem, default=None
         Where paths lead, such as ``s3fs.S3FileSystem()``. None: this machine. With
-        ``modality=None`` it only tells the cache whether a file has changed.
+        ``modality=None`` only the cache uses it, to see whether a file has changed.
     errors : {"raise", "missing"}, default="raise"
         What to do with a broken item: raise, or treat it as missing, with one warning.
     verbose : bool, default=False
@@ -81,10 +81,9 @@ class TorchEncoder(ModelEncoder):
     Attributes
     ----------
     model_digest_ : str
-        Identifies the weights that it was fitted with; with other ones, `transform` refuses.
+        Identifies the weights that it was fitted with; with others, `transform` raises an error.
     method_ : str
-        Identifies preprocess and collate as they were in `fit`; beside other ones, `transform`
-        warns.
+        Identifies preprocess and collate as they were in `fit`; with others, `transform` warns.
     n_features_in_ : int
         1, the column.
     n_features_out_ : int

@@ -42,15 +42,15 @@ class ImageDescriptor(ImageCellEncoder):
         What to do with an item that cannot be read: raise, or treat it as missing, with one
         warning. A cell that is no image at all, such as a number, is an error in any case.
     max_pixels : int, default=50_000_000
-        Refuse larger images before they are decoded (decompression bombs).
+        Larger images are broken items; they are not decoded (decompression bombs).
     verbose : bool, default=False
         Whether to show a progress bar.
 
     Attributes
     ----------
     method_ : str
-        The versions of the method, scikit-image and Pillow that it was fitted with; beside
-        other ones, `transform` warns.
+        The versions of the method, scikit-image and Pillow that it was fitted with; with others,
+        `transform` warns.
     n_features_in_ : int
         1, the column.
 
@@ -61,8 +61,8 @@ class ImageDescriptor(ImageCellEncoder):
     Notes
     -----
     An item is a path, the bytes of an encoded image, a PIL image or an array (H, W), (H, W, 3) or
-    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and give a row of
-    NaN. EXIF orientation is applied, and of an animation the first frame is taken. The same picture
+    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and become a row of
+    NaN. EXIF orientation is applied, and the first frame of an animation is used. The same picture
     in any lossless form has the same features. URLs are not fetched.
 
     References

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class ImageEncoder(ImageCellEncoder, ModelEncoder):
     """Encode images with a pretrained model of open_clip or timm.
 
-    Each distinct image is encoded once: what is in the cache is looked up there.
+    Each distinct image is encoded once; after that, its vector comes from the cache.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
     pretrained : str or PathLike, default="laion2b_s34b_b79k"
         For a name that open_clip knows: the tag of its weights (``open_clip.list_pretrained()``),
         or a file of weights. With an ``open_clip_config.json`` beside this file, images are
-        prepared as it says. Other models have their own weights, and this is ignored.
+        prepared by it. Other models have their own weights, and this is ignored.
     normalize : bool, default=False
         Whether to scale each vector to length 1 (Euclidean).
     batch_size : int, default=32
@@ -57,17 +57,17 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         What to do with an item that cannot be read: raise, or treat it as missing, with one
         warning. A cell that is no image at all, such as a number, is an error in any case.
     max_pixels : int, default=50_000_000
-        Refuse larger images before they are decoded (decompression bombs).
+        Larger images are broken items; they are not decoded (decompression bombs).
     verbose : bool, default=False
         Whether to show a progress bar.
 
     Attributes
     ----------
     model_digest_ : str
-        Identifies the weights and the preprocessing that it was fitted with; with other ones,
-        `transform` refuses.
+        Identifies the weights and the preprocessing that it was fitted with; with others,
+        `transform` raises an error.
     method_ : str
-        The version of the method that it was fitted with; beside another one, `transform` warns.
+        The version of the method that it was fitted with; with another, `transform` warns.
     n_features_in_ : int
         1, the column.
 
@@ -84,8 +84,8 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
     Notes
     -----
     An item is a path, the bytes of an encoded image, a PIL image or an array (H, W), (H, W, 3) or
-    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and give a row of
-    NaN. EXIF orientation is applied, and of an animation the first frame is taken. The same picture
+    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and become a row of
+    NaN. EXIF orientation is applied, and the first frame of an animation is used. The same picture
     in any lossless form has the same vector. URLs are not fetched. The model resizes and crops an
     image as in its training.
 
@@ -155,7 +155,7 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         pretrained = self.pretrained
         if pretrained is not None:
             pretrained = os.path.expanduser(os.fspath(pretrained))
-        # The last two are there to be looked at for changes.
+        # The last two are looked at for changes.
         return (name, pretrained, self.precision, folder, find_config(pretrained))
 
     def _load(self, device: str) -> Backbone:

@@ -183,7 +183,7 @@ def _check_address(config, name: str) -> None:
 
 @contextmanager
 def _quiet_open_clip() -> Iterator[None]:
-    """Keep what open_clip logs on the root logger, which sets logging up if nobody has."""
+    """Keep what open_clip logs on the root logger, which sets logging up if the user has not."""
 
     def is_foreign(record: logging.LogRecord) -> bool:
         return "open_clip" not in record.pathname

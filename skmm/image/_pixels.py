@@ -39,7 +39,7 @@ def _enhance_lightness(lightness: np.ndarray, method: str) -> np.ndarray:
 def find_foreground(rgb: np.ndarray) -> np.ndarray:
     """Mark the pixels (H, W) of an image (H, W, 3) of uint8 that do not look like its border.
 
-    All of them if none stands out.
+    All of them if none differs enough.
     """
     color = import_optional("skimage.color", extra="image", purpose=_PURPOSE)
     filters = import_optional("skimage.filters", extra="image", purpose=_PURPOSE)

@@ -46,7 +46,7 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):
         What to do with an item that cannot be read: raise, or make it None, with one warning. A
         cell that is no image at all, such as a number, is an error in any case.
     max_pixels : int, default=50_000_000
-        Refuse larger images before they are decoded (decompression bombs).
+        Larger images are broken items; they are not decoded (decompression bombs).
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -63,7 +63,7 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):
     -----
     An item is a path, the bytes of an encoded image, a PIL image or an array (H, W), (H, W, 3) or
     (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and stay as they
-    are. EXIF orientation is applied, and of an animation the first frame is taken. URLs are not
+    are. EXIF orientation is applied, and the first frame of an animation is used. URLs are not
     fetched.
 
     What comes out are PIL images, all in memory at once: with `size` None that may be much. An item

@@ -46,7 +46,7 @@ def check_backend(backend: str) -> None:
     Raises
     ------
     ImportError
-        If it is not installed, or is not made for the versions of what it stands on.
+        If it is not installed, or not made for the installed versions of its dependencies.
     """
     if backend not in EXPORTING:
         return

@@ -26,7 +26,7 @@ LEAST_SINGULAR_VALUE = 1e-4  # of the largest; below are rounding errors
 class TextDescriptor(TransformerMixin, BaseEstimator):
     """Describe texts by their words and parts of words, without a pretrained model.
 
-    TF-IDF of words, beside TF-IDF of runs of 2 to 5 characters within words, reduced by a truncated
+    TF-IDF of words and TF-IDF of runs of 2 to 5 characters within words, reduced by a truncated
     singular value decomposition (latent semantic analysis [1]_).
 
     Parameters
@@ -34,7 +34,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
     n_components : int or "auto", default="auto"
         Number of features; fewer where the training texts do not allow so many. "auto" is 256, but
         at most a quarter of the number of distinct training texts: with more, each of them has a
-        direction of its own, and says little of new ones.
+        direction to itself, which is of little use for new ones.
     min_df : int, default=1
         Words and runs in fewer texts than this are ignored.
     max_features : int, default=50_000
@@ -59,7 +59,8 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Missing texts (None, NaN, pd.NA) give a row of NaN. An empty text is not missing; it has zeros.
+    Missing texts (None, NaN, pd.NA) become a row of NaN. An empty text is not missing; it has
+    zeros.
 
     Of more than ten million characters, `fit` learns from a random sample of texts that has so
     many, and memory stays bounded.
@@ -91,7 +92,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None):
-        """Learn the vocabulary and the decomposition from the texts that are there.
+        """Learn the vocabulary and the decomposition from the texts that are present.
 
         Parameters
         ----------
@@ -108,7 +109,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         self.fit_transform(X, y)
         return self
 
-    # scikit-learn's own takes parameters of fit, of which there are none.
+    # scikit-learn's mixin takes parameters of fit, of which there are none.
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Learn from the texts and describe them.

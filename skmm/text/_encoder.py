@@ -31,7 +31,7 @@ from ._backends import check_backend, digest_files, load_whole
 class TextEncoder(ModelEncoder):
     """Encode texts with a pretrained model of sentence-transformers.
 
-    Each distinct text is encoded once: what is in the cache is looked up there.
+    Each distinct text is encoded once; after that, its vector comes from the cache.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class TextEncoder(ModelEncoder):
         Keep only so many features, the first ones, of models that were trained for it
         (Matryoshka) [1]_. Normalised afterwards.
     max_seq_length : int, default=None
-        The number of tokens after which texts are cut off. None: what the model says.
+        The number of tokens after which texts are cut off. None: the limit of the model.
     max_characters : int, default=1_000_000
         A longer text is broken: a whole file in a cell is a mistake more often than not, and takes
         long to cut into tokens of which most are dropped.
@@ -74,9 +74,9 @@ class TextEncoder(ModelEncoder):
     Attributes
     ----------
     model_digest_ : str
-        Identifies the weights that it was fitted with; with other ones, `transform` refuses.
+        Identifies the weights that it was fitted with; with others, `transform` raises an error.
     method_ : str
-        The version of the method that it was fitted with; beside another one, `transform` warns.
+        The version of the method that it was fitted with; with another, `transform` warns.
     n_features_in_ : int
         1, the column.
 
@@ -92,13 +92,13 @@ class TextEncoder(ModelEncoder):
     Notes
     -----
     "onnx" and "openvino" run a model that was exported for them. Where its folder has none, each
-    process exports it anew, to a temporary folder, which takes seconds and is told in a warning
-    that says how to do it once.
+    process exports it anew, to a temporary folder, which takes seconds; a warning
+    explains how to do it once.
 
     Both were run with all-MiniLM-L6-v2 on a CPU, not on a GPU: openvino 2026.4 (optimum-intel 2.2,
     sentence-transformers 6.2, transformers 5.5) and onnxruntime 1.32 (optimum-onnx 0.1,
     sentence-transformers 5.7, transformers 4.57). Vectors are those of "torch" to 1e-6. OpenVINO is
-    told to compute in float32: left alone, it takes bfloat16 where the processor can, and vectors
+    set to compute in float32: by default, it takes bfloat16 where the processor can, and vectors
     were 1e-3 away from those of "torch".
 
     References
@@ -212,7 +212,7 @@ class TextEncoder(ModelEncoder):
             backbone = super()._find_backbone()
         else:
             choose_device(self.device)
-            with lock_models():  # while its max_seq_length is its own
+            with lock_models():  # while no other thread sets its max_seq_length
                 digest = digest_module(self.model, *_describe_preprocessing(self.model))
             backbone = Backbone(self.model, digest, _count_features(self.model))
         if (self.truncate_dim or 0) > backbone.n_features:
@@ -289,7 +289,7 @@ def _count_features(model) -> int:
     n_features = (count or model.get_sentence_embedding_dimension)()
     if n_features is not None:
         return n_features
-    with lock_models():  # a module of the user's own may not say
+    with lock_models():  # a module of the user may not declare it
         return model.encode(["a"], show_progress_bar=False).shape[1]
 
 

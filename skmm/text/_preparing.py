@@ -29,7 +29,7 @@ _REPLACEABLE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_ACCENTS = re.compile("[\u0300-\u036f]")  # vowels of Hindi and voicing of kana stand elsewhere
+_ACCENTS = re.compile("[\u0300-\u036f]")  # vowels of Hindi and voicing of kana are elsewhere
 _INLINE_TAGS = re.compile(
     "a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|label|mark|q|s|samp|small|span|"
     "strike|strong|sub|sup|time|tt|u|var|wbr"
@@ -38,7 +38,7 @@ _TAGS_WITHOUT_TEXT = frozenset({"script", "style", "template"})
 
 
 class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
-    """Turn each text of a column into another; a subclass says how in `_prepare`."""
+    """Turn each text of a column into another; a subclass defines how in `_prepare`."""
 
     @abstractmethod
     def _prepare(self, texts: list[str]) -> list[str]:
@@ -101,7 +101,7 @@ class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
 class TextCleaner(TextPreparer, auto_wrap_output_keys=None):
     """Clean texts, one by one: encoding, markup, case, URLs and more.
 
-    The steps that are switched on are taken in the order of the parameters.
+    The steps that are switched on run in the order of the parameters.
 
     Parameters
     ----------

@@ -32,12 +32,12 @@ class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):
         words; nothing is downloaded. Or a trained spaCy pipeline, by the name of its package, such
         as "en_core_web_sm", or by the folder that holds it.
     output : {"token", "lemma", "pos", "tag", "token_pos", "lemma_pos"}, default="token"
-        What stands for each word: the word itself, its lemma ("run" for "ran"), its part of speech
+        The form of each word: the word itself, its lemma ("run" for "ran"), its part of speech
         ("VERB"), the finer tag of the pipeline ("VBD"), or two of these ("ran_VERB"). All but
         "token" need a trained pipeline. A word without a lemma is its own lemma; a word without a
         part of speech or tag has "X".
     remove_stop_words : bool, default=False
-        Whether to leave out words that stand in the language's list of very common ones.
+        Whether to leave out the words of the language's list of very common ones.
     remove_punctuation : bool, default=False
         Whether to leave out punctuation.
     lowercase : bool, default=False

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..encoding.readers import BrokenItemError, check_end, find_end, open_container, read_packets
 
-SKIPPING = {"h264", "hevc", "mpeg2video", "mpeg4"}  # decoders that may be told what to leave out
+SKIPPING = {"h264", "hevc", "mpeg2video", "mpeg4"}  # decoders that can leave out frames
 NO_SEEKING = {"mpeg"}  # containers whose packets have times by what comes before them
 NO_REORDERING = {"avi"}  # whose packets have times in the order in which they are decoded
 
@@ -56,7 +56,7 @@ def scan(container, stream) -> Packets:
         return Packets(counted, keys, counted, len(keys), 1 / second, False)
     times = np.array(times)
     shown = np.unique(times[np.array(shown, dtype=bool)])
-    if not duration:  # nothing says how long the last frame is shown
+    if not duration:  # the duration of the last frame is unknown
         duration = int(np.median(np.diff(shown))) if len(shown) > 1 else 1
     return Packets(times, keys, shown, last + duration, float(stream.time_base), True)
 
@@ -87,7 +87,7 @@ class Reader:
         self._can_seek = packets.has_times and not _is_of(container, NO_SEEKING)
         self._keys = np.flatnonzero(packets.keys)  # their places
         self._skips = packets.has_times and stream.codec_context.name in SKIPPING
-        self._position = -1  # of the last packet that the decoder was given
+        self._position = -1  # of the last packet that went to the decoder
         self._frames: Iterator[tuple[int, Any]] = iter(())  # and their times
         self._is_started = False
         self._shown: tuple[int, Any] | None = None  # the last of these
@@ -123,7 +123,7 @@ class Reader:
         if self._shown is None:
             return None
         time, frame = self._shown
-        # Some packets hold nothing to be shown, which is not to be told from damage at a glance.
+        # Some packets hold nothing to be shown, which at first looks like damage.
         is_target = time == target or (self._is_rewound and not self._is_damaged)
         return frame if is_target and not frame.is_corrupt else None
 
@@ -185,8 +185,8 @@ class Reader:
         n_before = self.n_decoded
         context = self._stream.codec_context
         if not context.is_open:
-            # Several videos are read at once. With threads of their own decoders run ahead of what
-            # is asked for, lose the frames beside a damaged one, and some wait for ever after it.
+            # Several videos are read at once. With several threads, decoders run ahead of what is
+            # read, lose the frames beside a damaged one, and some wait for ever after it.
             context.thread_count = 1
         for packet in packets:
             self._position = self._place.get(packet.pts, self._position)

@@ -40,11 +40,11 @@ N_AHEAD = 16  # frames of a video that are read before it is its turn
 
 
 class VideoEncoder(CellEncoder):
-    r"""Encode videos by some of their frames, and their sound if asked for.
+    r"""Encode videos by some of their frames, and optionally their sound.
 
-    Frames are taken at even distances in time, each is encoded by `image_encoder`, and their
+    Frames are sampled at even distances in time, each is encoded by `image_encoder`, and their
     vectors are pooled. No more frames are decoded than that needs: those from the last key frame
-    before each. Each distinct video is encoded once: what is in the cache is looked up there.
+    before each. Each distinct video is encoded once; after that, its vector comes from the cache.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class VideoEncoder(CellEncoder):
     audio_encoder : estimator, default=None
         What encodes the sound: `AudioDescriptor`, `AudioEncoder`, or `TorchEncoder` with
         ``modality="audio"``; its vector comes after that of the frames, as one modality. None: the
-        sound is not heard. For sound as a modality of its own see the notes.
+        sound is not used. For sound as a modality of its own see the notes.
     n_frames : int, default=None
         Number of frames: those shown in the middle of as many equal parts of the video. A video of
         fewer frames shows some of them several times. None: 8, unless `fps` is given.
@@ -77,9 +77,9 @@ class VideoEncoder(CellEncoder):
         treat it as missing, with one warning. A cell that is no video at all, such as a number, is
         an error in any case.
     max_frames : int, default=10_000
-        Refuse to take more frames of one video.
+        A video with more frames to take is a broken item.
     max_pixels : int, default=50_000_000
-        Refuse larger frames before they are decoded (decompression bombs).
+        A video with larger frames is a broken item; they are not decoded (decompression bombs).
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -90,8 +90,8 @@ class VideoEncoder(CellEncoder):
     audio_encoder_ : estimator or None
         The clone of `audio_encoder` that is used.
     method_ : str
-        The versions of the methods and of PyAV that it was fitted with; beside other ones,
-        `transform` warns.
+        The versions of the methods and of PyAV that it was fitted with; with others, `transform`
+        warns.
     n_features_in_ : int
         1, the column.
 
@@ -106,7 +106,7 @@ class VideoEncoder(CellEncoder):
     An item is a path, the bytes of an encoded video (mp4, mov, mkv, webm, avi, mpeg, gif and what
     else FFmpeg reads in one file), a list of frames (PIL images or arrays, as an encoder of images
     takes them) or an array (T, H, W, 3) of uint8 or of floats in [0, 1]. None, NaN and pd.NA are
-    missing, and give a row of NaN. URLs are not fetched.
+    missing, and become a row of NaN. URLs are not fetched.
 
     Times are those of the frames, at whatever rate they come. A frame is turned and mirrored as the
     file says, and its pixels are made square. A file that ends before its header says so is
@@ -135,7 +135,7 @@ class VideoEncoder(CellEncoder):
     _sound_encoder: ItemEncoder | None
 
     _neutral = CellEncoder._neutral | {
-        "audio_encoder",  # what these two compute is described beside them
+        "audio_encoder",  # these two have fingerprints
         "image_encoder",
         "max_frames",
         "max_pixels",

@@ -68,7 +68,7 @@ def enter_reading(estimator: Any) -> AbstractContextManager:
 class ItemEncoder:
     """A fitted encoder of images or sounds, ready for what is in one video after the other.
 
-    Its cache is left alone, for what is kept is the vector of the video.
+    Its cache is not used, for what is kept is the vector of the video.
     """
 
     def __init__(self, estimator: Any):

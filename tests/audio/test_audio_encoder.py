@@ -101,7 +101,7 @@ def build_clap(kind):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Give a function from the kind of a model to its folder, the model and its extractor."""
+    """Return a function from the kind of a model to its folder, the model and its extractor."""
     built = {}
 
     def build(kind):

@@ -50,7 +50,7 @@ def to_numbers(text):
 
 @pytest.fixture
 def counted():
-    """Give a module, and the list of how many items each of its batches had."""
+    """Return a module, and the list of how many items each of its batches had."""
     batches = []
 
     def count(module, arguments, output):

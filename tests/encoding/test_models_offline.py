@@ -32,7 +32,7 @@ def save_audio(folder):
 
 @pytest.fixture(scope="module")
 def hub(save_clip, save_timm, tmp_path_factory):
-    """Give a home of Hugging Face with a model of each kind in its cache, as the hub puts it."""
+    """Return a home of Hugging Face with a model of each kind in its cache, as the hub puts it."""
     home = tmp_path_factory.mktemp("home")
 
     def place(name):
@@ -108,7 +108,7 @@ def test_model_on_disk_opens_no_socket(hub):
 
 @pytest.fixture
 def silent():
-    """Give the address of a server that accepts and never answers."""
+    """Return the address of a server that accepts and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
         yield "http://{}:{}".format(*server.getsockname())
 
@@ -210,7 +210,7 @@ def test_hub_that_answers_is_asked(tmp_path):
 
 @pytest.fixture
 def cached(monkeypatch, tmp_path):
-    """Give a function that puts a folder into an empty cache, while the hub is out of reach."""
+    """Return a function that puts a folder into an empty cache, while the hub is out of reach."""
     patch_torchvision()
     import sentence_transformers  # noqa: F401 (before its constants are changed)
     from huggingface_hub import constants

@@ -78,7 +78,7 @@ def encoders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(encoders):
-    """Give each encoder's vectors of items that were encoded one by one."""
+    """Return each encoder's vectors of items that were encoded one by one."""
     return {
         name: np.vstack([clone(encoder).set_params(cache=None).fit_transform([x]) for x in items])
         for name, (encoder, items) in encoders.items()

@@ -39,13 +39,13 @@ IMAGES = [RNG.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in SHAPES]
 
 @pytest.fixture(scope="module")
 def clip(save_clip, tmp_path_factory):
-    """Give the folder of a model with open_clip's default preprocessing, and the model."""
+    """Return the folder of a model with open_clip's default preprocessing, and the model."""
     return save_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
 def vit(save_timm, tmp_path_factory):
-    """Give the folder of a model of timm, and the model."""
+    """Return the folder of a model of timm, and the model."""
     return save_timm(tmp_path_factory.mktemp("vit"))
 
 

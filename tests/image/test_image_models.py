@@ -22,7 +22,7 @@ IMAGES = [np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8) for i
 
 @pytest.fixture
 def clip(save_clip, tmp_path):
-    """Give the folder of a model with a preprocessing of its own, and the model."""
+    """Return the folder of a model with a preprocessing of its own, and the model."""
     return save_clip(tmp_path / "clip", mean=[0.5, 0.4, 0.3], resize_mode="squash")
 
 

@@ -8,7 +8,7 @@ from skmm.encoding.engine import patch_torchvision
 
 @pytest.fixture(scope="session")
 def reference():
-    """Give the model as sentence-transformers loads it; tests leave it as it is."""
+    """Return the model as sentence-transformers loads it; tests leave it as it is."""
     patch_torchvision()
     from sentence_transformers import SentenceTransformer
 

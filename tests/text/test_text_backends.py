@@ -38,7 +38,7 @@ def backend(request):
 
 @pytest.fixture(scope="module")
 def exported(backend, tmp_path_factory):
-    """Give a folder that holds the model as the backend runs it."""
+    """Return a folder that holds the model as the backend runs it."""
     from sentence_transformers import SentenceTransformer
 
     folder = str(tmp_path_factory.mktemp("exported") / "model")

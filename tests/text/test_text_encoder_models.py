@@ -94,7 +94,7 @@ def test_loaded_model_has_its_own_precision(reference):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Give the folder of a tiny model of texts and images."""
+    """Return the folder of a tiny model of texts and images."""
     from sentence_transformers.base.modules import Transformer
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 

@@ -14,7 +14,7 @@ N = 61
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Give the path of a clip of any kind, written when first asked for."""
+    """Return the path of a clip of any kind, written when first asked for."""
     folder, paths = tmp_path_factory.mktemp("clips"), {}
 
     def save(kind="h264.mp4", **options):

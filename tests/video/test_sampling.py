@@ -12,14 +12,14 @@ from skmm.video._sampling import Sampling, check_video, sample_frames
 
 
 def sample(cell, sampling, **options):
-    """Give the number of the frame that is shown at each moment."""
+    """Return the number of the frame that is shown at each moment."""
     shown = sample_frames(cell, sampling, max_pixels=10**6, **options)
     return [number for frame, n in shown for number in [read_number(np.asarray(frame))] * n]
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Give the path of a clip of 60 frames, 25 a second."""
+    """Return the path of a clip of 60 frames, 25 a second."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
     return write_clip(str(path), number_frames(60))
 

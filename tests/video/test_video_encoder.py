@@ -29,7 +29,7 @@ RATE = 16_000
 
 
 class TellNumber(torch.nn.Module):
-    """Tell the number in the bars of a frame, and 1."""
+    """Return the number in the bars of a frame, and 1."""
 
     def forward(self, numbers):
         return torch.stack([numbers, torch.ones_like(numbers)], dim=1)
@@ -51,7 +51,7 @@ def tone(frequency, seconds=1.0):
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """Give the paths of a clip with sound, one without, one that is broken, and a long one."""
+    """Return the paths of a clip with sound, one without, one that is broken, and a long one."""
     folder = tmp_path_factory.mktemp("clips")
     write_clip(str(folder / "sound.mp4"), number_frames(25), sound=tone(440))
     write_clip(str(folder / "silent.mp4"), number_frames(50))

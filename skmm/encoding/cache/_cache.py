@@ -29,7 +29,7 @@ class EmbeddingCache:
     the file. Where the limit is reached, the least recently used vectors go first.
 
     A file may be used by many threads and processes at once, and a process that is killed leaves
-    it readable, with all that was written before. It must stand on a local disk: what SQLite does
+    it readable, with all that was written before. It must be on a local disk: what SQLite does
     for several processes at once does not work on most network file systems.
 
     If a file cannot be read or written (read-only, locked for long, disk full, disk gone), a
@@ -131,7 +131,7 @@ class EmbeddingCache:
         return len(self._store)
 
     def __bool__(self) -> bool:
-        return True  # `if cache:` asks whether there is one, not whether it is filled
+        return True  # `if cache:` means whether there is one, not whether it is filled
 
     @property
     def size(self) -> int:
@@ -188,7 +188,7 @@ class EmbeddingCache:
 def open_cache(spec: str | os.PathLike | EmbeddingCache | None) -> EmbeddingCache | None:
     """Return the cache that an encoder's parameter ``cache`` stands for.
 
-    "memory" and each path stand for one cache in a process, however often they are asked for.
+    "memory" and each path stand for one cache in a process, shared by all encoders.
     """
     if spec is None or isinstance(spec, EmbeddingCache):
         return spec

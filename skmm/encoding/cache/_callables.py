@@ -38,8 +38,8 @@ _BUILTIN = (
     WrapperDescriptorType,
     np.ufunc,
 )
-# Of a class, what Python keeps there for itself.
-_OWN = {
+# The attributes of a class that Python sets itself.
+_SET_BY_PYTHON = {
     "__abstractmethods__",
     "__annotate_func__",
     "__annotations__",
@@ -73,7 +73,7 @@ class _Describer:
 
     def __init__(self):
         self._seen: dict[int, int] = {}
-        self._kept: list[Any] = []  # so that no id is given again
+        self._kept: list[Any] = []  # so that no id is used again
         self._modules: set[tuple[ModuleType, frozenset[str]]] = set()
 
     def describe(self, value: Any) -> tuple:
@@ -105,8 +105,8 @@ class _Describer:
         if isinstance(value, MethodType):
             return ("method", self.describe(value.__func__), self.describe(value.__self__))
         if isinstance(value, partial):
-            parts = (value.func, value.args, value.keywords)
-            return ("partial", *map(self.describe, parts))
+            values = (value.func, value.args, value.keywords)
+            return ("partial", *map(self.describe, values))
         if isinstance(value, type):
             return self._describe_class(value)
         return self._describe_object(value)
@@ -137,21 +137,23 @@ class _Describer:
     def _describe_code(self, code: CodeType) -> tuple:
         counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-        does = (code.co_code.hex(), code.co_exceptiontable.hex(), self.describe(code.co_consts))
-        return ("code", *counts, *names, *does)
+        body = (code.co_code.hex(), code.co_exceptiontable.hex(), self.describe(code.co_consts))
+        return ("code", *counts, *names, *body)
 
     def _describe_class(self, cls: type) -> tuple:
         name = (cls.__module__, cls.__qualname__)
         if _is_installed(cls.__module__):
             return ("class", *name)
-        members = {name: value for name, value in sorted(vars(cls).items()) if name not in _OWN}
+        members = {
+            name: value for name, value in sorted(vars(cls).items()) if name not in _SET_BY_PYTHON
+        }
         return ("class", *name, self.describe(members), self.describe(cls.__bases__))
 
     def _describe_object(self, value: Any) -> tuple:
         import torch
 
         if isinstance(value, torch.nn.Module):
-            return ("module", digest_module(value, repr(value)), *self._describe_parts(value))
+            return ("module", digest_module(value, repr(value)), *self._describe_submodules(value))
         if isinstance(value, torch.Tensor):
             value = value.detach().cpu().numpy()
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
@@ -166,32 +168,36 @@ class _Describer:
             return ("property", *map(self.describe, (value.fget, value.fset)))
         try:
             reduced = value.__reduce_ex__(4)
-        except Exception as e:  # locks, files, generators: each refuses in its own way
+        except Exception as e:  # locks, files, generators raise different errors
             raise TypeError(f"a {type(value).__name__} cannot be told from another ({e})") from e
         if isinstance(reduced, str):
             return ("global", type(value).__module__, reduced)
         # (function, arguments, state, elements, pairs), of which the last two are iterators
-        parts = [
-            list(part) if i > 2 and part is not None else part for i, part in enumerate(reduced)
+        fields = [
+            list(field) if i > 2 and field is not None else field for i, field in enumerate(reduced)
         ]
-        return ("object", self.describe(type(value)), *map(self.describe, parts))
+        return ("object", self.describe(type(value)), *map(self.describe, fields))
 
-    def _describe_parts(self, module) -> Iterator[tuple]:
-        """Describe what the weights of a module and its parts do not tell."""
+    def _describe_submodules(self, module) -> Iterator[tuple]:
+        """Describe a module and its submodules, but for their weights."""
         from torch.nn import Module
 
-        for name, part in module.named_modules():
-            hidden = {key for key in vars(part) if key.startswith("_")}
-            if not _is_installed(type(part).__module__):
+        for name, submodule in module.named_modules():
+            hidden = {key for key in vars(submodule) if key.startswith("_")}
+            if not _is_installed(type(submodule).__module__):
                 hidden &= vars(Module()).keys()
-            values = {key: value for key, value in vars(part).items() if key not in hidden}
+            values = {key: value for key, value in vars(submodule).items() if key not in hidden}
             # by number in the order of all hooks of the process
-            hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
-            yield (name, part.training, *map(self.describe, (type(part), values, hooks)))
+            hooks = [
+                *submodule._forward_pre_hooks.values(),
+                *submodule._forward_hooks.values(),
+            ]
+            described = map(self.describe, (type(submodule), values, hooks))
+            yield (name, submodule.training, *described)
 
 
 def _is_installed(module: str | None) -> bool:
-    """Tell whether a module belongs to Python or to an installed package, not to the user."""
+    """Return whether a module belongs to Python or an installed package, not to the user."""
     package = (module or "").partition(".")[0]
     if module is None or package in sys.stdlib_module_names or package == __name__.split(".")[0]:
         return module != "__main__"

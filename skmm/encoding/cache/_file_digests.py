@@ -1,4 +1,4 @@
-"""Digests of the content of files, each read only if it has changed since a cache was told."""
+"""Digests of the content of files, which are read only if they have changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def digest_file(path: str | os.PathLike, files: FileDigests | None = None) -> by
 
 
 class FileDigests:
-    """Digests of files that have not changed since a cache was told of them.
+    """Digests of files, which a cache keeps while the files do not change.
 
     A file is known by its absolute path, size and times of change. If one of them changes it is
     read again; its vector is still found by its content. One modified within the last two seconds

@@ -133,8 +133,8 @@ class MemoryStore(Store):
 class _Rows:
     """Vectors of one length, in blocks of memory that hold nothing else.
 
-    As arrays of their own they would stand among the large ones that a model makes for each batch,
-    and keep malloc from using the space of these again: memory grew by a batch with each batch.
+    As single arrays they would lie among the large ones that a model makes for each batch, and keep
+    malloc from using the space of these again: memory grew by a batch with each batch.
     """
 
     def __init__(self, length: int):

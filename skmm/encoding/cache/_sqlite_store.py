@@ -1,6 +1,6 @@
 """A cache in one SQLite file, which many processes may read and write at once.
 
-``entries`` is small and holds all that changes when a vector is used; the vectors themselves stand
+``entries`` is small and holds all that changes when a vector is used; the vectors themselves are
 apart, in the order in which they came, and are written once. ``files`` holds the digests of files.
 SQLite in WAL mode ensures that a process killed at any moment leaves the file readable, with what
 was committed.
@@ -27,7 +27,7 @@ FILE_BYTES = 100  # of a row of files, likewise; both are measured
 BUSY_SECONDS = 10.0  # how long to wait for another process that writes
 N_KEYS = 128  # per query, measured; SQLite's limit is 999 or more
 N_USES, USES_SECONDS = 100_000, 60.0  # when the times of use are written
-N_EVICTED = 1_000  # per transaction, so that nobody waits long
+N_EVICTED = 1_000  # per transaction, so that other processes do not wait long
 
 _FLOAT32 = np.dtype("<f4")  # on disk, whatever the machine
 _AMONG_KEYS = f"WHERE key IN ({', '.join('?' * N_KEYS)})"
@@ -191,7 +191,7 @@ class SQLiteStore(Store):
             self._offer_uses(connection)
 
     def _offer_uses(self, connection: sqlite3.Connection) -> None:
-        """Write the times of use if nobody else is writing, or forget them."""
+        """Write the times of use if no other process is writing, or forget them."""
         connection.execute("PRAGMA busy_timeout = 0")
         with suppress(sqlite3.OperationalError), connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -235,7 +235,7 @@ class SQLiteStore(Store):
             connection, self._immutable = _open(self._path, self._path), False
         except sqlite3.OperationalError as e:
             # In a read-only folder SQLite cannot make the files that guard readers from writers.
-            # Where nobody is writing it needs none, but must be told so.
+            # Where no process is writing it needs none, if it is opened as immutable.
             read_only = _primary_code(e) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
             if not read_only or not os.path.isfile(self._path) or _has_log(self._path):
                 raise
@@ -279,7 +279,7 @@ def _open(path: str, database: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         database,
         timeout=BUSY_SECONDS,
-        isolation_level=None,  # transactions begin where we say so
+        isolation_level=None,  # transactions begin with our own BEGIN
         check_same_thread=False,  # the lock sees to it
         uri=database != path,
     )

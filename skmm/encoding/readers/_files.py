@@ -27,7 +27,7 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
     Parameters
     ----------
     cell : str, PathLike, bytes, bytearray or memoryview
-        The path, or what is in the file.
+        The path, or the content of the file.
     filesystem : fsspec filesystem or None, default=None
         Where paths lead; None is this computer, where ``~`` is the user's home.
 
@@ -100,5 +100,5 @@ def _open_in(filesystem, path: str) -> BinaryIO:
         return filesystem.open(path, "rb")
     except FileNotFoundError as e:
         raise BrokenItemError(f"{name} does not exist") from e
-    except Exception as e:  # each filesystem has errors of its own
+    except Exception as e:  # filesystems raise different errors
         raise BrokenItemError(f"{name} cannot be read: {e}") from e

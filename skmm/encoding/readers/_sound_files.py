@@ -97,7 +97,7 @@ def _open_sound(file: BinaryIO) -> Iterator[Any]:
         if e.code != 1:
             raise BrokenItemError(f"the sound does not decode: {e.error_string}") from e
         sound = None
-    except Exception as e:  # soundfile takes some files for samples without a header
+    except Exception as e:  # soundfile reads some files as samples without a header
         raise BrokenItemError(f"the sound does not decode: {e}") from e
     if sound is None:
         yield None

@@ -14,7 +14,7 @@ from ..._optional import import_optional
 from ._files import ENCODED_TYPES, BrokenItemError, expand_home, open_encoded
 from ._sound_files import SAMPLES_PER_BLOCK, Source, open_sound_file, slice_samples
 
-MAX_CHANNELS = 8  # of an array; more are taken for time
+MAX_CHANNELS = 8  # of an array; a longer axis is time
 MAX_RATIO = 1000  # of sampling rates, both ways; soxr crashes far beyond
 INTEGERS = {("u", 1), ("i", 1), ("u", 2), ("i", 2), ("i", 4)}  # kinds and bytes of arrays
 
@@ -48,7 +48,7 @@ def read_sound(
     sampling_rate : float or None, default=None
         That of an array that comes without.
     target_sampling_rate : float or None, default=None
-        What to resample to; None is the sound's own.
+        The rate to resample to; None keeps that of the sound.
     max_seconds : float or None, default=None
         Longer sounds are broken items; no more of them is read.
     filesystem : fsspec filesystem or None, default=None

@@ -13,7 +13,7 @@ from skmm.encoding.readers import BrokenItemError, UnknownFormatError, open_cont
 
 @pytest.fixture
 def server():
-    """Give the address of a server, and the list of what was asked of it."""
+    """Return the address of a server, and the list of what was asked of it."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
