@@ -53,7 +53,7 @@ def test_a_column_without_a_value_at_transform():
 @pytest.mark.parametrize("largest", [1e200, -1e308])
 def test_value_too_large_to_scale_is_named(largest):
     frame = pd.DataFrame({"price": [1.0, largest, 3.0]})
-    with pytest.raises(ValueError, match=r"'price' holds values beyond 1e\+150.*e\+\d+\) in row 1"):
+    with pytest.raises(ValueError, match=r"'price'.*1e\+150.*row 1"):
         TabularEncoder().fit(frame)
     frame.loc[1, "price"] = largest / abs(largest) * 1e150
     assert np.isfinite(TabularEncoder().fit_transform(frame)).all()
@@ -63,16 +63,16 @@ def test_value_too_large_to_scale_is_named(largest):
 def test_infinite_value_is_named(index):
     frame = pd.DataFrame({"ok": [1.0, 2, 3], "odd": [1.0, -np.inf, np.inf]}, index=index)
     label = "" if index is None else r" \(index 20\)"
-    with pytest.raises(ValueError, match=rf"'odd' holds infinite values.* row 1{label}\. Replace"):
+    with pytest.raises(ValueError, match=rf"'odd'.*row 1{label}"):
         TabularEncoder().fit(frame)
     encoder = TabularEncoder().fit(frame[["ok", "ok"]].set_axis(["ok", "odd"], axis=1))
-    with pytest.raises(ValueError, match=rf"'odd' holds infinite values.* row 1{label}\."):
+    with pytest.raises(ValueError, match=rf"'odd'.*row 1{label}"):
         encoder.transform(frame)
 
 
 def test_words_where_numbers_were():
     encoder = TabularEncoder().fit(pd.DataFrame({"a": [1.0, 2.0]}))
-    with pytest.raises(ValueError, match=r"'a' held numbers .* something else: .*'cheap'"):
+    with pytest.raises(ValueError, match=r"'a'.*'cheap'"):
         encoder.transform(pd.DataFrame({"a": ["3.5", "cheap"]}))
 
 
@@ -100,7 +100,7 @@ def test_names_that_a_number_and_a_category_share_are_told_apart():
 
 def test_words_where_dates_were():
     encoder = TabularEncoder().fit(pd.DataFrame({"day": ["2026-01-01", "2026-01-03"]}))
-    with pytest.raises(ValueError, match=r"'day' held dates .* something else: 'soon' is no date"):
+    with pytest.raises(ValueError, match=r"'day'.*'soon'"):
         encoder.transform(pd.DataFrame({"day": ["2026-01-02", "soon"]}))
     encoded = encoder.transform(pd.DataFrame({"day": ["2026-01-02", None]}))
     assert encoded[0, 0] == 0
@@ -121,7 +121,7 @@ def test_numbers_dates_and_durations_are_not_taken_for_each_other(then, now):
     if then == now:
         assert encoder.transform(ONE_OF_EACH[now].to_frame("column")).shape == (3, 1)
     else:
-        with pytest.raises(ValueError, match=f"'column' held {then} in fit, and now {now}"):
+        with pytest.raises(ValueError, match=f"'column'.*{then}.*{now}"):
             encoder.transform(ONE_OF_EACH[now].to_frame("column"))
 
 

@@ -145,7 +145,7 @@ def test_what_cannot_be_described_needs_no_cache():
                 return count_letters(text)
 
     assert encode(["ab"], preprocess=Locked(), cache=None).shape == (1, 3)
-    with pytest.raises(TypeError, match=r"cannot tell what .*lock.* cache=None"):
+    with pytest.raises(TypeError, match=r"lock.* cache=None"):
         encode(["ab"], preprocess=Locked(), cache="memory")
 
 
@@ -177,13 +177,13 @@ def test_what_does_not_fit(parameters, error, match):
 
 
 def test_nothing_to_encode_in_fit():
-    with pytest.raises(ValueError, match=r"of 2 none can be encoded\.$"):
+    with pytest.raises(ValueError, match=r"TorchEncoder.* of 2 "):
         encode([None, np.nan])
 
     def refuse(text):
         raise ValueError("no")
 
-    with pytest.raises(ValueError, match=r"none can be encoded\. The first is broken: .* no"):
+    with pytest.raises(ValueError, match=r"TorchEncoder.* of .* first .* no"):
         encode(["a", "b"], preprocess=refuse, errors="missing")
 
 
@@ -193,7 +193,7 @@ def test_first_items_may_be_broken_or_missing():
             raise ValueError("no")
         return count_letters(text)
 
-    with pytest.warns(UserWarning, match="1 of 3 items are broken"):
+    with pytest.warns(UserWarning, match="1 of 3"):
         vectors = encode(pd.Series([None, "b", "a"]), preprocess=refuse_b, errors="missing")
     np.testing.assert_array_equal(np.isnan(vectors).any(axis=1), [True, True, False])
 

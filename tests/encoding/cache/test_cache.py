@@ -117,9 +117,9 @@ def test_what_cannot_be_put(make_cache, keys, vectors, message):
 
 @pytest.mark.parametrize("max_size", [-1, 1.5, "1 GiB", True])
 def test_invalid_size(make_cache, max_size):
-    with pytest.raises(ValueError, match="max_size must be a number of bytes"):
+    with pytest.raises(ValueError, match="max_size"):
         make_cache(max_size=max_size)
-    with pytest.raises(ValueError, match="max_size must be a number of bytes"):
+    with pytest.raises(ValueError, match="max_size"):
         make_cache().prune(max_size=max_size)
 
 
@@ -299,7 +299,7 @@ def test_open_cache(tmp_path, monkeypatch):
     assert open_cache(tmp_path / "cache.sqlite") is on_disk
     assert open_cache(tmp_path / "folder") is open_cache(tmp_path / "folder" / "embeddings.sqlite")
     assert open_cache(Path("memory")).path == str(tmp_path / "memory" / "embeddings.sqlite")
-    with pytest.raises(TypeError, match=r'cache must be "memory", a path.*got int'):
+    with pytest.raises(TypeError, match=r"cache.*int"):
         open_cache(7)
 
 

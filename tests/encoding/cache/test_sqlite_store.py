@@ -276,9 +276,7 @@ def test_what_is_not_a_cache_is_left_alone(tmp_path, kind):
         cache.prune,
     ]
     for use in uses:
-        with pytest.raises(
-            ValueError, match=r"precious\.db' is .*left as it is: give another path"
-        ):
+        with pytest.raises(ValueError, match=r"precious\.db'.*another path"):
             use()
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["precious.db"]
@@ -301,7 +299,7 @@ def test_damaged_file(tmp_path, damage):
         content = content[: len(content) // 2]
     path.write_bytes(content)
     cache = EmbeddingCache(path)
-    with pytest.raises(ValueError, match=r"cache\.sqlite' is damaged .*left as it is"):
+    with pytest.raises(ValueError, match=r"cache\.sqlite'.*damaged"):
         cache.get_many(make_keys(5000))
     assert path.read_bytes() == content
 

@@ -95,9 +95,9 @@ def test_pipe_is_refused_before_it_is_opened(tmp_path):
     """Opening one waits for somebody to write into it."""
     pipe = tmp_path / "a.wav"
     os.mkfifo(pipe)
-    with pytest.raises(BrokenItemError, match=r"a\.wav' is a pipe or a device, not a file"):
+    with pytest.raises(BrokenItemError, match=r"a\.wav'.*pipe"):
         read(pipe)
-    with pytest.raises(OSError, match=r"a\.wav' is a pipe or a device, not a file"):
+    with pytest.raises(OSError, match=r"a\.wav'.*pipe"):
         digest_file(pipe)
 
 

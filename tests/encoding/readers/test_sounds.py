@@ -302,7 +302,7 @@ def test_wrong_types(cell, cause):
 
 def test_limit():
     for cell in (encoded(NOISE), encoded(NOISE, format="FLAC"), (NOISE, RATE), streamed()):
-        with pytest.raises(BrokenItemError, match=r"3\.0 seconds or more exceed max_seconds=2\.9"):
+        with pytest.raises(BrokenItemError, match=r"max_seconds=2\.9"):
             read(cell, max_seconds=2.9)
         assert len(read(cell, max_seconds=3)[0]) == len(NOISE)
 
@@ -322,7 +322,7 @@ def test_limit_holds_before_a_bomb_is_decoded(tmp_path):
 
 def test_one_sound_is_no_column():
     for sound in (NOISE, NOISE / 2.0**15, (NOISE, RATE)):
-        with pytest.raises(ValueError, match=r"X expects a column of sounds.*looks like one sound"):
+        with pytest.raises(ValueError, match=r"X .*one sound"):
             check_not_one_sound(sound, estimator="X")
     for column in ([NOISE], NOISE.reshape(2, -1), [(NOISE, RATE)], [(NOISE, RATE)] * 2):
         check_not_one_sound(column, estimator="X")

@@ -1,4 +1,4 @@
-"""Models on disk need no network, and models that are nowhere are told of at once."""
+"""Models on disk need no network, and the error for models that are nowhere is immediate."""
 
 import json
 import shutil
