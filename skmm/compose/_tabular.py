@@ -63,10 +63,10 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     --------
     >>> import pandas as pd
     >>> from skmm import TabularEncoder
-    >>> X = pd.DataFrame({"age": [3.0, None, 5.0], "kind": ["cat", "dog", None]})
+    >>> X = pd.DataFrame({"age": [3.0, None, 5.0], "kind": ["cat", "dog", "cat"]})
     >>> encoder = TabularEncoder().set_output(transform="pandas")
     >>> encoder.fit_transform(X).columns.to_list()
-    ['age', 'kind_cat', 'kind_dog', 'kind_None']
+    ['age', 'kind_cat', 'kind_dog']
     """
 
     def fit(self, X, y=None):
