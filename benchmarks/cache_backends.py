@@ -1,8 +1,8 @@
-"""How fast is the cache of vectors beside bare LMDB, and beside a file for each item?
+"""How fast is the cache of vectors compared with bare LMDB, and with a file for each item?
 
 LMDB (`pip install lmdb`) has no limit of size here and keeps no order of use. A file for each item
 is the least of what joblib.Memory does. Each is closed after writing and read by a new one. What a
-warm encoder needs besides, the digests of its items, comes last.
+warm encoder also needs, the digests of its items, comes last.
 """
 
 import os
@@ -69,7 +69,7 @@ def digest_files(paths, cache) -> None:
 
 
 def measure(what: str, n_items: int, function, *arguments, than: float | None = None) -> float:
-    """Print and give the items a second, the median of some runs."""
+    """Print and return the items a second, the median of some runs."""
     runs = []
     for _ in range(N_RUNS):
         start = perf_counter()

@@ -2,8 +2,8 @@
 
 Peak resident memory beyond that of the loaded model and of the vectors that are the output, in
 batches (32 images of 224 x 224 pixels, as floats: 18.4 MiB). It holds the batches that are read and
-encoded, what the model makes of one, and the keys of the items. A cache in memory is there to keep
-the vectors, which are as large as the output: they are told apart. Beside it, what reading all
+encoded, what the model makes of one, and the keys of the items. A cache in memory keeps the
+vectors, which are as large as the output and counted separately. For comparison, what reading all
 images first would take.
 
     python benchmarks/encode_memory.py [n_images]
@@ -56,7 +56,7 @@ def measure(folder: str, n_images: int, cache: str) -> None:
     kept = output if cache == "memory" else 0
     batches = (peak() - before) / BATCH - output - kept
     print(
-        f"cache={Path(cache).name:14s} {batches:5.1f} batches beside an output of {output:.1f}"
+        f"cache={Path(cache).name:14s} {batches:5.1f} batches, and an output of {output:.1f}"
         + (f" and {kept:.1f} that the cache keeps" if kept else "")
     )
 

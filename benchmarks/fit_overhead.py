@@ -1,4 +1,4 @@
-"""What FusionClassifier.fit costs beside a bare torch loop, and beside skorch.
+"""What FusionClassifier.fit costs, compared with a bare torch loop and with skorch.
 
 All three train the same network on the same rows with the same batches, epochs, loss and optimizer,
 on one thread. fit does more than the bare loop: it checks and scales X, merges equal rows, records
@@ -13,47 +13,47 @@ import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 
-from skmm import FusionClassifier
+from skmm import MLP, AdamW, FusionClassifier
+from skmm._torch.perceptrons import PerceptronSpec
+from skmm._torch.tasks import class_tasks
+from skmm._torch.tensors import TrainingTensors
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._losses import ALIGNMENT_LOSSES, Objective, loss_terms
-from skmm.fusion._network import FusionNetwork
-from skmm.fusion._tasks import Task
+from skmm.fusion._architecture import NetworkSpec, build_network
+from skmm.fusion._objective import FusionObjective
 
 N_ROWS, N_CLASSES, BATCH, EPOCHS, REPEATS = 20_000, 10, 256, 20, 3
 SIZES = {"small": ((128, 128), 64), "default": ((256, 256), 256)}  # widths, hidden units
-TASK = Task("multiclass", slice(0, N_CLASSES), slice(0, 1), 1.0)
-OBJECTIVE = Objective({0: 0.3, 1: 0.3}, {}, ALIGNMENT_LOSSES["cosine"], [TASK])
+OBJECTIVE = FusionObjective({0: 0.3, 1: 0.3}, {}, None, class_tasks([N_CLASSES], [1.0]))
 
 
-def network_arguments(widths, hidden):
-    return {
-        "n_features": widths,
-        "n_outputs": [N_CLASSES],
-        "modality_weights": torch.tensor([0.5, 0.5]),
-        "fusion": "weighted",
-        "hidden_layer_sizes": (hidden,),
-        "activation": "relu",
-        "dropout": 0.5,
-        "modality_heads": True,
-    }
+def make_network(widths, hidden):
+    perceptron = PerceptronSpec((hidden,), "relu", dropout=0.5, input_dropout=0.2)
+    spec = NetworkSpec(
+        n_features=list(widths),
+        n_outputs=[N_CLASSES],
+        fusion="weighted",
+        rule_parameters={},
+        perceptrons=[perceptron, perceptron],
+        modality_heads=True,
+    )
+    return build_network(spec, torch.tensor([0.5, 0.5]))
 
 
-def composite_loss(output, target, weight, present):
-    coefficients = torch.tensor(OBJECTIVE.coefficients)
-    return coefficients @ loss_terms(OBJECTIVE, output, target[:, None], weight, present)
+def composite_loss(output, rows):
+    return torch.tensor(OBJECTIVE.coefficients) @ OBJECTIVE.terms(output, rows)
 
 
 def fit_bare(X, y, widths, hidden):
     x, target = torch.from_numpy(X), torch.from_numpy(y)
     present = torch.ones(len(x), len(widths), dtype=torch.bool)
     weight = torch.ones(len(x))
-    network = FusionNetwork(**network_arguments(widths, hidden))
+    network = make_network(widths, hidden)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.003, fused=True)
     network.train()
     for _ in range(EPOCHS):
         for b in torch.randperm(len(x)).split(BATCH):
-            output = network(x[b], present[b], weight[b])
-            loss = composite_loss(output, target[b], weight[b], present[b])
+            rows = TrainingTensors(x[b], present[b], target[b, None], weight[b])
+            loss = composite_loss(network(rows.x, rows.present, rows.weight), rows)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -63,7 +63,8 @@ class SkorchFusion(NeuralNetClassifier):
     """skorch's training loop around the same network and loss."""
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        return composite_loss(y_pred, y_true, X["sample_weight"], X["present"])
+        rows = TrainingTensors(X["x"], X["present"], y_true[:, None], X["sample_weight"])
+        return composite_loss(y_pred, rows)
 
     def infer(self, x, **fit_params):
         return self.module_(x["x"], x["present"], x["sample_weight"])
@@ -76,8 +77,9 @@ def fit_skorch(X, y, widths, hidden):
         "sample_weight": np.ones(len(X), dtype=np.float32),
     }
     SkorchFusion(
-        FusionNetwork,
-        **{f"module__{k}": v for k, v in network_arguments(widths, hidden).items()},
+        make_network,
+        module__widths=widths,
+        module__hidden=hidden,
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
         lr=0.003,
@@ -94,10 +96,8 @@ def fit_skmm(X, y, widths, hidden):
         fusion="weighted",
         modalities=dict(zip("ab", widths, strict=True)),
         modality_weights="uniform",
-        hidden_layer_sizes=(hidden,),
-        batch_size=BATCH,
-        max_iter=EPOCHS,
-        n_iter_no_change=EPOCHS,
+        modality_model=MLP((hidden,)),
+        solver=AdamW(batch_size=BATCH, max_iter=EPOCHS, n_iter_no_change=EPOCHS),
         device="cpu",
         random_state=0,
     ).fit(X, y)

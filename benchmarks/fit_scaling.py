@@ -1,6 +1,6 @@
 """How do the time and memory of FusionClassifier.fit grow with rows and with modalities?
 
-Each fit in a process of its own, 3 modalities of 256 columns in float32 (or 2 to 16 of 64), few
+Each fit in a separate process, 3 modalities of 256 columns in float32 (or 2 to 16 of 64), few
 epochs, since time is linear in them. Memory is the most beyond that of a first tiny fit, X
 included; for a file that is mapped into memory, what is neither shared nor the file's.
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skmm import FusionClassifier
+from skmm import AdamW, FusionClassifier
 
 EPOCHS, WIDTH, NARROW = 2, 256, 64
 MODALITIES = (2, 4, 8, 16)
@@ -27,13 +27,13 @@ MIB = 2**20
 
 
 def resident(kind: str) -> int:
-    """Bytes in memory of this process: "VmRSS" all, "RssAnon" those of no file."""
+    """Return the bytes in memory of this process: "VmRSS" all, "RssAnon" those of no file."""
     with open("/proc/self/status") as status:
         return int(next(line for line in status if line.startswith(kind)).split()[1]) * 1024
 
 
 class Peak(threading.Thread):
-    """Looks every few milliseconds; what is copied as a whole takes longer than that."""
+    """The most memory in use, read every few milliseconds; to copy all of X takes longer."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -64,9 +64,7 @@ def measure(n_rows: int, n_modalities: int, width: int, path: str) -> None:
     torch.set_num_threads(1)
     model = FusionClassifier(
         modalities={f"m{i:02}": width for i in range(n_modalities)},
-        max_iter=EPOCHS,
-        n_iter_no_change=EPOCHS,
-        batch_size=256,
+        solver=AdamW(max_iter=EPOCHS, n_iter_no_change=EPOCHS, batch_size=256),
         random_state=0,
         device="cpu",
     )

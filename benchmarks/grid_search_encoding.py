@@ -106,13 +106,13 @@ def encode_images(X):
 
 
 def on_white(image):
-    """Give an RGB image of one with transparency."""
+    """Return an RGB image of one with transparency."""
     canvas = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
 
 
 def search(encoders: tuple, X, y, *, memory=None, n_jobs=None) -> tuple[float, float, float]:
-    """Run the search; give how often each item was encoded, the seconds, and the best score."""
+    """Run the search; return how often each item was encoded, the seconds, and the best score."""
     text, image = encoders
     columns = ColumnTransformer([("text", text, ["name"]), ("image", image, ["image"])])
     model = Pipeline([("encode", columns), ("classifier", RidgeClassifier())], memory=memory)

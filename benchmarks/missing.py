@@ -1,10 +1,10 @@
-"""What does it cost when a modality is missing, beside what one would use instead?
+"""What does it cost when a modality is missing, compared with other models?
 
 A share of the rows, 0 to 90 %, lacks one modality, in training and in test alike: digits (picture,
 sound) and seasons of every third fashion product (title, photo, attributes), with the splits of the
-shared data. Beside FusionClassifier: logistic regression on all columns after mean imputation;
+shared data. Compared with logistic regression on all columns after mean imputation;
 HistGradientBoosting on all columns, which takes NaN as it is; and the best regression on one of
-the modalities that are never missing. Writes results/missing.md beside this file.
+the modalities that are never missing. Writes results/missing.md.
 
 Needs the extra `test` and the shared data ($SKMM_SHARED_DATA, or ../shared/data).
 
@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier
+from skmm import MLP, FusionClassifier
 
 SHARES = [0.0, 0.3, 0.6, 0.9]
 NAMES = {"digits": 1, "fashion season": 3}  # every row, every third
@@ -40,11 +40,12 @@ def boosting():
 
 
 def fusion(widths, seed, missing="mask"):
-    return FusionClassifier(modalities=widths, missing=missing, random_state=seed)
+    model = MLP(missing=missing)
+    return FusionClassifier(modalities=widths, modality_model=model, random_state=seed)
 
 
 def accuracies(X, y, train, test, columns, left_out, n_seeds):
-    """One row of the table: every model on the same rows with the same values missing."""
+    """Return a row of the table: every model on the same rows with the same values missing."""
     widths = {name: len(positions) for name, positions in columns.items()}
     rest = [positions for name, positions in columns.items() if name != left_out]
 

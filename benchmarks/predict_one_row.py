@@ -13,10 +13,9 @@ import time
 import numpy as np
 import torch
 
-from skmm import FusionClassifier
+from skmm import AdamW, FusionClassifier
+from skmm._torch.float64 import float64_network
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._prediction import precise_network
-from skmm.fusion._training import evaluate
 
 WIDTHS = {"audio": 256, "image": 256, "text": 256}
 
@@ -35,17 +34,17 @@ def main():
     X, y = make_multimodal_classification(
         1000, n_features=tuple(WIDTHS.values()), modality_names=tuple(WIDTHS), random_state=0
     )
-    settings = {"max_iter": 2, "random_state": 0, "device": "cpu"}
+    settings = {"solver": AdamW(max_iter=2), "random_state": 0, "device": "cpu"}
     of_frames = FusionClassifier(**settings).fit(X, y)
     of_arrays = FusionClassifier(modalities=WIDTHS, **settings).fit(X.to_numpy(), y)
     frame, array = X.iloc[:1], X.to_numpy()[:1]
-    network = precise_network(of_arrays.network_, torch.device("cpu"))
+    network = float64_network(of_arrays.network_, torch.device("cpu"))
     x, present = torch.tensor(array).double(), torch.ones(1, 3, dtype=torch.bool)
 
     def bare():
         with torch.inference_mode():
-            parts, weights = evaluate(network, x, present)
-            return network.logits(weights, parts).softmax(1)
+            values, weights = network.evaluate(x, present)
+            return network.logits(weights, values).softmax(1)
 
     least = milliseconds(bare)
     for name, predict in {

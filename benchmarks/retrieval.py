@@ -1,12 +1,12 @@
-"""How well does CrossModalAligner find pictures by words, and words by pictures, beside CCA?
+"""How well does CrossModalAligner find pictures by words, and words by pictures, and how well CCA?
 
 1,906 emoji of shared/data: their tags, read by MiniLM, and their pictures, by EfficientNet-Lite0.
 Whatever is chosen, is chosen by cross-validation on training rows; test rows are used once, for the
-figures that are printed. Writes results/retrieval.md beside this file.
+figures that are printed. Writes results/retrieval.md.
 
 Needs the extra `test`, and the shared data ($SKMM_SHARED_DATA, or ../shared/data). A quarter of an
 hour on two cores; features are kept in results/retrieval.sqlite, and figures in
-results/retrieval.json, so that a run that was stopped goes on where it was.
+results/retrieval.json, so that a run that was stopped continues where it was.
 
     python benchmarks/retrieval.py [--seeds 5] [--choose-only]
 """
@@ -26,6 +26,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.cross_decomposition import PLSSVD
 from sklearn.model_selection import GridSearchCV, KFold
 
+from skmm import AdamW
 from skmm.alignment import CrossModalAligner
 from skmm.alignment._retrieval import average_precision, pair_ranks
 from skmm.encoding import TorchEncoder
@@ -54,7 +55,7 @@ def make_efficientnet():
 
 
 def load():
-    """Features of all emoji, the subcategory of each, and which rows are for training."""
+    """Return features of all emoji, the subcategory of each, and which rows are for training."""
     folder = SHARED / "emoji"
     frame = pd.read_parquet(folder / "emoji.parquet")
     pictures = np.load(folder / "emoji_images.npz", allow_pickle=True)["google"]
@@ -104,7 +105,7 @@ def _blocks(X):
 
 
 class Chance(BaseEstimator):
-    """Vectors that know nothing."""
+    """Random vectors."""
 
     def __init__(self, random_state=0):
         self.random_state = random_state
@@ -124,7 +125,7 @@ MODELS = {
     "PLSSVD of scikit-learn": Pls(),
     CCA: CrossModalAligner("cca"),
     "CrossModalAligner(), defaults": CrossModalAligner(random_state=0),
-    "CrossModalAligner(), chosen": CrossModalAligner(random_state=0),
+    "CrossModalAligner(), chosen": CrossModalAligner(solver=AdamW(), random_state=0),
 }
 GRIDS = {
     "PLSSVD of scikit-learn": {"n_components": [16, 32, 64, 128, 256, 384]},
@@ -136,7 +137,7 @@ GRIDS = {
     "CrossModalAligner(), chosen": {
         "regularization": [0.5, 0.7],
         "n_components": [256, 384],
-        "learning_rate_init": [0.0003, 0.001],
+        "solver__learning_rate_init": [0.0003, 0.001],
     },
 }
 
@@ -152,7 +153,7 @@ def choose(X, known, save) -> None:
 
 
 def measure(model, X, labels) -> dict:
-    """Figures of each direction, and the mean reciprocal rank of each row."""
+    """Return the figures of each direction, and the mean reciprocal rank of each row."""
     figures, each = {}, 0
     for source, target in DIRECTIONS:
         a, b = model.transform(X, source), model.transform(X, target)
@@ -166,20 +167,20 @@ def measure(model, X, labels) -> dict:
 
 
 def test(X, labels, train, n_seeds, known, save) -> None:
-    """Figures of each model on test rows, one set for each seed where these matter."""
+    """Measure each model on test rows, once for each seed where these matter."""
     for label, model in MODELS.items():
-        own = known.setdefault(label, {})
-        done = own.setdefault("figures", [])
+        figures = known.setdefault(label, {}).setdefault("figures", [])
         parameters = model.get_params()
         seeded = "random_state" in parameters and parameters.get("alignment") != "cca"
-        for seed in range(len(done), n_seeds if seeded else 1):
-            changed = {**own.get("chosen", {}), **({"random_state": seed} if seeded else {})}
+        for seed in range(len(figures), n_seeds if seeded else 1):
+            chosen = known[label].get("chosen", {})
+            changed = {**chosen, **({"random_state": seed} if seeded else {})}
             start = time.perf_counter()
             fitted = clone(model).set_params(**changed).fit(X[train])
             seconds = time.perf_counter() - start
             learned = np.mean(measure(fitted, X[train], labels[train])["each row"])
-            figures = measure(fitted, X[~train], labels[~train])
-            done.append({**figures, "training rows": learned, "fit, seconds": seconds})
+            tested = measure(fitted, X[~train], labels[~train])
+            figures.append({**tested, "training rows": learned, "fit, seconds": seconds})
             save()
 
 
@@ -198,29 +199,30 @@ def render(known, n_test) -> str:
                 cells = [f"{c} (sd {s:.3f})" for c, s in zip(cells, spread, strict=True)]
             lines.append([label, *cells])
         pages.append(f"## {way.capitalize()}, {n_test} test rows\n\n{to_markdown(lines)}\n")
-    pages.append(f"## Beside CCA\n\n{to_markdown(compare(known))}\n")
+    pages.append(f"## Compared with CCA\n\n{to_markdown(compare(known))}\n")
     return "\n".join(pages)
 
 
 def compare(known) -> list[list[str]]:
-    """Mean reciprocal ranks of both directions, and how far they are from those of CCA."""
+    """Compute mean reciprocal ranks of both directions, and how far they are from those of CCA."""
     lines = [["model", "folds", "training rows", "test", "test, less that of CCA", "fit, seconds"]]
     lines += [["---"] * len(lines[0])]
     ranks = {
-        label: np.mean([f["each row"] for f in own["figures"]], 0) for label, own in known.items()
+        label: np.mean([f["each row"] for f in model["figures"]], 0)
+        for label, model in known.items()
     }
     for label in GRIDS:
-        own, gain = known[label], ranks[label] - ranks[CCA]
+        model, gain = known[label], ranks[label] - ranks[CCA]
         means = {
-            name: np.mean([figures[name] for figures in own["figures"]])
+            name: np.mean([figures[name] for figures in model["figures"]])
             for name in ("training rows", "fit, seconds")
         }
         error = gain.std(ddof=1) / np.sqrt(len(gain))
-        said = ", ".join(f"{name}={value}" for name, value in own["chosen"].items())
+        chosen = ", ".join(f"{name}={value}" for name, value in model["chosen"].items())
         lines.append(
             [
-                f"{label}: {said}" if said else label,
-                f"{own['score']:.4f}",
+                f"{label}: {chosen}" if chosen else label,
+                f"{model['score']:.4f}",
                 f"{means['training rows']:.3f}",
                 f"{ranks[label].mean():.4f}",
                 "" if label == CCA else f"{gain.mean():+.4f} (standard error {error:.4f})",

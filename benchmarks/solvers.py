@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from sklearn.metrics import log_loss
 
-from skmm import FusionClassifier
+from skmm import LBFGS, MLP, AdamW, FusionClassifier
 
 WIDTHS = {"image": 512, "text": 384}
 N_CLASSES, N_LATENT = 3, 64
@@ -38,18 +38,16 @@ def make_embeddings(n_rows, random_state=0):
     return np.hstack(blocks).astype(np.float32), scores.argmax(1)
 
 
-def fit(X, y, **parameters):
-    """Fit; give seconds, loss over the training rows, and iterations."""
+def fit(X, y, solver):
+    """Fit; return seconds, loss over the training rows, and iterations."""
     model = FusionClassifier(
         "additive",
         modalities=WIDTHS,
-        hidden_layer_sizes=(),
+        modality_model=MLP((), dropout=0.0),
         modality_loss_weight=0.0,
-        dropout=0.0,
-        weight_decay=0.0,
+        solver=solver,
         random_state=0,
         device="cpu",
-        **parameters,
     )
     start = time.perf_counter()
     with warnings.catch_warnings():
@@ -63,10 +61,11 @@ def compare(n_rows):
     X, y = make_embeddings(n_rows)
     print(f"{len(X):,} rows x {tuple(WIDTHS.values())}, {N_CLASSES} classes", flush=True)
     lbfgs = [
-        fit(X, y, solver="lbfgs", tol=1e-6, max_iter=n) for n in (5, 10, 15, 20, 30, 40, 80, 160)
+        fit(X, y, LBFGS(weight_decay=0.0, tol=1e-6, max_iter=n))
+        for n in (5, 10, 15, 20, 30, 40, 80, 160)
     ]
     adamw = [
-        fit(X, y, max_iter=n, learning_rate_init=step, n_iter_no_change=n)
+        fit(X, y, AdamW(step, weight_decay=0.0, max_iter=n, n_iter_no_change=n))
         for n in EPOCHS
         for step in STEPS
     ]

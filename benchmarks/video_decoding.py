@@ -7,7 +7,7 @@ arrays. Processor time, of all threads, the best of three in turns: skmm decodes
 thread, and several videos at once.
 
 Then the peak of resident memory while an hour at 25 frames a second, one of which is taken each
-second, is encoded in a process of its own (Linux only), beside that of a video of a minute.
+second, is encoded in a separate process (Linux only), and that of a video of a minute.
 
     python benchmarks/video_decoding.py [minutes | memory]
 """
@@ -30,7 +30,7 @@ SIZE = (640, 360)
 
 
 class CountingReader(_sampling.Reader):
-    """Tells how many frames were decoded in all."""
+    """Count the frames that were decoded."""
 
     last: "CountingReader"
 
@@ -88,7 +88,7 @@ def by_imageio(path: str, n_frames: int) -> np.ndarray:
 
 
 def best_of_three(ways: list[Callable], *arguments) -> list[float]:
-    """Give the shortest processor time of each, in seconds."""
+    """Return the shortest processor time of each, in seconds."""
     seconds = np.empty((3, len(ways)))
     for times in seconds:
         for i, way in enumerate(ways):
@@ -131,7 +131,7 @@ def encode(path: str) -> None:
 
 
 def read_memory(name: str) -> float:
-    """Give a line of what Linux tells of this process, in megabytes."""
+    """Return one of the sizes that Linux reports of this process, in megabytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 

@@ -30,7 +30,7 @@ SETS = ["emoji", "mosi_utterance", "fashion_small", "av_digits"]
 
 
 def cross_validate(blocks, data, seeds):
-    """Give the mean score on rows not seen, and the mean weights."""
+    """Return the mean score on held-out rows, and the mean weights."""
     X, widths = np.hstack(list(blocks.values())), {k: v.shape[1] for k, v in blocks.items()}
     scores, weights = [], []
     for seed, (rows, held_out) in itertools.product(range(seeds), data.folds()):

@@ -40,8 +40,8 @@ columns = {
 # those that it learns (``None``). Training rows only.
 model = LateFusionClassifier(
     [
-        (name, make_pipeline(PCA(30, random_state=0), LogisticRegression(max_iter=500)), own)
-        for name, own in columns.items()
+        (name, make_pipeline(PCA(30, random_state=0), LogisticRegression(max_iter=500)), names)
+        for name, names in columns.items()
     ]
 )
 weights = [None, *simplex_grid(columns, step=0.25)]

@@ -2,7 +2,7 @@
 Which fusion rule, and when?
 ============================
 
-Some questions can be answered by adding up what each modality says, and some only by putting it
+Some questions can be answered by adding up what each modality says, and some only by reading both
 together: "is the text about what the picture shows?". Seven rules, one question of each kind.
 """
 
@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from skmm import FusionClassifier
+from skmm import MLP, AdamW, FusionClassifier
 
 rng = np.random.default_rng(0)
 X = pd.DataFrame(
@@ -26,11 +26,9 @@ rules = ["late", "additive", "weighted", "gated", "concat", "attention", "biline
 # %%
 # 500 rows for training, 300 for the test, two seeds; the same layers and equal weights for each.
 settings = {
-    "hidden_layer_sizes": (32, 32),
-    "dropout": 0.0,
-    "weight_decay": 0.1,
+    "modality_model": MLP((32, 32), dropout=0.0),
     "modality_loss_weight": 0.0,
-    "max_iter": 15,
+    "solver": AdamW(weight_decay=0.1, max_iter=15),
 }
 table = pd.DataFrame(index=rules, columns=list(questions), dtype=float)
 spread = table.copy()

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.datasets import load_openmoji
 from skmm.inspection import (
     ContributionsDisplay,
@@ -25,8 +25,8 @@ from skmm.inspection import (
 X, y = load_openmoji(return_X_y=True)
 X, y = X[::3], y[::3]
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
-model = make_pipeline(ModalityTransformer(), FusionClassifier(max_iter=20, random_state=0))
-model.fit(X_train, y_train)
+fusion = FusionClassifier(solver=AdamW(max_iter=20), random_state=0)
+model = make_pipeline(ModalityTransformer(), fusion).fit(X_train, y_train)
 proba = model.predict_proba(X_test)
 predicted = model.predict(X_test)
 print(f"accuracy on {len(y_test)} emoji: {np.mean(predicted == y_test):.3f}")

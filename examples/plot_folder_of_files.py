@@ -7,7 +7,7 @@ A folder for each class, and in it files that belong together by name: ``food/17
 """
 
 # %%
-# First such a folder, written from emoji. Yours is there already.
+# First such a folder, written from emoji. You have yours already.
 import tempfile
 from pathlib import Path
 
@@ -30,14 +30,15 @@ import pandas as pd
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 
 files = pd.DataFrame({"picture": [str(path) for path in sorted(folder.glob("*/*.png"))]})
 files["class"] = [Path(path).parent.name for path in files["picture"]]
 texts = [Path(path).with_suffix(".txt") for path in files["picture"]]
 files["text"] = [path.read_text() if path.exists() else None for path in texts]
 
-model = make_pipeline(ModalityTransformer(), FusionClassifier(max_iter=20, random_state=0))
+fusion = FusionClassifier(solver=AdamW(max_iter=20), random_state=0)
+model = make_pipeline(ModalityTransformer(), fusion)
 columns = files[["picture", "text"]]
 results = cross_validate(model, columns, files["class"], cv=3, return_estimator=True)
 scores = results["test_score"]

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.datasets import load_openmoji
 
 X, y = load_openmoji(return_X_y=True)
@@ -26,13 +26,13 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratif
 def without_pictures(X, share):
     """Take the picture away from a share of the rows; a larger share has those of a smaller."""
     order = np.random.default_rng(0).permutation(len(X))
-    there = np.isin(np.arange(len(X)), order[round(share * len(X)) :])
-    return X.assign(image=X["image"].where(there, None))
+    has_picture = np.isin(np.arange(len(X)), order[round(share * len(X)) :])
+    return X.assign(image=X["image"].where(has_picture, None))
 
 
 # %%
-# The model that knows of missing modalities, and what one would do instead: put the mean of each
-# feature in its place, or use the names alone.
+# A model that masks missing modalities, and two alternatives: impute the mean of each feature, or
+# use the names alone.
 encoder = ModalityTransformer()
 Z_train = encoder.fit_transform(without_pictures(X_train, 1 / 3))
 shares = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -40,7 +40,8 @@ tests = [encoder.transform(without_pictures(X_test, share)) for share in shares]
 regression = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=0.01))
 
 fused = [
-    FusionClassifier(max_iter=20, random_state=seed).fit(Z_train, y_train) for seed in range(2)
+    FusionClassifier(solver=AdamW(max_iter=20), random_state=seed).fit(Z_train, y_train)
+    for seed in range(2)
 ]
 scores = np.array([[model.score(Z, y_test) for Z in tests] for model in fused])
 imputed = regression.fit(Z_train, y_train)
@@ -60,10 +61,10 @@ axes.set(xlabel="test emoji without a picture (%)", ylabel="test accuracy")
 axes.legend()
 
 # %%
-# The less it knows, the less sure it is: the probability that it gives its answer, beside how often
-# the answer is right.
+# The less the model knows of a row, the less sure it is: the probability of the predicted class,
+# and how often the prediction is right.
 for share, Z in zip(shares, tests, strict=True):
     proba = fused[0].predict_proba(Z)
     right = (fused[0].classes_[proba.argmax(axis=1)] == y_test).mean()
-    print(f"{share:4.0%} missing: says {proba.max(axis=1).mean():.2f}, is right {right:.2f}")
+    print(f"{share:4.0%} missing: confidence {proba.max(axis=1).mean():.2f}, accuracy {right:.2f}")
 plt.show()

@@ -2,12 +2,12 @@
 How do I bring my own torch model, and is it worth it?
 ======================================================
 
-Any torch module can read a column. Here it is half of an autoencoder, trained on the spot, beside
-the default for pictures. The learned weights tell how much it has to say.
+Any torch module can read a column. Here it is half of an autoencoder, trained on the spot, together
+with the default for pictures. The learned weights show how much each counts.
 """
 
 # %%
-# A model of your own: it squeezes a picture into 256 numbers, from which another network has to
+# A model of your own: it compresses a picture to 256 numbers, from which another network has to
 # draw it again. It is trained on the pictures of the training rows, and sees no labels.
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.datasets import load_openmoji
 from skmm.encoding import TorchEncoder
 from skmm.image import ImageDescriptor, ImagePreprocessor
@@ -68,7 +68,7 @@ transformer = ModalityTransformer(
     [
         ("text", TextDescriptor(), "name"),
         ("default", ImageDescriptor(), "image"),
-        ("own", TorchEncoder(encoder, preprocess=prepare, modality="image"), "image"),
+        ("autoencoder", TorchEncoder(encoder, preprocess=prepare, modality="image"), "image"),
     ]
 ).fit(X_train)
 Z_train, Z_test = transformer.transform(X_train), transformer.transform(X_test)
@@ -77,12 +77,13 @@ Z_train, Z_test = transformer.transform(X_train), transformer.transform(X_test)
 # 70 % of 475 emoji for training, the rest for the test, two seeds. Of 143 test emoji a difference
 # of 0.03 is four: too few to tell whether the autoencoder adds anything.
 fitted = {}
-for names in ["text|default", "text|default|own"]:
+for names in ["text|default", "text|default|autoencoder"]:
     A, B = Z_train.filter(regex=f"^({names})__"), Z_test.filter(regex=f"^({names})__")
     fitted[names] = [
-        FusionClassifier(max_iter=20, random_state=seed).fit(A, y_train) for seed in range(2)
+        FusionClassifier(solver=AdamW(max_iter=20), random_state=seed).fit(A, y_train)
+        for seed in range(2)
     ]
     scores = [model.score(B, y_test) for model in fitted[names]]
-    print(f"{names:16} accuracy {np.mean(scores):.3f}, sd {np.std(scores):.3f}")
-ModalityWeightsDisplay.from_estimator(fitted["text|default|own"])
+    print(f"{names:24} accuracy {np.mean(scores):.3f}, sd {np.std(scores):.3f}")
+ModalityWeightsDisplay.from_estimator(fitted["text|default|autoencoder"])
 plt.show()

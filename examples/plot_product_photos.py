@@ -27,7 +27,7 @@ from skmm.inspection import ModalityAblationDisplay, ModalityWeightsDisplay
 
 folder = Path(os.environ.get("SKMM_SHARED_DATA", "shared/data"), "fashion_small")
 if not folder.exists():
-    print(f"This example needs {folder}, which is not there; its first lines say what it holds.")
+    print(f"This example needs {folder}, which does not exist; its first lines say what it holds.")
     sys.exit()
 products = pd.read_parquet(folder / "fashion.parquet").iloc[::8].reset_index(drop=True)
 with zipfile.ZipFile(folder / "images.zip") as archive:
@@ -38,7 +38,8 @@ y, train = products["season"], products["split"] == "train"
 print(infer_modalities(X)[["modality", "kind", "example"]].to_string(max_colwidth=40))
 
 # %%
-# Every column finds its encoder: bytes of a JPEG, a text, categories, a number.
+# The default transformer picks an encoder for each column: bytes of a JPEG, a text, categories, a
+# number.
 encoder = ModalityTransformer().fit(X[train])
 Z_train, Z_test = encoder.transform(X[train]), encoder.transform(X[~train])
 y_train, y_test = y[train], y[~train]
@@ -54,7 +55,7 @@ print(f"{train.sum()} products for training, {(~train).sum()} for the test")
 print(pd.Series(accuracy, name="accuracy").round(3).to_frame().to_string())
 
 # %%
-# What each subset of the modalities is good for, asked of one fitted model. The photo adds nothing
+# The accuracy with each subset of the modalities, of one fitted model. The photo adds nothing
 # that title and attributes do not tell: with it and without it as many products are right. Alone
 # it is far better than guessing, so it helps where the rest of a row is missing.
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")

@@ -27,14 +27,16 @@ print(infer_modalities(X_train)[["modality", "kind", "n_missing"]])
 
 # %%
 # One pipeline. scikit-learn's own grid search cross-validates the weights and the alignment loss.
-model = make_pipeline(ModalityTransformer(), FusionClassifier(random_state=0))
+fusion = FusionClassifier(alignment_weight=0.1, random_state=0)
+model = make_pipeline(ModalityTransformer(), fusion)
 grid = {
     "fusionclassifier__modality_weights": [None, "uniform", {"text": 0.8, "image": 0.2}],
-    "fusionclassifier__alignment_weight": [0.0, 0.1],
+    "fusionclassifier__alignment": [None, "contrastive"],
 }
 search = GridSearchCV(model, grid, cv=3, n_jobs=2)
 search.set_callbacks(ProgressBar(max_propagation_depth=0)).fit(X_train, y_train)
-table = pd.DataFrame(search.cv_results_["params"]).rename(columns=lambda name: name.split("__")[1])
+table = pd.DataFrame(search.cv_results_["params"], dtype=object)
+table = table.rename(columns=lambda name: name.split("__")[1])
 table["accuracy"] = search.cv_results_["mean_test_score"].round(3)
 print(table.to_string())
 

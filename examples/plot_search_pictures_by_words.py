@@ -3,8 +3,8 @@ Can words find pictures that nobody has named?
 ==============================================
 
 1,898 emoji, each with a name and a drawing. From the pairs alone, without labels, an aligner learns
-what words and drawings have in common. Then it searches drawings that it has never seen, and whose
-names it is not told.
+what words and drawings have in common. Then it searches among drawings that it has never seen, and
+without their names.
 """
 
 # %%
@@ -36,26 +36,26 @@ print(f"{len(X_test)} unseen emoji")
 print(table.T.add_prefix("recall@").round(3).to_string())
 
 # %%
-# Words of our own, of which there is no drawing: the image column is missing, and so are its
-# features. The nearest unseen drawings; "fruit" finds nothing sensible, for hardly a name has it
-# and these text features know no meanings (those of `skmm.text.TextEncoder` do).
+# Other words, which belong to no drawing: the image column is missing, and so are its features. The
+# nearest unseen drawings; "fruit" finds nothing sensible, for hardly any name has it and these text
+# features know no meanings (those of `skmm.text.TextEncoder` do).
 aligner = models["contrastive"]
 words = ["a clock", "flag of a country", "man and woman", "smiling cat", "a letter", "fruit"]
 queries = encoder.transform(pd.DataFrame({"name": words, "image": [None] * len(words)}))
 distances, rows = aligner.kneighbors(queries, Z_test, source="text", target="image", n_neighbors=6)
 figure, axes = plt.subplots(len(words), 6, figsize=(7, 7.5), layout="constrained")
-for query, own in enumerate(axes):
-    own[0].set_ylabel(f"“{words[query]}”", rotation=0, ha="right", va="center", fontsize=12)
-    for place, picture in enumerate(own):
-        picture.imshow(X_test["image"].iloc[rows[query, place]])
-        picture.set_xlabel(f"{1 - distances[query, place]:.2f}")
-        picture.set(xticks=[], yticks=[], frame_on=False)
+for query, row_axes in enumerate(axes):
+    row_axes[0].set_ylabel(f"“{words[query]}”", rotation=0, ha="right", va="center", fontsize=12)
+    for place, ax in enumerate(row_axes):
+        ax.imshow(X_test["image"].iloc[rows[query, place]])
+        ax.set_xlabel(f"{1 - distances[query, place]:.2f}")
+        ax.set(xticks=[], yticks=[], frame_on=False)
 figure.suptitle("Unseen drawings that are nearest to words, and their cosines")
 
 # %%
-# And the other way: which names would the aligner give to drawings that it has not seen?
+# And the other way round: which names does the aligner find for drawings that it has not seen?
 names = X_train["name"].to_numpy()
 pictures = Z_test.filter(like="image__")[:5]
 _, named = aligner.kneighbors(pictures, source="image", target="text", n_neighbors=3)
-for row, own in enumerate(named):
-    print(f"{X_test['name'].iloc[row]}: {', '.join(names[own])}?")
+for row, found in enumerate(named):
+    print(f"{X_test['name'].iloc[row]}: {', '.join(names[found])}?")

@@ -2,8 +2,8 @@
 Who said which digit? Two targets at once
 =========================================
 
-From a recording and a written digit one model tells the digit and the speaker. The speaker is known
-for a quarter of the training rows only; the others still help to learn the digit.
+From a recording and a written digit one model predicts the digit and the speaker. The speaker is
+known for a quarter of the training rows only; the others still help to learn the digit.
 """
 
 # %%
@@ -16,18 +16,19 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor
 from skmm.image import ImageDescriptor
 
 path = Path(os.environ.get("SKMM_SHARED_DATA", "shared/data"), "av_digits", "av_digits.npz")
 if not path.exists():
-    print(f"This example needs {path}, which is not there; its first lines say what it holds.")
+    print(f"This example needs {path}, which does not exist; its first lines say what it holds.")
     sys.exit()
 data = np.load(path, allow_pickle=True)
 rng = np.random.default_rng(0)
@@ -44,7 +45,7 @@ y_train.loc[y_train.index[rng.random(len(y_train)) > 0.25], "speaker"] = None
 print(y_train.head(4).to_string(), "\n", y_train.notna().sum().to_dict())
 
 # %%
-# y has two columns, and None where a target is not known. There is a head for each.
+# y has two columns, and None where a target is not known. The network has a head for each.
 encoder = ModalityTransformer(
     [
         ("sound", AudioDescriptor(), "sound"),
@@ -53,37 +54,39 @@ encoder = ModalityTransformer(
 )
 Z_train, Z_test = encoder.fit_transform(X_train), encoder.transform(X_test)
 fitted = [
-    FusionClassifier(max_iter=20, random_state=seed).fit(Z_train, y_train) for seed in range(2)
+    FusionClassifier(solver=AdamW(max_iter=20), random_state=seed).fit(Z_train, y_train)
+    for seed in range(2)
 ]
-predicted = np.array([both.predict(Z_test) for both in fitted])  # (seed, row, target)
+predicted = np.array([both.predict(Z_test) for both in fitted]).astype(str)  # (seed, row, target)
 
 # %%
-# Beside it: a model for each target, fitted on the rows in which it is known; skmm with two seeds.
-# One model for both is one thing to keep and to ask. It need not be better: here the modalities'
-# weights have to do for both targets, and a model that only looks for the speaker finds more.
+# Compared with a model for each target, fitted to the rows in which it is known; skmm with two
+# seeds. One model for both is one file to keep. It need not be better: here both targets share the
+# modalities' weights, and a model of the speaker alone is right more often.
 table = {}
 for position, target in enumerate(y):
     known = y_train[target].notna()
-    own = Z_train[known], y_train.loc[known, target].astype(str)
+    training = Z_train[known], y_train.loc[known, target].astype(str)
     truth = y_test[target].astype(str)
-    alone = [FusionClassifier(max_iter=20, random_state=seed).fit(*own) for seed in range(2)]
+    single = FusionClassifier(solver=AdamW(max_iter=20))
+    alone = [clone(single).set_params(random_state=seed).fit(*training) for seed in range(2)]
     regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     table[target] = {
-        "most frequent": (truth == own[1].mode()[0]).mean(),
-        "regression of its own": regression.fit(*own).score(Z_test, truth),
-        "FusionClassifier of its own": np.mean([model.score(Z_test, truth) for model in alone]),
-        "one for both": np.mean(predicted[:, :, position].astype(str) == truth.to_numpy()),
+        "most frequent": (truth == training[1].mode()[0]).mean(),
+        "regression, one target": regression.fit(*training).score(Z_test, truth),
+        "FusionClassifier, one target": np.mean([model.score(Z_test, truth) for model in alone]),
+        "FusionClassifier, both": np.mean(predicted[:, :, position] == truth.to_numpy()),
     }
 table = pd.DataFrame(table)
 print(table.round(3).to_string())
 
 # %%
-# The picture says nothing of the speaker, and it shows: what each modality adds to the right class
-# of each target, on average over the test rows.
+# The picture says nothing about the speaker, and the contributions show it: what each modality adds
+# to the right class of each target, on average over the test rows.
 both = fitted[0]
-parts = both.contributions(Z_test)  # one array (row, modality, class) for each target
+contributions = both.contributions(Z_test)  # an array (row, modality, class) for each target
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.5), sharex=True, layout="constrained")
-for ax, target, part, classes in zip(axes, y, parts, both.classes_, strict=True):
+for ax, target, part, classes in zip(axes, y, contributions, both.classes_, strict=True):
     right = np.searchsorted(classes, y_test[target])
     part = part - part.mean(axis=2, keepdims=True)
     ax.barh(list(both.modalities_), part[np.arange(len(part)), :, right].mean(axis=0), color="gray")

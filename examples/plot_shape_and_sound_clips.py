@@ -18,7 +18,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedShuffleSplit, cross_validate
 from sklearn.pipeline import make_pipeline
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor
 from skmm.inspection import ModalityWeightsDisplay
 from skmm.video import VideoEncoder
@@ -71,11 +71,11 @@ X = pd.DataFrame({"clip": [film(f"{folder.name}/{i}.mp4", toy) for i, toy in enu
 # %%
 # The same column twice. Each clip is encoded once, whatever is fitted later. Three splits at
 # random, a third of the clips for testing.
-parts = [("frames", VideoEncoder(n_frames=5), "clip"), ("sound", AudioDescriptor(), "clip")]
+encoders = [("frames", VideoEncoder(n_frames=5), "clip"), ("sound", AudioDescriptor(), "clip")]
 splits = StratifiedShuffleSplit(n_splits=3, test_size=1 / 3, random_state=1)
 accuracy = {}
-for name, chosen in [("frames", parts[:1]), ("sound", parts[1:]), ("both", parts)]:
-    fusion = FusionClassifier(max_iter=20, random_state=0)
+for name, chosen in [("frames", encoders[:1]), ("sound", encoders[1:]), ("both", encoders)]:
+    fusion = FusionClassifier(solver=AdamW(max_iter=20), random_state=0)
     model = make_pipeline(ModalityTransformer(chosen), fusion)
     results = cross_validate(model, X, y, cv=splits, return_estimator=True)
     accuracy[name] = results["test_score"]

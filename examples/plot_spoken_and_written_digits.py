@@ -3,12 +3,12 @@ Is a digit easier to hear or to read?
 =====================================
 
 Each row is one digit twice: six people say it, and somebody wrote it. The pictures are made noisy,
-so that neither modality is enough on its own. One model reads the raw samples and the raw pixels.
+so that neither modality is enough alone. One model reads the raw samples and the raw pixels.
 """
 
 # %%
 # Recordings of the Free Spoken Digit Dataset, each with a picture from MNIST. Where they are not on
-# this machine, the tones of a telephone's keys and scikit-learn's pictures stand in for them.
+# this machine, the tones of a telephone's keys and scikit-learn's pictures are used instead.
 import os
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor
 from skmm.image import ImageDescriptor
 from skmm.inspection import ModalityAblationDisplay
@@ -35,7 +35,7 @@ if path.exists():
     sounds = [clips[row] for row in rows]
     pictures, y = data["image"][rows] / 255, data["y"][rows]
 else:
-    print(f"There is no {path}: tones of a telephone take the place of speech.")
+    print(f"{path} does not exist: the tones of a telephone are used instead of speech.")
     digits = load_digits()
     pictures, y = digits.images[:750] / 16, digits.target[:750]
     keys = np.array([[941, 1336], *np.dstack(np.meshgrid([697, 770, 852], [1209, 1336, 1477]))
@@ -56,7 +56,7 @@ for (sound, _), picture, (top, bottom) in zip(X["sound"], X["picture"], axes.T, 
 figure.suptitle("Four of the rows")
 
 # %%
-# An encoder for each column, then fusion. Beside it: logistic regression on the same features.
+# An encoder for each column, then fusion; compared with logistic regression on the same features.
 encoder = ModalityTransformer(
     [
         ("sound", AudioDescriptor(), "sound"),
@@ -70,7 +70,8 @@ for name in ["sound", "picture", "sound|picture"]:
     baseline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
     accuracy[f"regression, {name}"] = baseline.fit(A, y_train).score(B, y_test)
 models = [
-    FusionClassifier(max_iter=20, random_state=seed).fit(Z_train, y_train) for seed in range(2)
+    FusionClassifier(solver=AdamW(max_iter=20), random_state=seed).fit(Z_train, y_train)
+    for seed in range(2)
 ]
 scores = [model.score(Z_test, y_test) for model in models]
 accuracy[f"skmm, both (2 seeds, sd {np.std(scores):.3f})"] = np.mean(scores)
@@ -78,7 +79,7 @@ print("250 digits of the same speakers, 500 for training")
 print(pd.Series(accuracy, name="accuracy").round(3).to_frame().to_string())
 
 # %%
-# The same fitted model, without its ears and without its eyes. With this much noise in the pictures
-# a digit is easier to hear, and with both some more digits are right than by ear alone.
+# The same fitted model, without the sound and without the picture. With this much noise in the
+# pictures a digit is easier to hear, and with both some more digits are right than by ear alone.
 ModalityAblationDisplay.from_estimator(models[0], Z_test, y_test)
 plt.show()

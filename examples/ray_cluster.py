@@ -2,8 +2,8 @@
 How does a model that works on one machine run on many?
 =======================================================
 
-This script starts Ray on this one, with three processors. On a cluster ``ray.init("auto")`` takes
-the place of that, and paths must be those that all machines can reach; nothing else changes. It
+This script starts Ray on this machine, with three processors. On a cluster use
+``ray.init("auto")`` instead, and paths that all machines can reach; nothing else changes. It
 needs ``pip install '.[ray,image,datasets]'`` and takes about a minute.
 """
 
@@ -21,7 +21,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.util.joblib import register_ray
 from sklearn.model_selection import GridSearchCV
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.datasets import load_openmoji
 from skmm.distributed import encode, fit
 from skmm.image import ImageDescriptor
@@ -38,8 +38,8 @@ X = X.assign(id=range(len(X)), group=y, train=train).sample(frac=1, random_state
 X.to_parquet(folder / "emoji.parquet", row_group_size=250)
 
 # %%
-# A transformer is fitted on rows that fit in memory, and two workers encode all. A second call
-# finds every row done.
+# A transformer is fitted to rows that fit in memory, and two workers encode all rows. A second call
+# finds that every row is done.
 encoders = [("text", TextDescriptor(), "name"), ("image", ImageDescriptor(cache=None), "image")]
 transformer = ModalityTransformer(encoders).fit(X.loc[X["train"], ["name", "image"]])
 vectors = str(folder / "vectors")
@@ -62,8 +62,8 @@ train, group = frame.pop("train"), frame.pop("group")
 register_ray()
 grid = {"modality_weights": [None, "uniform"]}
 with joblib.parallel_config("ray"):
-    search = GridSearchCV(FusionClassifier(max_iter=20, random_state=0), grid, cv=3, n_jobs=2)
-    search.fit(frame[train], group[train])
+    fusion = FusionClassifier(solver=AdamW(max_iter=20), random_state=0)
+    search = GridSearchCV(fusion, grid, cv=3, n_jobs=2).fit(frame[train], group[train])
 print(f"{search.best_params_}: {search.score(frame[~train], group[~train]):.3f}")
 
 # %%

@@ -1,11 +1,41 @@
 """Multimodal machine learning with scikit-learn's interface."""
 
 from .compose import ModalityTransformer, TabularEncoder, infer_modalities
-from .fusion import FusionClassifier, FusionRegressor, LateFusionClassifier
+from .fusion import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 
 __version__ = "0.1.0.dev0"
 
+# The types in skops files of fitted estimators: skops.io.load(file, trusted=skmm.trusted_types).
+# Strings, so that nothing is imported until it is used.
+trusted_types = [
+    "numpy.dtype",
+    "sklearn.utils._bunch.Bunch",
+    "skmm._hyperparameters.AdamW",
+    "skmm._hyperparameters.LBFGS",
+    "skmm._hyperparameters.MLP",
+    "skmm.alignment._aligner.CrossModalAligner",
+    "skmm.audio._descriptor.AudioDescriptor",
+    "skmm.compose._tabular.TabularEncoder",
+    "skmm.compose._transformer.ModalityTransformer",
+    "skmm.fusion._classifier.FusionClassifier",
+    "skmm.fusion._late.LateFusionClassifier",
+    "skmm.fusion._regressor.FusionRegressor",
+    "skmm.fusion._rules.Additive",
+    "skmm.fusion._rules.Attention",
+    "skmm.fusion._rules.Bilinear",
+    "skmm.fusion._rules.Concat",
+    "skmm.fusion._rules.Gated",
+    "skmm.fusion._rules.Late",
+    "skmm.fusion._rules.Weighted",
+    "skmm.image._descriptor.ImageDescriptor",
+    "skmm.text._descriptor.TextDescriptor",
+    "skmm.video._encoder.VideoEncoder",
+]
+
 __all__ = [
+    "LBFGS",
+    "MLP",
+    "AdamW",
     "FusionClassifier",
     "FusionRegressor",
     "LateFusionClassifier",
@@ -13,4 +43,5 @@ __all__ = [
     "TabularEncoder",
     "__version__",
     "infer_modalities",
+    "trusted_types",
 ]

@@ -9,21 +9,21 @@ from typing import BinaryIO
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside ``path``, see it safely on disk, and put it in the place of ``path``.
+    """Write a file beside ``path``, flush it to disk, and rename it to ``path``.
 
-    Whoever is killed meanwhile, or whatever fails, ``path`` is the old file or the new one.
+    If the process is killed meanwhile, or writing fails, ``path`` is the old file or the new one.
     """
-    beside = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(beside, "wb") as file:
+        with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the name of the file is in the folder, which is a file of its own
+    if os.name == "posix":  # the name of the file is stored in the folder, which is flushed apart
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

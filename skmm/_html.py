@@ -1,4 +1,4 @@
-"""What scikit-learn draws of an estimator in a notebook: its modalities, by name."""
+"""The diagram of an estimator in a notebook: its modalities, by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_modality(name: str, columns: Any) -> str:
 
 
 def tell_width(columns: Sequence[Any]) -> str:
-    """Describe how many columns a modality has.
+    """Return how many columns a modality has, in words.
 
     Examples
     --------
@@ -42,16 +42,16 @@ def tell_width(columns: Sequence[Any]) -> str:
 def block_of_modalities(
     headings: Sequence[str], contents: Sequence[Any], details: Sequence[Any]
 ) -> SimpleNamespace:
-    """Return what scikit-learn draws side by side, in the form of its own `_VisualBlock`.
+    """Make what scikit-learn draws side by side, with the attributes of its `_VisualBlock`.
 
     Parameters
     ----------
     headings : list of str
-        What stands over each modality; up to a colon it is the prefix of nested parameters.
+        The heading of each modality; up to a colon it is the prefix of nested parameters.
     contents : list of estimator or str
-        What stands in its box.
+        The content of its box.
     details : list
-        What is shown on a click on the heading.
+        Shown on a click on the heading.
 
     Returns
     -------

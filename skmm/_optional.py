@@ -1,11 +1,11 @@
-"""The one door through which optional packages are imported."""
+"""The one function that imports optional packages."""
 
 from importlib import import_module
 from types import ModuleType
 
 
 def import_optional(name: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import a package that skmm does not require, or say how to install it.
+    """Import a package that skmm does not require; the error says how to install it.
 
     Parameters
     ----------

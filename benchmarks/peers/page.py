@@ -9,7 +9,7 @@ BEGIN, END = "# user's code:", "# end of user's code"
 
 
 def user_code(script: str) -> str:
-    """Give what stands between the two markers."""
+    """Return the lines between the two markers."""
     _, begin, rest = script.partition(BEGIN + "\n")
     code, end, _ = rest.partition(END)
     if not (begin and end):
@@ -44,17 +44,17 @@ def count_user_lines(script: str, functions: dict[str, str]) -> int:
     for module, names in imported.items():
         lines += find_function_lines(functions[module], names)
     imports = [line for line in lines if line.startswith(("import ", "from "))]
-    n_repeated = len(imports) - len(set(imports))  # what the user has imported, is imported once
-    return len(lines) - n_repeated - len(imported)  # what is imported here, a user has beside it
+    n_repeated = len(imports) - len(set(imports))  # counted once
+    return len(lines) - n_repeated - len(imported)  # a user has these functions in the same file
 
 
 def pick_lines(code: str, numbers: set[int]) -> list[str]:
-    """Give the lines of these numbers, which start at 1."""
+    """Return the lines with these numbers, which start at 1."""
     return [line for i, line in enumerate(code.splitlines(), 1) if i in numbers]
 
 
 def find_function_lines(functions: str, names: list[str]) -> list[str]:
-    """Give the lines of functions, with what they need of their module: functions and imports."""
+    """Return the lines of functions, and of the functions and imports that they need."""
     body = {}
     for node in ast.parse(functions).body:
         if isinstance(node, ast.FunctionDef):
@@ -100,9 +100,9 @@ def mean_and_sd(values: list[float]) -> str:
 
 
 def measured(results):
-    """Give the peers of which something was measured, their figures in one list."""
+    """Return the peers of which something was measured, their figures in one list."""
     return {
-        name: {**peer, "figures": [each for own in peer["figures"].values() for each in own]}
+        name: {**peer, "figures": [f for figures in peer["figures"].values() for f in figures]}
         for name, peer in results["peers"].items()
         if "figures" in peer
     }
@@ -185,15 +185,15 @@ def where_a_peer_is_better(peers):
             }
     lines = []
     for label, values in measures.items():
-        own = values.get("skmm")
-        if own is None:
+        of_skmm = values.get("skmm")
+        if of_skmm is None:
             continue
         sign = -1 if "accuracy" in label else 1
         better = [
-            n for n, value in values.items() if value is not None and sign * (value - own) < 0
+            n for n, value in values.items() if value is not None and sign * (value - of_skmm) < 0
         ]
         shown = [f"{peers[n]['title']} ({three_digits(values[n])})" for n in better]
-        lines.append(f"- {label} (skmm {three_digits(own)}): {', '.join(shown) or 'none'}")
+        lines.append(f"- {label} (skmm {three_digits(of_skmm)}): {', '.join(shown) or 'none'}")
     return lines
 
 

@@ -40,7 +40,7 @@ def predict(predictor, table):
 # end of user's code
 
 
-def own(predictor):
+def unwrap(predictor):
     return predictor
 
 

@@ -1,4 +1,4 @@
-"""Ludwig: a model declared by a configuration; texts, pictures and sounds are types of its own."""
+"""Ludwig: a model declared by a configuration; it has types for texts, pictures and sounds."""
 
 TITLE, PACKAGE, IMPORT, SEEDED = "Ludwig", "ludwig", "ludwig.api", True
 MISSING = "itself (fill_value)"
@@ -33,7 +33,7 @@ def predict(model, table):
 # end of user's code
 
 
-def own(model):
+def unwrap(model):
     return model
 
 

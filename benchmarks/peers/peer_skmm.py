@@ -2,10 +2,14 @@
 
 import os
 
+from skmm import AdamW
+
 TITLE, PACKAGE, IMPORT, SEEDED = "skmm", "skmm[text,image,audio]", "skmm", True
 MISSING = "itself"
 RAW = {"text": "TextEncoder", "image": "ImageEncoder", "audio": "AudioDescriptor"}
-GRID = {"fusionclassifier__weight_decay": [10 ** (i / 4 - 5) for i in range(24)]}
+GRID = {
+    "fusionclassifier__solver": [AdamW(weight_decay=10 ** (i / 4 - 5)) for i in range(24)],
+}
 
 TEXT_MODEL, IMAGE_MODEL = os.environ["PEERS_TEXT_MODEL"], os.environ["PEERS_IMAGE_MODEL"]
 

@@ -51,7 +51,7 @@ def predict(model, table):
 # end of user's code
 
 
-def own(model):
+def unwrap(model):
     return model[-1]
 
 

@@ -1,4 +1,4 @@
-"""Where torch computes."""
+"""The device that torch computes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
 
 def choose_device(device: str) -> torch.device:
-    """Resolve "auto", and say so early where a device is not there."""
+    """Resolve "auto", and raise early where a device is missing.
+
+    Raises
+    ------
+    ValueError
+        If this torch cannot use the device.
+    """
     import torch
 
     if device == "auto":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from sklearn.base import (
@@ -13,28 +14,35 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._data.columns import ModalityColumns, group_columns
+from .._data.validation import FLOATS, check_known, find_classes, friendlier_errors
 from .._html import block_of_modalities, tell_width
-from ..fusion._base import FLOATS, KEPT_BYTES
-from ..fusion._modalities import ColumnScaler, ScaledRows, find_present, group_columns
-from ..fusion._reading import check_known, explaining, find_classes
-from ..fusion._rows import take_share
-from ._closed_form import LinearMaps, canonical_maps
+from .._hyperparameters import MLP, AdamW
+from ._partial_rows import PartialRows, read_partial_rows
+from ._problem import make_problem
 from ._retrieval import mean_direction, mean_over_pairs, nearest, pair_ranks
-from ._tables import Table, read_table
+from ._settings import COLLAPSING, resolve_settings
 
-ROWS_AT_ONCE = 8192
-COLLAPSING = {"cosine", "mse", "kl"}  # which are least where all rows are one point
+if TYPE_CHECKING:
+    from ._fitted import FittedAligner
 
 
 class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Map modalities into one space, in which those of the same row are near each other.
 
     It learns from paired rows, without labels, and finds pictures by a text, texts by a sound and
-    so on: what is near is measured by the cosine, and all vectors have length 1.
+    so on: nearness is measured by the cosine, and all vectors have length 1.
+
+    The defaults need no choice. Where you have one to make, look at these, in this order:
+
+    1. ``modalities``: which columns belong together, unless their names say it;
+    2. ``alignment``: "cca" where fitting has to be quick, and for a first look;
+    3. ``regularization``: less where rows are many and columns few;
+    4. ``modality_model``: hidden layers, where what modalities have in common is not linear;
+    5. ``solver``: how long and with how much regularisation is trained.
 
     Parameters
     ----------
@@ -44,12 +52,18 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         with itself in the other modality, and with no other (Barlow Twins [2]_). "cca": regularised
         canonical correlations [3]_, of more than two modalities the generalised ones named MAXVAR
         [4]_, in closed form. The other losses of `FusionClassifier`, "cosine", "mse" and "kl", are
-        least where all rows are mapped to one point, and are refused.
+        least where all rows are mapped to one point, and are an error.
     modalities : None, "prefix" or dict, default=None
         Which columns make up a modality. None reads names of the form ``modality__feature``, and
         takes all columns for one modality where names have no such form. "prefix" insists on
         them. A dict gives columns (names, positions or a slice) for each name, or, for columns
         that stand in order, the number of columns for each name.
+    modality_model : {"linear"} or MLP, default="linear"
+        The map of each modality. "linear" is ``MLP(hidden_layer_sizes=())``. With hidden layers a
+        perceptron is added to a linear map. ``dropout`` is the share of hidden units, and
+        ``input_dropout`` that of inputs, that are left out in training; None is ``dropout`` for
+        those of the linear map and 0.4 times that for those of the perceptron. ``n_members``,
+        ``sharing`` and ``missing`` have to stay at their defaults. With "cca" all maps are linear.
     n_components : int, default=256
         The dimensions of the space. Where it comes from canonical correlations, there are no more
         of them than columns outside of the widest modality.
@@ -60,42 +74,22 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     init : {"cca", "random"}, default="cca"
         What training starts from. "cca": canonical correlations, each weighted by its root [5]_.
         Of these, time grows with the cube of the number of columns, memory with the square.
-    hidden_layer_sizes : int or array-like of int, default=()
-        The layers of a perceptron for each modality, which is added to a linear map. ``()``: the
-        map is linear.
-    activation : {"identity", "logistic", "tanh", "relu", "gelu"}, default="relu"
-        The activation of the hidden layers.
     temperature : float or None, default=None
         What cosines are divided by in "contrastive". None learns it, from 0.07.
-    dropout : float, default=0.5
-        The share of inputs, and of hidden units, that are left out in training, in [0, 1); of the
-        inputs of a perceptron, 0.4 times this share.
-    weight_decay : float, default=0.1
-        The decoupled L2 penalty of AdamW.
-    learning_rate_init : float, default=0.0003
-        The largest step size. It is reached after a tenth of the epochs and falls to 0 along a
-        cosine.
-    batch_size : int, default=256
-        Rows in a gradient step, among which a row has to find its own.
-    max_iter : int, default=20
-        The number of epochs.
-    early_stopping : bool, default=False
-        Whether to hold out rows, stop when their loss no longer improves, and return to the epoch
-        in which it was lowest. If False, it is the training loss that has to improve.
-    validation_fraction : float, default=0.1
-        The share of rows held out for ``early_stopping``, stratified by class where there is y.
-    n_iter_no_change : int, default=10
-        Stop after so many epochs without an improvement by ``tol``.
-    tol : float, default=1e-4
-        By how much the loss must fall to count as an improvement.
+    solver : {"adamw"} or AdamW, default="adamw"
+        How the maps are trained. A row has to find its own among the ``batch_size`` rows of a
+        gradient step, at least 2. ``precision``, ``balance`` and ``calibrate`` have to stay at
+        their defaults. Not used with "cca".
     store_embeddings : bool, default=True
         Whether to keep the vectors of the training rows, as what `kneighbors` searches unless
         another gallery is given: 4 bytes for each row, modality and component.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, batches, dropout and the rows held out. On one machine's CPU
-        an int makes fits bit-identical. torch's own generator is left as it was.
+        an int makes fits bit-identical, several at once too. torch's own generator is left as it
+        was.
     device : str, default="auto"
-        Where torch computes: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where there is one.
+        The device that torch computes on: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where
+        there is one.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -107,19 +101,19 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         With "cca" or ``init="cca"``: the canonical correlations; of more than two modalities, the
         mean over pairs. They are covariances over shrunk variances, and may be above 1: with
         ``regularization``, and where rows lack modalities, as variances are those of all rows that
-        have a modality, and covariances those of rows that have both.
+        have a modality, and covariances those of rows that have both. Missing otherwise.
     embeddings_ : ndarray of shape (n_samples, n_modalities, `n_components_`), float32
         With ``store_embeddings``: vectors of the training rows, in the order of ``modalities_``;
-        NaN where a modality is missing.
+        NaN where a modality is missing. Missing otherwise.
     network_ : torch.nn.Module
         The map of each modality.
     temperature_ : float
         The temperature, learned or given.
     history_ : DataFrame of shape (`n_iter_`, n_pairs + 1)
         The loss in each epoch, and that of each pair of modalities, of which it is the mean:
-        "alignment__NAME__NAME". With early stopping also "validation_loss". Not there with "cca".
+        "alignment__NAME__NAME". With early stopping also "validation_loss". Missing with "cca".
     loss_curve_ : list of float
-        The loss in each epoch. Not there with "cca".
+        The loss in each epoch. Missing with "cca".
     n_iter_ : int
         The number of epochs; 1 with "cca".
     n_components_ : int
@@ -133,13 +127,16 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     --------
     ZeroShotClassifier : Classify pictures with a model that was trained on pairs already.
     skmm.ModalityTransformer : Make the columns from raw text, images and tables.
-    recall_at_k : A score for ``scoring=``.
+    recall_at_k : Make a score for ``scoring=``.
 
     Notes
     -----
     A modality is missing from a row if all of its columns are NaN there. A row serves each pair of
     modalities that it has both of. One with a single modality only helps to scale it and, for
     canonical correlations, to know its covariances.
+
+    With classes as y, "contrastive" brings all rows of a class together (supervised contrastive
+    learning [7]_).
 
     With one modality alone (scikit-learn's checks have no other) there is nothing to align, and a
     warning says so: "cca" gives its principal components, and the others bring two views of a row
@@ -186,24 +183,18 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     (2, 3)
     """
 
+    _fitted: FittedAligner
+    n_features_in_: int
+
     _parameter_constraints: ClassVar[dict] = {
         "alignment": [StrOptions({"contrastive", "correlation", "cca", *COLLAPSING})],
         "modalities": [None, StrOptions({"prefix"}), dict],
+        "modality_model": [StrOptions({"linear"}), MLP],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "regularization": [Interval(Real, 0, 1, closed="both")],
         "init": [StrOptions({"cca", "random"})],
-        "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "activation": [StrOptions({"identity", "logistic", "tanh", "relu", "gelu"})],
         "temperature": [Interval(Real, 0, None, closed="neither"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions({"adamw"}), AdamW],
         "store_embeddings": ["boolean"],
         "random_state": ["random_state"],
         "device": [str],
@@ -215,21 +206,12 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         alignment="contrastive",
         *,
         modalities=None,
+        modality_model="linear",
         n_components=256,
         regularization=0.5,
         init="cca",
-        hidden_layer_sizes=(),
-        activation="relu",
         temperature=None,
-        dropout=0.5,
-        weight_decay=0.1,
-        learning_rate_init=0.0003,
-        batch_size=256,
-        max_iter=20,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
+        solver="adamw",
         store_embeddings=True,
         random_state=None,
         device="auto",
@@ -237,25 +219,87 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     ):
         self.alignment = alignment
         self.modalities = modalities
+        self.modality_model = modality_model
         self.n_components = n_components
         self.regularization = regularization
         self.init = init
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
         self.temperature = temperature
-        self.dropout = dropout
-        self.weight_decay = weight_decay
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
+        self.solver = solver
         self.store_embeddings = store_embeddings
         self.random_state = random_state
         self.device = device
         self.verbose = verbose
+
+    @property
+    def modalities_(self):
+        """The columns of each modality."""
+        return self._fitted_attribute("modalities_").columns.named
+
+    @property
+    def correlations_(self):
+        """The canonical correlations."""
+        correlations = self._fitted_attribute("correlations_").correlations
+        if correlations is None:
+            raise AttributeError('With init="random" no canonical correlations are computed.')
+        return correlations
+
+    @property
+    def embeddings_(self):
+        """The vectors of the training rows."""
+        embeddings = self._fitted_attribute("embeddings_").embeddings
+        if embeddings is None:
+            raise AttributeError("With store_embeddings=False no vectors are kept.")
+        return embeddings
+
+    @property
+    def network_(self):
+        """The map of each modality."""
+        return self._fitted_attribute("network_").network
+
+    @property
+    def temperature_(self):
+        """The temperature, learned or given."""
+        return float(self._fitted_attribute("temperature_").network.temperature.detach())
+
+    @property
+    def history_(self):
+        """The loss in each epoch, and that of each pair of modalities."""
+        history = self._fitted_attribute("history_").history
+        if history is None:
+            raise AttributeError('alignment="cca" is solved in closed form, not in epochs.')
+        return history
+
+    @property
+    def loss_curve_(self):
+        """The loss in each epoch."""
+        return self.history_["loss"].tolist()
+
+    @property
+    def n_iter_(self):
+        """The number of epochs; 1 in closed form."""
+        history = self._fitted_attribute("n_iter_").history
+        return 1 if history is None else len(history)
+
+    @property
+    def n_components_(self):
+        """The dimensions of the space."""
+        return self._fitted_attribute("n_components_").n_components
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def _fitted_attribute(self, name: str) -> FittedAligner:
+        """Return what is fitted, from which a fitted attribute is read."""
+        if "_fitted" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r} before fit"
+            )
+        return self._fitted
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return whether a fit came to its end: one that failed has set some attributes too."""
+        return hasattr(self, "_fitted")
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -266,9 +310,8 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         X : array-like of shape (n_samples, n_features)
             Features. A modality is missing from a row if all of its columns are NaN there.
         y : array-like of shape (n_samples,), default=None
-            Classes, for "contrastive": each row has to find all rows of its class (supervised
-            contrastive learning, Khosla et al. 2020), and no longer itself among them. Ignored
-            otherwise.
+            Classes, for "contrastive": each row has to find all rows of its class, not only its own
+            pair. Ignored otherwise.
 
         Returns
         -------
@@ -281,186 +324,56 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             If fewer than two rows have two modalities, a modality is missing from all of these, or
             parameters contradict each other.
         """
-        self._check_parameters()
-        X, codes = self._read_training_rows(X, y)
-        self._groups = group_columns(
-            self.modalities, getattr(self, "feature_names_in_", None), self.n_features_in_
-        )
-        self.modalities_ = {
-            name: self._labels()[columns].tolist() for name, columns in self._groups.items()
-        }
-        if len(self._groups) == 1:
-            warnings.warn(
-                f"X has one modality, {list(self.modalities_)}, and there is nothing to align: "
-                "each row finds itself. Name columns modality__feature, or give modalities, such "
-                'as {"text": 384, "image": 512} (widths, in the order of the columns).',
-                stacklevel=2,
-            )
-        table = Table(X, self._groups, find_present(X, self._groups, self._labels().tolist()))
-        paired = self._find_paired(table.present)
-        index = np.flatnonzero(table.present.any(1))
-        self._scaler = ColumnScaler().fit(
-            X, index, self._groups, table.present[index], np.ones(len(index))
-        )
-        columns = np.concatenate(list(self._groups.values()))
-        x = ScaledRows(X, index, columns, self._scaler)
-        x = x[:] if x.nbytes <= KEPT_BYTES else x
-        codes = None if codes is None else codes[index]
-        self._learn(x, table.present[index], codes, paired[index])
-        vars(self).pop("embeddings_", None)  # of an earlier fit
-        if self.store_embeddings:
-            self.embeddings_ = self._embed(table)
-        return self
+        from ._fit import fit
 
-    def _check_parameters(self) -> None:
-        if self.alignment in COLLAPSING:
-            raise ValueError(
-                f'alignment="{self.alignment}" is least where every row is mapped to one point, '
-                'and nothing here keeps rows apart. Take "contrastive", "correlation" or "cca"; in '
-                "FusionClassifier, where a target keeps them apart, it is a term among others."
+        settings = resolve_settings(self)
+        X, codes = self._read_training_rows(X, y)
+        columns = self._group_columns()
+        if len(columns.names) == 1:
+            warnings.warn(
+                f"X has one modality, {columns.names}, and there is nothing to align: each row "
+                "finds itself. Name columns modality__feature, or give modalities, such as "
+                '{"text": 384, "image": 512} (widths, in the order of the columns).',
+                stacklevel=3,
             )
-        sizes = np.atleast_1d(self.hidden_layer_sizes)
-        if len(sizes) and (sizes.ndim > 1 or sizes.dtype.kind not in "iu" or sizes.min() < 1):
-            raise ValueError(
-                f"hidden_layer_sizes must hold positive integers, got {self.hidden_layer_sizes!r}."
-            )
+        self._fitted = fit(make_problem(X, codes, columns), settings)
+        return self
 
     def _read_training_rows(self, X, y) -> tuple[np.ndarray, np.ndarray | None]:
         """Validate X, and of y what is used: the number of each row's class."""
         options = {"dtype": FLOATS, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2}
-        supervised = y is not None and self.alignment == "contrastive"
-        if supervised:
-            check_known(y, "y")
-        with explaining(X, self):
-            if not supervised:
-                return validate_data(self, X, **options), None
+        if y is None or self.alignment != "contrastive":
+            with friendlier_errors(X, self):
+                return np.asarray(validate_data(self, X, **options)), None
+        check_known(y, "y")
+        with friendlier_errors(X, self):
             X, y = validate_data(self, X, y, **options)
-        classes, codes = find_classes(y)
+        classes, codes = find_classes(np.asarray(y))
         if len(classes) < 2:
             raise ValueError(
                 f"y contains only one class, {classes.tolist()[0]!r}, and all would be alike: "
                 "leave y out to find each row's own pair."
             )
-        return X, codes
+        return np.asarray(X), codes
 
-    def _labels(self) -> np.ndarray:
-        return getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+    def _group_columns(self) -> ModalityColumns:
+        """Group the columns of X, which is validated, by modality."""
+        names = getattr(self, "feature_names_in_", None)
+        groups = group_columns(self.modalities, names, self.n_features_in_)
+        labels = np.arange(self.n_features_in_) if names is None else names
+        return ModalityColumns(groups, labels.tolist())
 
-    def _find_paired(self, present: np.ndarray) -> np.ndarray:
-        """Mark the rows to train on, which have modalities to compare."""
-        paired = present.sum(1) >= min(2, len(self._groups))
-        if paired.sum() < 2:
-            raise ValueError(
-                f"{paired.sum()} of {len(paired)} rows have two modalities; at least 2 are needed "
-                f"to learn from. The modalities are {list(self._groups)}, and one is missing from "
-                "a row if all of its columns are NaN there."
-            )
-        absent = [
-            name for name, has in zip(self._groups, present[paired].T, strict=True) if not has.any()
-        ]
-        if absent:
-            raise ValueError(
-                f"Modality {absent[0]!r} is never there together with another one, so that nothing "
-                "tells where it belongs. Leave its columns out, or check the step that makes them."
-            )
-        return paired
-
-    def _learn(self, x, present: np.ndarray, codes: np.ndarray | None, paired: np.ndarray) -> None:
-        """Set the network and what is known of its training."""
-        from ._fitting import Problem, fit_network, history_frame, make_network
-
-        for name in ("correlations_", "history_", "loss_curve_"):  # of an earlier fit
-            vars(self).pop(name, None)
-        parameters = self.get_params(deep=False)
-        widths = [len(columns) for columns in self._groups.values()]
-        maps = self._find_maps(x, present, widths)
-        self.n_components_ = self.n_components if maps is None else len(maps.correlations)
-        if self.alignment == "cca":
-            network = make_network(widths, self.n_components_, parameters, maps, linear=True)
-            self.n_iter_ = 1
-        else:
-            random_state = check_random_state(self.random_state)
-            fitting, held_out = self._split(np.flatnonzero(paired), codes, random_state)
-            problem = Problem(x, present, codes, fitting, held_out, widths)
-            seed = random_state.randint(np.iinfo(np.int32).max)
-            network, objective, history = fit_network(
-                problem, self.n_components_, parameters, maps, seed
-            )
-            self.history_ = history_frame(history, objective, list(self._groups))
-            self.loss_curve_ = self.history_["loss"].tolist()
-            self.n_iter_ = len(self.history_)
-        self.network_ = network.cpu().eval()
-        self.temperature_ = float(network.temperature.detach())
-
-    def _find_maps(self, x, present: np.ndarray, widths: list[int]) -> LinearMaps | None:
-        if self.alignment != "cca" and self.init == "random":
-            return None
-        still = [
-            name
-            for name, columns in self._groups.items()
-            if np.isinf(self._scaler.scale_[columns]).all()
-        ]
-        if still:
-            raise ValueError(
-                f"No column of modality {still[0]!r} varies over the rows. Leave them out, or "
-                "check the step that makes them."
-            )
-        most = sum(widths) - max(widths) if len(widths) > 1 else widths[0]
-        n_components = min(self.n_components, most)
-        maps = canonical_maps(x, present, widths, n_components, self.regularization)
-        self.correlations_ = maps.correlations
-        return maps
-
-    def _split(self, rows: np.ndarray, codes: np.ndarray | None, random_state):
-        """Split the rows to train on into those to fit and those to hold out."""
-        if not self.early_stopping:
-            return rows, None
-        stratum = np.zeros(len(rows), dtype=int) if codes is None else codes[rows]
-        taken = take_share(stratum, self.validation_fraction, random_state)
-        if min(taken.sum(), (~taken).sum()) < 2:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {len(rows)} rows with two "
-                f"modalities is {taken.sum()}; early_stopping needs at least 2 rows to train on "
-                "and 2 to hold out."
-            )
-        return rows[~taken], rows[taken]
-
-    def _embed(self, table: Table) -> np.ndarray:
-        """Vectors of each modality (n, m, q) in float32; NaN where it is missing."""
-        shape = len(table.values), len(self._groups), self.n_components_
-        vectors = np.empty(shape, dtype=np.float32)
-        for i, name in enumerate(self._groups):
-            vectors[:, i] = self._embed_one(table, name)
-        return vectors
-
-    def _embed_one(self, table: Table, name: str | None) -> np.ndarray:
-        """Vectors (n, q) in float32 of one modality, or of the mean of those present; else NaN."""
-        from ._fitting import represent
-
-        names = list(self._groups)
-        vectors = np.empty((len(table.values), self.n_components_), dtype=np.float32)
-        for start in range(0, len(vectors), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            each = []
-            for other in table.groups if name is None else [name]:
-                scaled = table.scale(other, rows, self._scaler, self._groups[other])
-                i = names.index(other)
-                of_one = represent(self.network_, i, scaled, self.device)
-                of_one[~table.has(other)[rows]] = np.nan
-                each.append(of_one)
-            vectors[rows] = each[0] if name is not None else mean_direction(each)
-        return vectors
-
-    def _read(self, X, modality: str | None = None) -> Table:
-        """Read rows that have all modalities' columns, or those of some of them."""
+    def _read(self, X, modality: str | None = None) -> PartialRows:
+        """Validate rows that have all modalities' columns, or those of some of them."""
         check_is_fitted(self)
-        if modality is not None and modality not in self.modalities_:
-            raise ValueError(
-                f"There is no modality {modality!r}; those of X in fit are "
-                f"{list(self.modalities_)}."
-            )
-        with explaining(X, self):
-            return read_table(self, X, self._groups, modality)
+        self._check_modality(modality)
+        with friendlier_errors(X, self):
+            return read_partial_rows(self, X, self._fitted.columns, modality)
+
+    def _check_modality(self, name: str | None) -> None:
+        names = self._fitted.columns.names
+        if name is not None and name not in names:
+            raise ValueError(f"There is no modality {name!r}; those of X in fit are {names}.")
 
     def transform(self, X, modality=None):
         """Map rows into the shared space.
@@ -471,15 +384,19 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             Features, as in `fit`. A DataFrame may have the columns of some of the modalities only,
             an array those of ``modality``.
         modality : str, default=None
-            The modality whose vectors are wanted. None: the mean of those that a row has, scaled
-            to length 1.
+            The modality to map. None: the mean of the vectors of those that a row has, scaled to
+            length 1.
 
         Returns
         -------
         ndarray of shape (n_samples, `n_components_`), float32
             Vectors of length 1. A row that lacks ``modality``, or has none at all, is NaN.
         """
-        return self._embed_one(self._read(X, modality), modality)
+        return self._embed(X, modality)
+
+    def _embed(self, X, modality: str | None) -> np.ndarray:
+        rows = self._read(X, modality)
+        return self._fitted.embed(rows, modality, self.device)
 
     def kneighbors(
         self,
@@ -499,7 +416,8 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Parameters
         ----------
         X_query : array-like of shape (n_queries, n_features)
-            Rows to find neighbours of. As in `transform`, the columns of ``source`` are enough.
+            Rows whose neighbours are searched. As in `transform`, the columns of ``source`` are
+            enough.
         X_gallery : array-like of shape (n_gallery, n_features), default=None
             Rows to search, for which the columns of ``target`` are enough. None: the training rows.
         source : str, default=None
@@ -508,7 +426,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             The modality of the gallery. None: the mean of those that each row has. Rows that lack
             it are not found.
         n_neighbors : int, default=5
-            How many neighbours are wanted.
+            The number of neighbours of each query.
         return_distance : bool, default=True
             Whether to return distances too.
 
@@ -524,45 +442,45 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         ValueError
             If fewer than ``n_neighbors`` rows of the gallery have ``target``.
         """
-        queries = self._embed_one(self._read(X_query, source), source)
+        queries = self._embed(X_query, source)
         gallery = self._gallery(X_gallery, target)
-        there = np.flatnonzero(~np.isnan(gallery[:, 0]))
-        if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors <= len(there):
+        searched = np.flatnonzero(~np.isnan(gallery[:, 0]))
+        if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors <= len(searched):
             of_what = "any modality" if target is None else f"the modality {target!r}"
             raise ValueError(
-                f"n_neighbors must be an integer from 1 to {len(there)}, the number of rows of the "
-                f"gallery that have {of_what}; got {n_neighbors!r}."
+                f"n_neighbors must be an integer from 1 to {len(searched)}, the number of rows of "
+                f"the gallery that have {of_what}; got {n_neighbors!r}."
             )
         known = ~np.isnan(queries[:, 0])
         distances = np.full((len(queries), n_neighbors), np.nan)
         indices = np.full((len(queries), n_neighbors), -1)
         if known.any():
-            gallery = gallery if len(there) == len(gallery) else gallery[there]
+            gallery = gallery if len(searched) == len(gallery) else gallery[searched]
             distances[known], found = nearest(queries[known], gallery, n_neighbors)
-            indices[known] = there[found]
+            indices[known] = searched[found]
         return (distances, indices) if return_distance else indices
 
     def _gallery(self, X, target: str | None) -> np.ndarray:
+        """Return the vectors (n, q) to search."""
         if X is not None:
-            return self._embed_one(self._read(X, target), target)
-        if not hasattr(self, "embeddings_"):
+            return self._embed(X, target)
+        embeddings, names = self._fitted.embeddings, self._fitted.columns.names
+        if embeddings is None:
             raise ValueError(
                 "With store_embeddings=False the vectors of the training rows are not kept: give "
                 "X_gallery."
             )
-        names = list(self.modalities_)
+        self._check_modality(target)
         if target is None:
-            each = [self.embeddings_[:, i] for i in range(len(names))]
-            return mean_direction(each).astype(np.float32)
-        if target not in names:
-            raise ValueError(f"There is no modality {target!r}; those of X in fit are {names}.")
-        return self.embeddings_[:, names.index(target)]
+            of_each = [embeddings[:, i] for i in range(len(names))]
+            return mean_direction(of_each).astype(np.float32)
+        return embeddings[:, names.index(target)]
 
     def score(self, X, y=None):
-        """Give the mean reciprocal rank at which a row's modality finds the row's other one.
+        """Return the mean reciprocal rank at which a row's modality finds the row's other one.
 
-        Each modality is looked for with each other one, among the rows that have both; of the
-        pairs of modalities the mean is taken. 1 is best; chance is about ``log(n) / n``.
+        Each modality is searched by each other one, among the rows that have both, and the mean
+        over these pairs of modalities is taken. 1 is best; chance is about ``log(n) / n``.
 
         Parameters
         ----------
@@ -574,15 +492,40 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         float
-            The mean reciprocal rank. Where several are as near as the right one, the mean over all
-            of their orders. With one modality alone each row finds itself, unless others are equal.
+            The mean reciprocal rank, averaged over the orders of ties. With one modality alone
+            each row finds itself, unless others are equal.
 
         Raises
         ------
         ValueError
             If no row has two modalities.
         """
-        return mean_over_pairs(self, X, lambda a, b, rows: pair_ranks(a, b).reciprocal().mean())
+        return self._mean_over_pairs(X, lambda a, b, rows: pair_ranks(a, b).reciprocal().mean())
+
+    def _mean_over_pairs(
+        self, X, measure: Callable, source: str | None = None, target: str | None = None
+    ) -> float:
+        """Average a measure of how well rows of one modality find those of another one."""
+        rows = self._read(X)
+        self._check_modality(source)
+        self._check_modality(target)
+        vectors = self._fitted.embed_each(rows, self.device)
+        return mean_over_pairs(vectors, self._fitted.columns.names, measure, source, target)
+
+    def __getstate__(self):
+        """Pickle plain data, so that few types need to be trusted, and no GPU be there."""
+        state = dict(cast(dict[str, Any], super().__getstate__()))
+        if "_fitted" in state:
+            state["_fitted"] = self._fitted.to_plain()
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        if "_fitted" in state:
+            from ._fitted import FittedAligner
+
+            state["_fitted"] = FittedAligner.from_plain(state["_fitted"])
+        super().__setstate__(state)
 
     def _sk_visual_block_(self):
         check_is_fitted(self)  # before, scikit-learn catches the error and draws one box
@@ -594,7 +537,3 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         # allow_nan stays False: a whole modality may be NaN, a single value may not.
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_

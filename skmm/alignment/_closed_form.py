@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ def canonical_maps(
     n_components: int,
     regularization: float,
 ) -> LinearMaps:
-    """Find the maps whose components correlate most between the modalities.
+    """Compute the maps whose components correlate most between the modalities.
 
     The canonical correlations of two modalities (Hotelling 1936), and of more the generalised ones
     named MAXVAR (Kettenring 1971): the eigenvectors of ``A v = rho D v``, in which A holds the
@@ -51,7 +51,7 @@ def canonical_maps(
     mean, covariance = _moments(x, present, columns)
     if len(columns) == 1:
         return _principal_components(mean, covariance, n_components)
-    whiteners = [_whiten(covariance[own, own], regularization) for own in columns]
+    whiteners = [_whiten(covariance[block, block], regularization) for block in columns]
     if len(columns) == 2:
         between = whiteners[0].T @ covariance[columns[0], columns[1]] @ whiteners[1]
         left, correlations, right = linalg.svd(between, full_matrices=False)
@@ -63,8 +63,8 @@ def canonical_maps(
         for whitener, rotation in zip(whiteners, rotated, strict=True)
     ]
     signs = _signs(np.concatenate(weights))
-    weights = [own * signs for own in weights]
-    offsets = [-mean[own] @ w for own, w in zip(columns, weights, strict=True)]
+    weights = [weight * signs for weight in weights]
+    offsets = [-mean[block] @ w for block, w in zip(columns, weights, strict=True)]
     return LinearMaps(weights, offsets, correlations[:n_components])
 
 
@@ -76,36 +76,37 @@ def _principal_components(mean, covariance, n_components) -> LinearMaps:
 
 
 def _signs(vectors: np.ndarray) -> np.ndarray:
-    """Give what makes the largest element of each column positive."""
+    """Return signs that make the largest element of each column positive."""
     largest = np.abs(vectors).argmax(0)
     return np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
 
 
 def _moments(x, present, columns) -> tuple[np.ndarray, np.ndarray]:
-    """Means (d,) and covariances (d, d) of all columns, of two modalities over rows with both.
+    """Compute means (d,) and covariances (d, d), those of two modalities over rows with both.
 
     Memory is needed for these, not for the rows.
     """
-    there = present.astype(float)
+    has = present.astype(float)
     d = columns[-1].stop
     products, sums = np.zeros((d, d)), np.zeros((len(columns), d))
-    for rows in _chunks(len(present)):
+    for start in range(0, len(present), CHUNK):
+        rows = slice(start, min(start + CHUNK, len(present)))
         block = np.asarray(x[rows], dtype=np.float64)
         products += block.T @ block
-        sums += there[rows].T @ block  # [j, i's columns]: over the rows that have i and j
-    counts = np.maximum(there.T @ there, 1)  # (m, m)
+        sums += has[rows].T @ block  # [j, i's columns]: over the rows that have i and j
+    counts = np.maximum(has.T @ has, 1)  # (m, m)
     mean = np.empty(d)
-    for i, own in enumerate(columns):
-        mean[own] = sums[i, own] / counts[i, i]
-        for j, other in enumerate(columns):
-            with_j, with_i = sums[j, own] / counts[i, j], sums[i, other] / counts[i, j]
-            products[own, other] /= counts[i, j]
-            products[own, other] -= np.outer(with_j, with_i)
+    for i, left in enumerate(columns):
+        mean[left] = sums[i, left] / counts[i, i]
+        for j, right in enumerate(columns):
+            with_j, with_i = sums[j, left] / counts[i, j], sums[i, right] / counts[i, j]
+            products[left, right] /= counts[i, j]
+            products[left, right] -= np.outer(with_j, with_i)
     return mean, products
 
 
 def _whiten(covariance: np.ndarray, regularization: float) -> np.ndarray:
-    """Give W with ``W.T @ D @ W`` the identity, D the shrunk covariance, and no direction of 0."""
+    """Compute W with ``W.T @ D @ W = I``, D the shrunk covariance; directions of 0 are left out."""
     d = len(covariance)
     shrunk = (1 - regularization) * covariance
     shrunk[np.diag_indices(d)] += regularization * np.trace(covariance) / d
@@ -119,6 +120,7 @@ def _whiten(covariance: np.ndarray, regularization: float) -> np.ndarray:
 
 
 def _maxvar(covariance, columns, whiteners, n_components) -> tuple[list[np.ndarray], np.ndarray]:
+    """Compute the rotations of whitened modalities, and the correlations of their components."""
     ends = np.cumsum([whitener.shape[1] for whitener in whiteners])
     blocks = [slice(e - w.shape[1], e) for w, e in zip(whiteners, ends, strict=True)]
     between = np.zeros((ends[-1], ends[-1]))
@@ -131,8 +133,3 @@ def _maxvar(covariance, columns, whiteners, n_components) -> tuple[list[np.ndarr
     values, vectors = linalg.eigh(between, subset_by_index=[last + 1 - wanted, last])
     vectors = vectors[:, ::-1] * np.sqrt(len(columns))  # as of two: a variance of 1, on average
     return [vectors[block] for block in blocks], values[::-1] / (len(columns) - 1)
-
-
-def _chunks(n_rows: int) -> Iterator[slice]:
-    for start in range(0, n_rows, CHUNK):
-        yield slice(start, min(start + CHUNK, n_rows))

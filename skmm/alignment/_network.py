@@ -1,4 +1,4 @@
-"""The network that maps each modality into the shared space, and what it is trained to do."""
+"""The network that maps each modality into the shared space."""
 
 from __future__ import annotations
 
@@ -7,67 +7,52 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
-
-from ..fusion._encoders import INPUT_DROPOUT_RATIO, make_encoders
-from ..fusion._losses import ALIGNMENT_LOSSES, Rows, contrastive, supervised_contrastive
-from ..fusion._solvers import Settings
-from ..fusion._training import EVALUATION_ROWS, History, Pass, interrupted
 
 
 class AlignmentOutput(NamedTuple):
-    """What the network says of rows."""
+    """One forward pass of n rows."""
 
     representations: tuple[Tensor, ...]  # of each view (n, q)
     temperature: Tensor  # ()
 
 
 class AlignmentNetwork(nn.Module):
-    """A map of each modality into a space of ``n_components`` dimensions.
+    """A map of each modality into a space of q dimensions.
 
-    It is linear, and with hidden layers the sum of a linear map and a perceptron. In training, one
+    It is linear, and with perceptrons the sum of a linear map and a perceptron. In training, one
     modality alone is seen twice, with other units dropped out each time, as if it were two.
 
     Parameters
     ----------
     n_features : sequence of int
-        The width of each modality.
-    n_components : int
-    hidden_layer_sizes : sequence of int
-    activation : str
-        A key of `fusion._encoders.ACTIVATIONS`.
-    dropout : float
-        Of the inputs of the linear maps, and of hidden units.
+        The width of each modality; the columns of ``x`` stand in this order.
+    linear : sequence of Sequential
+        The linear map of each modality, which ends with its `nn.Linear`.
+    perceptrons : sequence of Sequential
+        What is added to each, which ends with an `nn.Linear` too; may be empty.
     temperature : float
         What cosines are divided by.
-    learn_temperature : bool
+    learns_temperature : bool
     """
+
+    n_members = 1  # it is one network, not an ensemble
 
     def __init__(
         self,
         n_features: Sequence[int],
-        n_components: int,
-        hidden_layer_sizes: Sequence[int],
-        activation: str,
-        dropout: float,
+        linear: Sequence[nn.Sequential],
+        perceptrons: Sequence[nn.Sequential],
         temperature: float,
-        learn_temperature: bool,
+        *,
+        learns_temperature: bool,
     ):
         super().__init__()
         self.n_features = list(n_features)
-        options = {"linear": True, "sharing": None, "n_members": 1}
-        of_inputs = dropout / INPUT_DROPOUT_RATIO  # where there are no hidden units to leave out
-        self.linear, _ = make_encoders(
-            n_features, (n_components,), activation, of_inputs, **options
-        )
-        self.deep: nn.ModuleList | None = None
-        if len(hidden_layer_sizes):
-            sizes = (*hidden_layer_sizes, n_components)
-            self.deep, _ = make_encoders(n_features, sizes, activation, dropout, **options)
+        self.linear = nn.ModuleList(linear)
+        self.perceptrons = nn.ModuleList(perceptrons)
         self.log_temperature = nn.Parameter(
-            torch.tensor(math.log(temperature)), requires_grad=learn_temperature
+            torch.tensor(math.log(temperature)), requires_grad=learns_temperature
         )
 
     @property
@@ -82,102 +67,35 @@ class AlignmentNetwork(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
+        """What cosines are divided by."""
         return self.log_temperature.exp()
 
-    def tile(self, values: Tensor) -> Tensor:
-        """There is one network, not an ensemble."""
-        return values
-
+    @torch.no_grad()
     def start_from(self, weights: Sequence[Tensor], offsets: Sequence[Tensor]) -> None:
-        """Begin as these linear maps (d_i, q) of each modality; hidden layers add nothing yet."""
-        with torch.no_grad():
-            for encoder, weight, offset in zip(self.linear, weights, offsets, strict=True):
-                encoder[-1].weight.copy_(weight.T)
-                encoder[-1].bias.copy_(offset)
-            for encoder in self.deep or ():
-                encoder[-1].weight.zero_()
-                encoder[-1].bias.zero_()
+        """Start as linear maps (d_i, q) of each modality, to which perceptrons add nothing yet."""
+        for encoder, weight, offset in zip(self.linear, weights, offsets, strict=True):
+            last = _last_layer(encoder)
+            last.weight.copy_(weight.T)
+            last.bias.copy_(offset)
+        for encoder in self.perceptrons:
+            last = _last_layer(encoder)
+            last.weight.zero_()
+            last.bias.zero_()
 
     def represent(self, i: int, x: Tensor) -> Tensor:
-        """Map the columns (n, d_i) of modality ``i`` (n, q)."""
+        """Map the columns (n, d_i) of modality ``i`` to (n, q)."""
         mapped = self.linear[i](x)
-        return mapped if self.deep is None else mapped + self.deep[i](x)
+        return mapped + self.perceptrons[i](x) if len(self.perceptrons) else mapped
 
-    def forward(self, x: Tensor, present: Tensor, weight: Tensor) -> AlignmentOutput:
+    def forward(self, x: Tensor) -> AlignmentOutput:
         """Represent rows, all columns of which stand side by side (n, sum of d_i)."""
-        columns = x.split(self.n_features, dim=1)
-        views = tuple(self.represent(i, columns[i]) for i in self.views)
-        return AlignmentOutput(views, self.temperature)
+        blocks = x.split(self.n_features, dim=1)
+        representations = tuple(self.represent(i, blocks[i]) for i in self.views)
+        return AlignmentOutput(representations, self.temperature)
 
 
-class AlignmentObjective(NamedTuple):
-    """L_ij of each ordered pair of views; the loss is their mean."""
-
-    alignment: str  # "contrastive" or "correlation"
-    pairs: Sequence[tuple[int, int]]
-    views: Sequence[int]  # the modality of each
-    supervised: bool
-
-    @property
-    def coefficients(self) -> list[float]:
-        """What each term is multiplied by."""
-        return [1 / len(self.pairs)] * len(self.pairs)
-
-    def terms(self, output: AlignmentOutput, rows: Rows) -> Tensor:
-        """Every term, not yet multiplied by its coefficient, (n_terms,)."""
-        return torch.stack([self._term(output, rows, i, j) for i, j in self.pairs])
-
-    def _term(self, output: AlignmentOutput, rows: Rows, i: int, j: int) -> Tensor:
-        both = rows.present[:, self.views[i]] & rows.present[:, self.views[j]]
-        pair = (output.representations[i], output.representations[j], rows.weight, both)
-        if self.supervised:
-            alike = rows.target == rows.target.T  # (n, n)
-            return supervised_contrastive(*pair, output.temperature, alike)
-        if self.alignment == "contrastive":
-            return contrastive(*pair, output.temperature)
-        return ALIGNMENT_LOSSES[self.alignment](*pair)
-
-
-class AlignmentPass(Pass):
-    """The epochs of an alignment."""
-
-    def _settle(self, index: Tensor) -> None:
-        self.network.eval()
-
-    @torch.no_grad()
-    def _unseen_loss(self) -> float:
-        self.network.eval()
-        total = 0.0
-        for index in self.held_out.split(EVALUATION_ROWS):
-            rows = self.rows.take(index)
-            output = self.network(rows.x, rows.present, rows.weight)
-            total += float(self.solver.coefficients @ self.objective.terms(output, rows)) * len(
-                index
-            )
-        return total / len(self.held_out)
-
-
-def align(
-    network: AlignmentNetwork,
-    rows: Rows,
-    fitting: Tensor,
-    held_out: Tensor | None,
-    objective: AlignmentObjective,
-    settings: Settings,
-) -> History:
-    """Train ``network`` in place."""
-    epochs = AlignmentPass(network, rows, fitting, held_out, objective, settings)
-    with tqdm(total=settings.max_iter, desc="alignment", disable=not settings.verbose) as bar:
-        try:
-            epochs.run(bar, None, 0)
-        except KeyboardInterrupt:
-            if not epochs.history.terms:
-                raise
-            interrupted(len(epochs.history.terms), settings.max_iter)
-    network.eval()
-    return epochs.history
-
-
-def unit(values: Tensor) -> Tensor:
-    """Scale each row to length 1; zeros stay."""
-    return F.normalize(values, dim=-1)
+def _last_layer(encoder: nn.Module) -> nn.Linear:
+    assert isinstance(encoder, nn.Sequential)
+    last = encoder[-1]
+    assert isinstance(last, nn.Linear)
+    return last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,35 +32,37 @@ def nearest(
     indices : ndarray of shape (n_queries, n_neighbors), int64
     """
     n_candidates = min(n_neighbors + SPARE, len(gallery))
-    found = _search(queries, gallery, n_candidates)
+    candidates = _search(queries, gallery, n_candidates)
     distances = np.empty((len(queries), n_neighbors))
     indices = np.empty((len(queries), n_neighbors), dtype=np.int64)
-    for rows in _chunks(len(queries), n_candidates * queries.shape[1]):
-        cosines = _cosines(queries[rows], gallery, found[rows])
-        chosen, own = _best(cosines, found[rows], n_candidates)
-        distances[rows], indices[rows] = 1 - own[:, :n_neighbors], chosen[:, :n_neighbors]
-        if n_candidates < len(gallery):  # may one that was not found be as near?
-            unsure = own[:, n_neighbors - 1] - own[:, -1] <= ROUNDING
-            _look_at_all(queries, gallery, np.flatnonzero(unsure) + rows.start, distances, indices)
+    for rows in _query_chunks(len(queries), n_candidates * queries.shape[1]):
+        cosines = _cosines(queries[rows], gallery, candidates[rows])
+        found, sorted_cosines = _sort(cosines, candidates[rows], n_candidates)
+        distances[rows] = 1 - sorted_cosines[:, :n_neighbors]
+        indices[rows] = found[:, :n_neighbors]
+        if n_candidates < len(gallery):  # may one that is no candidate be as near?
+            gaps = sorted_cosines[:, n_neighbors - 1] - sorted_cosines[:, -1]
+            unsure = np.flatnonzero(gaps <= ROUNDING) + rows.start
+            _search_all(queries, gallery, unsure, distances, indices)
     return distances, indices
 
 
-def _look_at_all(queries, gallery, rows, distances, indices) -> None:
+def _search_all(queries, gallery, rows, distances, indices) -> None:
     """Find again, among all, the neighbours of the queries ``rows``; those found are about as near.
 
     Only of those that may be as near are the cosines computed as exactly as `nearest` needs them.
     """
     n_neighbors = distances.shape[1]
-    for some in _chunks(len(rows), len(gallery)):
-        for row, cosines in zip(rows[some], queries[rows[some]] @ gallery.T, strict=True):
+    for chunk in _query_chunks(len(rows), len(gallery)):
+        for row, cosines in zip(rows[chunk], queries[rows[chunk]] @ gallery.T, strict=True):
             near = np.flatnonzero(cosines >= 1 - distances[row, -1] - ROUNDING)[None]
             exact = _cosines(queries[row : row + 1], gallery, near)
-            chosen, own = _best(exact, near, n_neighbors)
-            distances[row], indices[row] = 1 - own[0], chosen[0]
+            found, sorted_cosines = _sort(exact, near, n_neighbors)
+            distances[row], indices[row] = 1 - sorted_cosines[0], found[0]
 
 
 def _search(queries: np.ndarray, gallery: np.ndarray, n: int) -> np.ndarray:
-    """Positions of about the ``n`` nearest rows of the gallery (n_queries, n)."""
+    """Find positions of about the ``n`` nearest rows of the gallery (n_queries, n)."""
     try:
         faiss = import_optional("faiss", extra="faiss", purpose="Searching")
     except ImportError:
@@ -80,98 +82,114 @@ def search_with_scikit_learn(queries: np.ndarray, gallery: np.ndarray, n: int) -
     return index.kneighbors(queries, return_distance=False)
 
 
-def _cosines(queries: np.ndarray, gallery: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Cosines (n_queries, n) in float64, equal for equal rows of the gallery."""
-    chosen = gallery[found].astype(np.float64)  # (n_queries, n, q)
-    chosen *= queries[:, None, :]
-    return chosen.sum(2)
+def _cosines(queries: np.ndarray, gallery: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Compute cosines (n_queries, n) in float64, equal for equal rows of the gallery."""
+    vectors = gallery[indices].astype(np.float64)  # (n_queries, n, q)
+    vectors *= queries[:, None, :]
+    return vectors.sum(2)
 
 
-def _best(cosines: np.ndarray, found: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    order = np.lexsort((found, -cosines), axis=1)[:, :n]
-    return np.take_along_axis(found, order, 1), np.take_along_axis(cosines, order, 1)
+def _sort(cosines: np.ndarray, indices: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort by cosine, largest first, then by index; return the first ``n`` of both."""
+    order = np.lexsort((indices, -cosines), axis=1)[:, :n]
+    return np.take_along_axis(indices, order, 1), np.take_along_axis(cosines, order, 1)
 
 
 class Ranks(NamedTuple):
-    """Where each query's own pair stands among the gallery."""
+    """The rank of each query's own pair among the gallery."""
 
     n_nearer: np.ndarray  # (n,) rows that are nearer to the query than its pair is
     n_equal: np.ndarray  # (n,) other rows that are just as near
 
     def reciprocal(self) -> np.ndarray:
-        """One over the rank (n,); the mean over all orders of equals, of which none is known."""
+        """Return one over the rank (n,), averaged over the orders of ties."""
         harmonic = digamma(self.n_nearer + self.n_equal + 2) - digamma(self.n_nearer + 1)
         return harmonic / (self.n_equal + 1)
 
     def within(self, k: int) -> np.ndarray:
-        """Whether the pair is among the first ``k`` (n,); of equals the probability."""
+        """Return whether the pair is among the first ``k`` (n,); of ties the probability."""
         return ((k - self.n_nearer) / (self.n_equal + 1)).clip(0, 1)
 
 
 def pair_ranks(source: np.ndarray, target: np.ndarray) -> Ranks:
     """Rank row i of ``target`` among all of its rows, by cosine with row i of ``source``."""
     nearer, equal = np.empty(len(source), dtype=int), np.empty(len(source), dtype=int)
-    for rows in _chunks(len(source), len(target)):
+    for rows in _query_chunks(len(source), len(target)):
         cosines = source[rows] @ target.T  # (chunk, n)
-        own = cosines[np.arange(len(cosines)), np.arange(rows.start, rows.stop)][:, None]
-        nearer[rows] = np.count_nonzero(cosines > own + ROUNDING, axis=1)
-        as_near = np.count_nonzero(cosines >= own - ROUNDING, axis=1)  # or nearer
+        of_pair = cosines[np.arange(len(cosines)), np.arange(rows.start, rows.stop)][:, None]
+        nearer[rows] = np.count_nonzero(cosines > of_pair + ROUNDING, axis=1)
+        as_near = np.count_nonzero(cosines >= of_pair - ROUNDING, axis=1)  # or nearer
         equal[rows] = as_near - nearer[rows] - 1
     return Ranks(nearer, equal)
 
 
 def average_precision(source: np.ndarray, target: np.ndarray, labels: np.ndarray) -> float:
-    """Mean average precision of the rows of ``target`` that have the label of the query."""
+    """Compute the mean average precision of rows of ``target`` that have the query's label."""
     total = 0.0
-    for rows in _chunks(len(source), len(target)):
+    for rows in _query_chunks(len(source), len(target)):
         relevant = labels[rows, None] == labels
         scores = source[rows] @ target.T
         total += label_ranking_average_precision_score(relevant, scores) * len(scores)
     return total / len(source)
 
 
-def _chunks(n_rows: int, n_values: int) -> Iterator[slice]:
-    """Runs of rows, of ``n_values`` each, that are worked on at once."""
+def _query_chunks(n_queries: int, n_values: int) -> Iterator[slice]:
+    """Iterate over slices of queries, each of ``n_values``, that are worked on at once."""
     size = max(1, CHUNK_VALUES // max(n_values, 1))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
+    for start in range(0, n_queries, size):
+        yield slice(start, min(start + size, n_queries))
 
 
-def mean_direction(each: list[np.ndarray]) -> np.ndarray:
-    """The mean of those unit vectors (n, q) that are not NaN, scaled to length 1; else NaN."""
-    there = sum(~np.isnan(vectors[:, 0]) for vectors in each)
-    total = sum(np.nan_to_num(vectors.astype(np.float64)) for vectors in each)
+def mean_direction(of_each: Sequence[np.ndarray]) -> np.ndarray:
+    """Average those unit vectors (n, q) that are not NaN, scaled to length 1; else NaN."""
+    counts = sum(~np.isnan(vectors[:, 0]) for vectors in of_each)
+    total = sum(np.nan_to_num(vectors.astype(np.float64)) for vectors in of_each)
     length = np.linalg.norm(total, axis=1, keepdims=True)
     total /= np.where(length > 1e-12, length, 1.0)
-    total[there == 0] = np.nan
+    total[counts == 0] = np.nan
     return total
 
 
-def mean_over_pairs(aligner, X, measure, source=None, target=None) -> float:
-    """Mean of ``measure(source vectors, target vectors, rows)`` over pairs of modalities.
+def mean_over_pairs(
+    vectors: np.ndarray,
+    names: Sequence[str],
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
+    source: str | None = None,
+    target: str | None = None,
+) -> float:
+    """Average ``measure(source vectors, target vectors, rows)`` over ordered pairs of modalities.
 
-    Of each pair with the rows that have both, whose positions are ``rows``.
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, m, q)
+        The unit vectors of each modality, NaN where it is missing.
+    names : sequence of str
+        The modalities.
+    measure : callable
+        It is given the vectors of the rows that have both modalities, and the positions of these.
+    source, target : str, default=None
+        One of the modalities, to measure no other pairs.
+
+    Raises
+    ------
+    ValueError
+        If no row has both, or source and target are the same.
     """
-    table = aligner._read(X)
-    names = list(aligner.modalities_)
-    for name in (source, target):
-        if name is not None and name not in names:
-            raise ValueError(f"There is no modality {name!r}; those of X in fit are {names}.")
     if source is not None and source == target and len(names) > 1:
         raise ValueError(
             f"source and target are both {source!r}, in which each row finds itself: name two of "
-            f"{names}."
+            f"{list(names)}."
         )
-    vectors = {name: aligner._embed_one(table, name) for name in table.groups}
-    values = []
-    for a, of_a in vectors.items():
-        for b, of_b in vectors.items():
-            both = np.flatnonzero(table.has(a) & table.has(b))
-            wanted = (source in (None, a)) and (target in (None, b))
-            if wanted and (a != b or len(names) == 1) and len(both):
-                values.append(measure(of_a[both], of_b[both], both))
+    present, values = ~np.isnan(vectors[:, :, 0]), []
+    for i, a in enumerate(names):
+        for j, b in enumerate(names):
+            is_asked_for = source in (None, a) and target in (None, b)
+            both = np.flatnonzero(present[:, i] & present[:, j])
+            if is_asked_for and (i != j or len(names) == 1) and len(both):
+                values.append(measure(vectors[both, i], vectors[both, j], both))
     if not values:
         raise ValueError(
-            f"No row has two modalities to find one by the other; those of X in fit are {names}."
+            "No row has two modalities to find one by the other; those of X in fit are "
+            f"{list(names)}."
         )
     return float(np.mean(values))

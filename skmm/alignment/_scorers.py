@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from ..fusion._reading import check_known, find_classes
+from .._data.validation import check_known, find_classes
 from ._aligner import CrossModalAligner
-from ._retrieval import average_precision, mean_over_pairs, pair_ranks
+from ._retrieval import average_precision, pair_ranks
 
 
 class _Scorer:
     """A callable of estimator, X and y, which joblib can send to other processes."""
+
+    _name: ClassVar[str]
 
     def __init__(self, source: str | None, target: str | None):
         self.source, self.target = source, target
@@ -29,28 +32,38 @@ class _Scorer:
                 f"got {type(estimator).__name__}."
             )
         labels = self._read_labels(X, y)
-        return mean_over_pairs(
-            estimator,
+        return estimator._mean_over_pairs(
             X,
             lambda a, b, rows: self._measure(a, b, None if labels is None else labels[rows]),
             self.source,
             self.target,
         )
 
-    def _read_labels(self, X, y) -> None:
-        """Y plays no part."""
+    def _read_labels(self, X, y) -> np.ndarray | None:
+        """Return the number of each row's class, or None where y plays no part."""
+        return None
+
+    def _measure(self, a: np.ndarray, b: np.ndarray, labels: np.ndarray | None) -> float:
+        """Score how well rows of ``a`` find rows of ``b``."""
+        raise NotImplementedError
+
+    def _parameters(self) -> dict:
+        return {"source": self.source, "target": self.target}
 
     def __repr__(self) -> str:
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        return f"{self._name}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        shown = [f"{n}={value!r}" for n, value in self._parameters().items() if value is not None]
+        return f"{self._name}({', '.join(shown)})"
 
 
 class _RecallAtK(_Scorer):
     _name = "recall_at_k"
 
     def __init__(self, k: int, source: str | None, target: str | None):
-        self.k = k
         super().__init__(source, target)
+        self.k = k
+
+    def _parameters(self) -> dict:
+        return {"k": self.k, **super()._parameters()}
 
     def _measure(self, a, b, labels) -> float:
         return pair_ranks(a, b).within(self.k).mean()
@@ -60,7 +73,7 @@ class _MeanAveragePrecision(_Scorer):
     _name = "mean_average_precision"
 
     def _read_labels(self, X, y) -> np.ndarray | None:
-        """Give the number of each row's class."""
+        """Return the number of each row's class, if there is y."""
         if y is None:
             return None
         check_known(y, "y")
@@ -74,24 +87,24 @@ class _MeanAveragePrecision(_Scorer):
 
 
 def recall_at_k(k=10, *, source=None, target=None):
-    """Make a scorer: how often a row's own pair is among the first ``k`` that are found.
+    """Make a scorer: how often a row's own pair is among the first ``k`` found.
 
     Parameters
     ----------
     k : int, default=10
-        How many are looked at.
+        How many of those found count.
     source : str, default=None
-        The modality to look with. None: each in turn, and the mean of all pairs.
+        The modality of the queries. None: each in turn, and the mean of all pairs.
     target : str, default=None
-        The modality to look for. None: each in turn, and the mean of all pairs.
+        The modality to search. None: each in turn, and the mean of all pairs.
 
     Returns
     -------
     callable
         ``scorer(estimator, X, y=None)``, for ``scoring=`` of `GridSearchCV` and
         `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline or fitted search
-        that ends in one; y is ignored. Each row is looked for among those of X that have both
-        modalities.
+        that ends in one; y is ignored. Each row's pair is searched among the rows of X that have
+        both modalities.
 
     See Also
     --------
@@ -119,9 +132,9 @@ def mean_average_precision(*, source=None, target=None):
     Parameters
     ----------
     source : str, default=None
-        The modality to look with. None: each in turn, and the mean of all pairs.
+        The modality of the queries. None: each in turn, and the mean of all pairs.
     target : str, default=None
-        The modality to look for. None: each in turn, and the mean of all pairs.
+        The modality to search. None: each in turn, and the mean of all pairs.
 
     Returns
     -------
@@ -129,8 +142,8 @@ def mean_average_precision(*, source=None, target=None):
         ``scorer(estimator, X, y=None)``, for ``scoring=`` of `GridSearchCV` and
         `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline or fitted search
         that ends in one. With y, all rows of the query's class are right, among them its own;
-        without, its own alone is, and this is the mean reciprocal rank. A y with missing values is
-        refused.
+        without, its own alone is, and this is the mean reciprocal rank. Missing values in y are an
+        error.
 
     See Also
     --------

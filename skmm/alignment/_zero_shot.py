@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ..image import ImageEncoder
-from ..image._texts import encode_texts
+from ..image import ImageEncoder, encode_texts
 
 
 class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
     """Classify pictures by descriptions of the classes in words, without training.
 
-    A CLIP model was trained to tell which text belongs to which picture. Here the texts describe
+    A CLIP model was trained to find which text belongs to which picture. Here the texts describe
     classes, and the class whose texts are nearest to a picture, by the cosine, is predicted [1]_.
 
     Parameters
     ----------
     encoder : ImageEncoder
-        The model, of open_clip; those of timm read no texts. Its parameters say where it runs, what
-        is cached, and what becomes of pictures that cannot be read.
+        The model, of open_clip; those of timm read no texts. Its parameters determine where it
+        runs, what is cached, and what becomes of pictures that cannot be read.
     classes : list of str, or dict
-        The classes, by names that say what is to be seen; or for each label, a str or an int, a
-        description in words or several.
+        The classes, by names that describe what is to be seen; or for each label, a str or an int,
+        a description in words or several.
     templates : str or list of str, default="a photo of a {}."
         What is put around each description, at the ``{}``. ``"{}"`` leaves it as it is. The vectors
         of all descriptions of a class in all templates are averaged.
@@ -50,7 +49,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
 
     See Also
     --------
-    CrossModalAligner : Learn what belongs together from pairs of your own.
+    CrossModalAligner : Learn from your own pairs what belongs together.
     skmm.image.ImageEncoder : Pictures as features for a classifier that is trained.
 
     Notes
@@ -133,14 +132,14 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         """
         labels, descriptions = _read_classes(self.classes)
         templates = _read_templates(self.templates)
-        self.encoder_ = clone(self.encoder).fit(X)
+        self.encoder_ = cast(ImageEncoder, clone(self.encoder)).fit(X)
         prompts = [
-            [template.replace("{}", words) for words in own for template in templates]
-            for own in descriptions
+            [template.replace("{}", words) for words in of_class for template in templates]
+            for of_class in descriptions
         ]
-        texts = encode_texts(self.encoder_, [text for own in prompts for text in own])
-        ends = np.cumsum([len(own) for own in prompts])
-        means = np.stack([own.mean(0) for own in np.split(texts.vectors, ends[:-1])])
+        texts = encode_texts(self.encoder_, [text for of_class in prompts for text in of_class])
+        ends = np.cumsum([len(of_class) for of_class in prompts])
+        means = np.stack([vectors.mean(0) for vectors in np.split(texts.vectors, ends[:-1])])
         self.class_embeddings_ = means / np.linalg.norm(means, axis=1, keepdims=True)
         self.classes_ = labels
         self.logit_scale_, self.logit_bias_ = texts.scale, texts.bias
@@ -148,7 +147,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X):
-        """Give the logits of the model for each picture and class.
+        """Compute the logits of the model for each picture and class.
 
         Parameters
         ----------
@@ -210,11 +209,11 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels. Of missing pictures the first of ``classes_``, with a warning.
         """
-        logits = self._known_logits(X)  # first, for it tells of what is not fitted
+        logits = self._known_logits(X)  # first, for it raises if nothing is fitted
         return self.classes_[logits.argmax(1)]
 
     def _logits(self, X) -> np.ndarray:
-        """Logits (n, n_classes), NaN for missing pictures."""
+        """Compute logits (n, n_classes), NaN for missing pictures."""
         check_is_fitted(self)
         vectors = self.encoder_.transform(X).astype(np.float64)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -222,13 +221,13 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         return self.logit_scale_ * cosines + self.logit_bias_
 
     def _known_logits(self, X) -> np.ndarray:
-        """Logits, all 0 for missing pictures."""
+        """Compute logits, all 0 for missing pictures."""
         logits = self._logits(X)
-        missing = np.isnan(logits).any(1)
-        if missing.any():
+        missing = np.flatnonzero(np.isnan(logits).any(1))
+        if len(missing):
             warnings.warn(
-                f"{missing.sum()} of {len(missing)} pictures are missing (the first is row "
-                f"{missing.argmax()}); for these each class is as likely as the others.",
+                f"{len(missing)} of {len(logits)} pictures are missing (the first is row "
+                f"{missing[0]}); for these each class is as likely as the others.",
                 stacklevel=3,
             )
             logits[missing] = 0.0
@@ -245,7 +244,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _read_classes(classes) -> tuple[np.ndarray, list[list[str]]]:
-    """Give the labels, sorted, and the descriptions of each."""
+    """Return the labels, sorted, and the descriptions of each."""
     if isinstance(classes, Mapping):
         described = {label: _read_words(label, words) for label, words in classes.items()}
     else:
@@ -271,14 +270,14 @@ def _read_classes(classes) -> tuple[np.ndarray, list[list[str]]]:
 
 
 def _read_words(label, words) -> list[str]:
-    """Give the descriptions of a class."""
-    own = [words] if isinstance(words, str) else words
-    own = list(own) if isinstance(own, Iterable) else []
-    if not own or not all(isinstance(text, str) and text.strip() for text in own):
+    """Return the descriptions of a class."""
+    texts = [words] if isinstance(words, str) else words
+    texts = list(texts) if isinstance(texts, Iterable) else []
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(
             f"Class {label!r} needs a description in words, or a list of them, got {words!r}."
         )
-    return own
+    return texts
 
 
 def _read_templates(templates) -> list[str]:

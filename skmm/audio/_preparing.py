@@ -16,7 +16,7 @@ from ..encoding.readers import BrokenItemError, check_not_one_sound, read_sound
 SILENCE_FRAME = 0.032  # seconds, in which trimming measures how loud it is
 
 
-class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):
+class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: ignore (untyped keyword of scikit-learn)
     """Prepare sounds, one by one: filters, silence and length, in the order of the parameters.
 
     Parameters

@@ -160,7 +160,9 @@ class ModalityTransformer(ColumnTransformer):
         explicit = self._explicit()
         explicit._check_tuples()
         encoded = super(ModalityTransformer, explicit).fit_transform(X, y, **params)
-        vars(self).update(vars(explicit) | {"transformers": self.transformers})
+        for name, value in vars(explicit).items():
+            if name != "transformers":
+                setattr(self, name, value)
         return self._named(encoded, X)
 
     def transform(self, X, **params):

@@ -1,4 +1,4 @@
-"""What encode and fit ask of their arguments before Ray starts a worker."""
+"""Checks of the arguments of encode and fit, before Ray starts a worker."""
 
 from __future__ import annotations
 

@@ -35,13 +35,12 @@ def encode(
     num_gpus: float = 0,
     rows_per_partition: int = ROWS_PER_PARTITION,
 ) -> int:
-    """Encode the rows of a Ray Dataset into Parquet files, and go on where an earlier run ended.
+    """Encode the rows of a Ray Dataset into Parquet files, and continue an earlier run.
 
-    Each worker, a Ray actor, loads the models once. ``pd.read_parquet(path)`` gives what
+    Each worker, a Ray actor, loads the models once. ``pd.read_parquet(path)`` returns what
     ``transformer.transform`` does, columns ``modality__feature`` from which `FusionClassifier`
-    reads the modalities, with ``key`` as index, followed by the columns to keep; so does
-    ``ray.data.read_parquet(path)``, with ``key`` as a column, where there is more than fits in
-    memory.
+    reads the modalities, with ``key`` as index, followed by the columns to keep. So does
+    ``ray.data.read_parquet(path)``, with ``key`` as a column, for more than fits in memory.
 
     Parameters
     ----------
@@ -52,22 +51,22 @@ def encode(
         with the columns of ``dataset`` that it encodes.
     path : str or path-like
         Folder of the Parquet files, which all machines share, or a URI such as ``"s3://..."``. It
-        is made if need be.
+        is created if it does not exist.
     key : str
-        Column that tells rows apart, a value for each. Rows that are in ``path`` are not encoded
-        again. Ray makes one on request: ``read_parquet(..., include_row_hash=True)`` and
-        ``read_images(..., include_paths=True)``.
+        Column that identifies rows: each has a value that no other row has. Rows that are in
+        ``path`` are not encoded again. Ray makes such a column on request:
+        ``read_parquet(..., include_row_hash=True)`` and ``read_images(..., include_paths=True)``.
     keep : sequence of str, default=()
-        Columns to write beside the features, such as that of the labels. What may still change is
-        better joined later, by the key.
+        Columns to write beside the features, such as the labels. Columns that may still change
+        are better joined later, by the key.
     n_workers : int, default=None
-        Number of workers. None: as many as the cluster has room for.
+        Number of workers. None is as many as the cluster has resources for.
     num_cpus : float, default=1
         Processors of a worker, each of which uses as many threads.
     num_gpus : float, default=0
-        GPUs of a worker; a part of one, such as 0.5, where two share it.
+        GPUs of a worker; a fraction, such as 0.5, where two workers share one.
     rows_per_partition : int, default=4096
-        Rows of a file, at most: what is lost of the work of each worker that is killed.
+        Rows of a file, at most; a worker that is killed loses the work on one file.
 
     Returns
     -------
@@ -79,12 +78,12 @@ def encode(
     ImportError
         If Ray is not installed (``pip install 'skmm[ray]'``).
     TypeError
-        If ``dataset`` is no Ray Dataset, or ``keep`` no list.
+        If ``dataset`` is not a Ray Dataset, or ``keep`` not a list.
     ValueError
-        If ``path`` was begun with another transformer, key or columns, or a row that is there has
-        other inputs or values to keep now; if a key stands for two rows; or if an item is broken
-        and its encoder has ``errors="raise"``. The message names row, key and cause; rows that are
-        finished stay so.
+        If ``path`` was begun with another transformer, key or columns, or a row in it had other
+        inputs or values to keep; if two rows have one key; or if an item is broken and its encoder
+        has ``errors="raise"``. The message names row, key and cause; rows that are finished stay
+        finished.
 
     See Also
     --------
@@ -93,15 +92,15 @@ def encode(
     Notes
     -----
     A file is written under another name and then renamed, so that ``path`` can be read at any time.
-    It holds digests of its rows' keys and inputs, by which a later run knows them, in whatever
-    order and blocks they come and however many machines there are then. A killed driver, worker or
-    machine costs the partitions under way. Ray's own `ray.data.checkpoint` is not used: in 2.60 it
-    is left out without an error where a dataset is not read from files, and files that are being
-    written stand in the folder half finished.
+    It holds digests of its rows' keys and inputs, by which a later run recognises them, whatever
+    their order, their blocks and the number of machines. A killed driver, worker or machine loses
+    the partitions in progress. Ray's own `ray.data.checkpoint` is not used: in 2.60 it is skipped
+    without an error where a dataset is not read from files, and files in progress are in the
+    folder half finished.
 
-    Beside inputs, key and those that are kept no columns are read. What may differ in a later run
-    is what changes no vector: ``cache``, ``batch_size``, ``errors`` and ``device`` of encoders,
-    and where their models are.
+    Only the inputs, the key and the columns to keep are read. A later run may differ in what
+    changes no vector: ``cache``, ``batch_size``, ``errors`` and ``device`` of encoders, and the
+    location of their models.
 
     Examples
     --------
@@ -140,7 +139,7 @@ def encode(
             _Worker,
             fn_constructor_args=[ray.put(transformer), ray.put(done), path, key, inputs, kept],
             batch_size=rows_per_partition,
-            # Not of a fixed size: where machines are lost, what is left must read as well.
+            # Not of a fixed size: where machines are lost, the others must read as well.
             compute=data.ActorPoolStrategy(
                 min_size=1, max_size=n_workers, initial_size=n_workers or 1
             ),
@@ -155,14 +154,14 @@ def encode(
             error.add_note(f"In a worker of skmm.distributed.encode:\n{report['traceback']}")
             raise error
         n_rows += report["n_rows"]
-    there = partitions.finished()
-    _check_once(partitions, there, key)
-    _check_count(len(there), n_rows, path, key)
-    return len(there) - len(done)
+    finished = partitions.finished()
+    _check_unique(partitions, finished, key)
+    _check_count(len(finished), n_rows, path)
+    return len(finished) - len(done)
 
 
 class _Worker:
-    """Encodes batches of rows and writes them, unless they are there."""
+    """Encodes batches of rows and writes them, unless they are written already."""
 
     def __init__(self, transformer: ray.ObjectRef, done: ray.ObjectRef, path, key, inputs, kept):
         import ray
@@ -174,28 +173,28 @@ class _Worker:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
         try:
-            n_rows, error, where = self._encode(batch), "", ""
-        except (TypeError, ValueError) as e:  # of what Ray raises again, only the text is left
-            n_rows, error, where = 0, str(e), traceback.format_exc()
-        return {"n_rows": [n_rows], "error": [error], "traceback": [where]}
+            n_rows, error, trace = self._encode(batch), "", ""
+        except (TypeError, ValueError) as e:  # Ray would keep only the text of what is raised
+            n_rows, error, trace = 0, str(e), traceback.format_exc()
+        return {"n_rows": [n_rows], "error": [error], "traceback": [trace]}
 
     def _encode(self, batch: dict[str, np.ndarray]) -> int:
-        """Encode and write the rows that are new; the number of all."""
+        """Encode and write the rows that are new; return the number of all rows."""
         frame = pd.DataFrame({n: v if v.ndim == 1 else list(v) for n, v in batch.items()})
         frame.index = pd.Index(frame[self.key], name=self.key)  # messages name rows by it
         self._check_keys(frame.index)
         rows = identify_rows(frame[self.compared])
         new = ~self._find_done(rows, frame.index)
         name = name_partition(rows[new])
-        # A batch comes again if the machine that had it is lost.
+        # Ray repeats a batch if the machine that had it is lost.
         if new.any() and not self.partitions.has(name):
             frame = frame[new]
             encoded = self.transformer.transform(frame[self.inputs])
             if not isinstance(encoded, pd.DataFrame):
                 raise TypeError(
-                    f"Columns are written by name, and {type(self.transformer).__name__} gives "
-                    f"{type(encoded).__name__}, not a pandas frame: call "
-                    'set_output(transform="pandas") of it before.'
+                    f"Columns are written by name, and {type(self.transformer).__name__} returns "
+                    f"{type(encoded).__name__}, not a pandas frame: call its "
+                    'set_output(transform="pandas") before.'
                 )
             for column in self.kept:
                 encoded[column] = frame[column]
@@ -203,46 +202,47 @@ class _Worker:
         return len(rows)
 
     def _check_keys(self, keys: pd.Index) -> None:
-        for bad, what in [(keys.isna(), "missing"), (keys.duplicated(), "not the only one")]:
-            if bad.any():
+        for wrong, problem in [(keys.isna(), "missing"), (keys.duplicated(), "a duplicate")]:
+            if wrong.any():
                 raise ValueError(
-                    f"key={self.key!r} must tell rows apart: that of {bad.sum()} of {len(keys)} "
-                    f"rows encoded together is {what}, the first being "
-                    f"{_show(keys[bad.argmax()])}. Name another column."
+                    f"key={self.key!r} must identify rows: that of {wrong.sum()} of {len(keys)} "
+                    f"rows encoded together is {problem}, the first being "
+                    f"{_shorten_key(keys[wrong.argmax()])}. Name another column."
                 )
 
     def _find_done(self, rows: np.ndarray, keys: pd.Index) -> np.ndarray:
-        """Tell which rows are in ``path``; all that are there must have the same inputs."""
+        """Mark the rows that are in ``path``; raise if the inputs of one have changed."""
         if len(self.done) == 0:
             return np.zeros(len(rows), dtype=bool)
         place = np.searchsorted(self.done["key"], rows["key"]).clip(max=len(self.done) - 1)
-        found = self.done["key"][place] == rows["key"]
-        other = found & (self.done["inputs"][place] != rows["inputs"])
-        if other.any():
+        is_done = self.done["key"][place] == rows["key"]
+        changed = is_done & (self.done["inputs"][place] != rows["inputs"])
+        if changed.any():
             raise ValueError(
-                f"The row with {self.key} {_show(keys[other.argmax()])} was encoded before, from "
-                f"other {' or '.join(map(repr, self.compared))}: the dataset has changed, or the "
-                "key stands for two rows. Give the path of a new folder, or the dataset as it was."
+                f"The row with {self.key} {_shorten_key(keys[changed.argmax()])} was encoded "
+                f"before, from other {' or '.join(map(repr, self.compared))}: the dataset has "
+                "changed, or two rows have this key. Give the path of a new folder, or the dataset "
+                "as it was."
             )
-        return found
+        return is_done
 
 
-def _show(key: Any) -> str:
+def _shorten_key(key: Any) -> str:
     return shorten(key.item() if isinstance(key, np.generic) else key)
 
 
 def _find_inputs(transformer: Any, key: str, keep: Sequence[str], columns: list[str]) -> list[str]:
-    """Give the columns that are encoded; see that they, and the others, are there."""
+    """Return the columns that are encoded; raise if one of them, or another one, is missing."""
     if isinstance(keep, str):
         raise TypeError(f"keep must be a list of columns, such as [{keep!r}], got {keep!r}.")
     check_is_fitted(transformer)
-    seen = getattr(transformer, "feature_names_in_", None)
-    if seen is None:
+    fitted_names = getattr(transformer, "feature_names_in_", None)
+    if fitted_names is None:
         raise ValueError(
             f"The {type(transformer).__name__} was not fitted on a frame, so that it does not know "
             "the names of the columns to encode. Fit it on a pandas frame."
         )
-    inputs = [str(name) for name in seen if name in columns or name not in (key, *keep)]
+    inputs = [str(name) for name in fitted_names if name in columns or name not in (key, *keep)]
     missing = [name for name in (key, *keep, *inputs) if name not in columns]
     if missing:
         raise ValueError(f"The dataset has no column {missing[0]!r}; it has {columns}.")
@@ -250,33 +250,33 @@ def _find_inputs(transformer: Any, key: str, keep: Sequence[str], columns: list[
 
 
 def _find_types(dataset: ray.data.Dataset, names: Sequence[str]) -> dict[str, Any]:
-    """Give the types of columns, those of Arrow or, where blocks are of pandas, of numpy."""
-    schema = dataset.schema()
+    """Return the types of columns, those of Arrow or, where blocks are of pandas, of numpy."""
+    schema: Any = dataset.schema()  # known, for the columns were found in it
     types = dict(zip(schema.names, schema.types, strict=True))
     return {name: types[name] for name in names}
 
 
-def _check_once(partitions: Partitions, there: np.ndarray, key: str) -> None:
-    keys = there["key"]
-    again = keys[1:][keys[1:] == keys[:-1]]
-    if len(again):
-        found = partitions.locate(again[0])
+def _check_unique(partitions: Partitions, finished: np.ndarray, key: str) -> None:
+    keys = finished["key"]
+    repeated = keys[1:][keys[1:] == keys[:-1]]
+    if len(repeated):
+        found = partitions.locate(repeated[0])
         raise ValueError(
-            f"{partitions.path!r} has {len(again)} rows more than once, the first being "
+            f"{partitions.path!r} has {len(repeated)} rows more than once, the first being "
             f"{shorten(next(iter(found.values())))}, in {' and '.join(map(repr, found))}: "
-            f"key={key!r} must tell rows apart. If it does, another run was writing too: delete "
+            f"key={key!r} must identify rows. If it does, another run was writing too: delete "
             "one of the files, and call encode again."
         )
 
 
-def _check_count(n_there: int, n_rows: int, path: str | os.PathLike, key: str) -> None:
-    if n_there != n_rows:
+def _check_count(n_finished: int, n_rows: int, path: str | os.PathLike) -> None:
+    if n_finished != n_rows:
         raise ValueError(
-            f"The dataset has {n_rows} rows, and {os.fspath(path)!r} {n_there}. "
+            f"The dataset has {n_rows} rows, and {os.fspath(path)!r} {n_finished}. "
             + (
                 "The machines do not share the folder."
-                if n_there < n_rows
-                else "Rows were taken out of the dataset since: give the path of a new folder, or "
+                if n_finished < n_rows
+                else "Rows were removed from the dataset since: give the path of a new folder, or "
                 "the dataset with all rows."
             )
         )

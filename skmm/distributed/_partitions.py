@@ -1,6 +1,6 @@
-"""The folder of Parquet files that `encode` fills: each is there as a whole, or not at all.
+"""The folder of Parquet files that `encode` fills: each is written as a whole, or not at all.
 
-A file knows the digests of its rows, so that what is finished is told by the files alone, and no
+A file holds the digests of its rows, so that the files alone say which rows are finished, and no
 second record can contradict them.
 """
 
@@ -24,7 +24,7 @@ from ._identity import ROW
 if TYPE_CHECKING:
     import pyarrow
 
-DESCRIPTION = "_skmm.json"  # readers of Parquet pass over names that start with "_"
+DESCRIPTION = "_skmm.json"  # readers of Parquet skip names that start with "_"
 UNFINISHED = "_unfinished-"
 DIGESTS = b"skmm.rows"
 N_READERS = 16
@@ -42,12 +42,12 @@ class Partitions:
         self._filesystem, self._root = fs.FileSystem.from_uri(uri)
 
     def open(self, description: dict[str, Any]) -> None:
-        """Make the folder, or see that it is one of the same ``description``.
+        """Create the folder, or check that it has the same ``description``.
 
         Raises
         ------
         ValueError
-            If it holds the rows of another transformer, or files of someone else.
+            If it holds the rows of another transformer, or files that encode did not write.
         """
         description = {"format": FORMAT, **description}
         self._filesystem.create_dir(self._root, recursive=True)
@@ -71,16 +71,16 @@ class Partitions:
             if found.get(name) == value:
                 continue
             if name == "transformer":
-                what = "another transformer (other encoders, models, parameters or fitted values)"
+                difference = "another transformer (encoders, models, parameters or fitted values)"
             else:
-                what = f"{name} {found.get(name)!r}, and now it is {value!r}"
+                difference = f"{name} {found.get(name)!r}, and now it is {value!r}"
             raise ValueError(
-                f"{self.path!r} was begun with {what}. Vectors of both would not go together: go "
-                "on with the same as before, or give the path of a new folder."
+                f"{self.path!r} was begun with {difference}. Vectors of both would not match: "
+                "continue with the same as before, or give the path of a new folder."
             )
 
     def has(self, name: str) -> bool:
-        """Tell whether a partition is finished."""
+        """Return whether a partition is finished."""
         return bool(self._filesystem.get_file_info(f"{self._root}/{name}").is_file)
 
     def write(
@@ -92,8 +92,8 @@ class Partitions:
     ) -> None:
         """Write a partition whose rows have the digests ``rows``.
 
-        A column that has no value here is of the type in ``types``: else those who read all
-        partitions by what they find in the first one fail.
+        A column without any value gets its type from ``types``: otherwise reading all partitions
+        by the types of the first one fails.
         """
         import pyarrow
         import pyarrow.parquet
@@ -105,29 +105,29 @@ class Partitions:
                 table = table.set_column(i, field.name, table.column(i).cast(known))
         digests = {DIGESTS: base64.b64encode(rows.tobytes())}
         table = table.replace_schema_metadata({**table.schema.metadata, **digests})
-        plain = [name for name in frame.columns if frame[name].dtype.kind == "f"]
+        floats = [name for name in frame.columns if frame[name].dtype.kind == "f"]
         self._write(
             name,
             lambda file: pyarrow.parquet.write_table(
                 table,
                 file,
-                compression="none",  # of numbers that look random it makes nothing smaller
-                use_dictionary=[name for name in table.column_names if name not in plain],
+                compression="none",  # makes vectors no smaller
+                use_dictionary=[name for name in table.column_names if name not in floats],
                 write_statistics=False,
             ),
         )
 
     def finished(self) -> np.ndarray:
-        """Give the digests of all rows that are there, records of ROW sorted by key."""
-        parts = self._of_all(self._read_digests)
-        rows = np.concatenate(parts) if parts else np.empty(0, dtype=ROW)
+        """Return the digests of all finished rows, records of ROW sorted by key."""
+        digests = self._read_all(self._read_digests)
+        rows = np.concatenate(digests) if digests else np.empty(0, dtype=ROW)
         return rows[np.argsort(rows["key"], kind="stable")]
 
     def locate(self, digest: int) -> dict[str, Any]:
-        """Give the names of the partitions with a row of this digest, and its key in each."""
+        """Find the partitions with a row of this digest, and its key in each."""
         import pyarrow.parquet as pq
 
-        def look(file: pyarrow.NativeFile) -> list:
+        def find_key(file: pyarrow.NativeFile) -> list:
             place = np.flatnonzero(self._read_digests(file)["key"] == digest)
             if len(place) == 0:
                 return []
@@ -135,7 +135,7 @@ class Partitions:
             key = pq.read_schema(file).pandas_metadata["index_columns"][0]
             return [pq.read_table(file, columns=[key])[key][int(place[0])].as_py()]
 
-        found = zip(self._names(), self._of_all(look), strict=True)
+        found = zip(self._names(), self._read_all(find_key), strict=True)
         return {name: keys[0] for name, keys in found if keys}
 
     def _read_digests(self, file: pyarrow.NativeFile) -> np.ndarray:
@@ -144,12 +144,12 @@ class Partitions:
         metadata = pq.read_schema(file).metadata
         return np.frombuffer(base64.b64decode(metadata[DIGESTS]), dtype=ROW)
 
-    def _of_all(self, read: Callable[[Any], Any]) -> list:
+    def _read_all(self, read: Callable[[Any], Any]) -> list:
         def read_one(name: str) -> Any:
             with self._filesystem.open_input_file(f"{self._root}/{name}") as file:
                 try:
                     return read(file)
-                except Exception as e:  # what pyarrow raises depends on what is damaged
+                except Exception as e:  # pyarrow raises many kinds, by what is damaged
                     raise ValueError(
                         f"{name!r} in {self.path!r} is damaged ({e}). Delete it, and its rows are "
                         "encoded again."
@@ -171,7 +171,7 @@ class Partitions:
             return file.read()
 
     def _write(self, name: str, write: Callable[[Any], object]) -> None:
-        beside = f"{self._root}/{UNFINISHED}{uuid.uuid4().hex}"
-        with self._filesystem.open_output_stream(beside) as file:
+        unfinished = f"{self._root}/{UNFINISHED}{uuid.uuid4().hex}"
+        with self._filesystem.open_output_stream(unfinished) as file:
             write(file)
-        self._filesystem.move(beside, f"{self._root}/{name}")
+        self._filesystem.move(unfinished, f"{self._root}/{name}")

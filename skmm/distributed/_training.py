@@ -15,11 +15,12 @@ import pandas as pd
 from sklearn.base import clone
 
 from .._optional import import_optional
-from ..fusion._together import collect, together
+from .._torch.processes import data_parallel, gather_over_processes
 from ._checks import check_counts, check_dataset
 
 if TYPE_CHECKING:
     import ray
+    import ray.train
     from numpy.typing import ArrayLike
 
 FITTED = "estimator.pkl"
@@ -40,17 +41,17 @@ def fit(
     """Fit a `FusionClassifier` to a Ray Dataset that may be larger than any memory.
 
     Each worker of Ray Train has a share of every batch and calls
-    `FusionClassifier.partial_fit` with it. Together they learn what one process would learn of
-    the whole batch: gradients are averaged, and the statistics, losses and modality weights in
-    which rows have to do with each other are those of all rows of the batch.
+    `FusionClassifier.partial_fit` with it. Together they learn what one process would learn from
+    the whole batch: gradients are averaged, and the statistics, losses and modality weights that
+    depend on several rows at once are computed from all rows of the batch.
 
     Parameters
     ----------
     estimator : FusionClassifier
-        What is fitted is a clone; its parameters must suit ``partial_fit``.
+        A clone of it is fitted; its parameters must suit ``partial_fit``.
     dataset : ray.data.Dataset
-        Columns of features, ``modality__feature``, and the column of labels, no others: that
-        `encode` has written, for example
+        Columns of features, ``modality__feature``, and the column of labels, no others; for
+        example what `encode` has written,
         ``ray.data.read_parquet(path).drop_columns(["id"]).random_shuffle()``. Rows come in the
         order of the dataset, which should be a random one.
     label : str
@@ -60,17 +61,17 @@ def fit(
     n_epochs : int, default=1
         Number of passes over the dataset.
     batch_size : int, default=4096
-        Rows in one call of ``partial_fit``, over all workers. A gradient step takes
-        ``estimator.batch_size`` of them.
+        Rows in one call of ``partial_fit``, over all workers. A gradient step takes the
+        ``batch_size`` of the estimator's solver, `AdamW`, of them.
     scaling_config : ray.train.ScalingConfig, default=None
         How many workers, and what each needs, such as
-        ``ScalingConfig(num_workers=8, use_gpu=True)``. None: one, on a processor.
+        ``ScalingConfig(num_workers=8, use_gpu=True)``. None is one worker on a CPU.
     run_config : ray.train.RunConfig, default=None
-        Where the run is kept, ``storage_path``, which all machines must be able to reach, and how
-        often it is to begin again where a worker fails, as
-        ``RunConfig(failure_config=FailureConfig(max_failures=3))``. It goes on from the end of the
-        last pass. With a ``name`` it does so in another call too, if the driver died; one that was
-        finished is given back. Without, each call is a run of its own.
+        Where the run is stored, ``storage_path``, which all machines must be able to reach, and
+        how often it restarts where a worker fails, such as
+        ``RunConfig(failure_config=FailureConfig(max_failures=3))``. It continues from the end of
+        the last pass. With a ``name`` another call continues it too, if the driver died, or
+        returns its result, if it was finished. Without a name each call is a new run.
 
     Returns
     -------
@@ -82,7 +83,8 @@ def fit(
     ImportError
         If Ray is not installed (``pip install 'skmm[ray]'``).
     ray.train.TrainingFailedError
-        If a worker fails; what it raised, such as a ValueError of ``partial_fit``, is its cause.
+        If a worker fails. Its ``__cause__`` is what the worker raised, such as a ValueError of
+        ``partial_fit``, which the traceback shows first.
     ValueError
         If the column is not there, labels are missing, or batches are too small for the workers.
 
@@ -93,12 +95,12 @@ def fit(
 
     Notes
     -----
-    With ``dropout=0`` and ``modality_dropout=0`` what several workers learn differs from what one
-    does of the same batches only by rounding (tested to 1e-4, for all ways to fuse and to align).
-    With dropout each worker leaves out other units, as it should.
+    With ``MLP(dropout=0)`` and ``modality_dropout=0`` several workers learn what one learns from
+    the same batches, up to rounding (tested to 1e-4, for all fusion rules and alignments). With
+    dropout each worker drops different units, as it should.
 
-    Ray gives each worker as many rows: of a pass, up to one row less than there are workers is
-    left out, and which rows are in a batch depends on their number.
+    Ray gives each worker the same number of rows: each pass leaves out fewer rows than there are
+    workers, and the number of workers decides which rows are in a batch.
 
     Examples
     --------
@@ -116,13 +118,13 @@ def fit(
     torch = import_optional("ray.train.torch", extra="ray", purpose=purpose)
     check_dataset(dataset)
     check_counts(batch_size=batch_size)
-    scaling_config = scaling_config or train.ScalingConfig(num_workers=1)
+    scaling: Any = scaling_config or train.ScalingConfig(num_workers=1)
     columns = dataset.columns() or []
-    _check(estimator, columns, label, batch_size, scaling_config.num_workers)
+    _check_arguments(estimator, columns, label, batch_size, scaling.num_workers)
     if n_epochs < 1:
         raise ValueError(f"n_epochs={n_epochs} must be at least 1.")
     estimator = clone(estimator)
-    classes = _sort(dataset.unique(label), label) if classes is None else np.asarray(classes)
+    classes = _sort_labels(dataset.unique(label), label) if classes is None else np.asarray(classes)
     begun_with = {
         "parameters": estimator.get_params(),
         "label": label,
@@ -139,14 +141,20 @@ def fit(
             "batch_size": batch_size,
             "begun_with": {name: joblib.hash(value) for name, value in begun_with.items()},
         },
-        scaling_config=scaling_config,
-        run_config=_name(run_config),
+        scaling_config=scaling,
+        run_config=_with_new_name(run_config),
         datasets={"train": dataset},
     )
-    return _load(trainer.fit().checkpoint)["estimator"]
+    try:
+        result = trainer.fit()
+    except train.TrainingFailedError as e:
+        raise e from _find_cause(e)
+    return _load_checkpoint(result.checkpoint)["estimator"]
 
 
-def _check(estimator, columns: list[str], label: str, batch_size: int, n_workers: int) -> None:
+def _check_arguments(
+    estimator, columns: list[str], label: str, batch_size: int, n_workers: int
+) -> None:
     if not hasattr(estimator, "partial_fit"):
         raise TypeError(
             f"fit needs an estimator that learns batch by batch, and {type(estimator).__name__} "
@@ -156,22 +164,22 @@ def _check(estimator, columns: list[str], label: str, batch_size: int, n_workers
         raise ValueError(f"The dataset has no column {label!r}; it has {columns}.")
     if batch_size < n_workers:
         raise ValueError(
-            f"batch_size={batch_size} leaves some of {n_workers} workers without a row: "
-            "give each at least one."
+            f"batch_size={batch_size} must be at least the number of workers, {n_workers}: each "
+            "needs a row."
         )
 
 
-def _name(run_config: ray.train.RunConfig | None) -> ray.train.RunConfig | None:
-    """Tell runs without a name apart; Ray would go on with the first of a RunConfig used twice."""
+def _with_new_name(run_config: ray.train.RunConfig | None) -> ray.train.RunConfig | None:
+    """Rename a run that Ray named, or a RunConfig used twice would continue its first run."""
     if run_config is None or not (run_config.name or "").startswith(NAMED_BY_RAY):
         return run_config
-    run_config = copy.copy(run_config)
-    run_config.name += f"-{uuid.uuid4().hex[:8]}"
-    return run_config
+    renamed = copy.copy(run_config)
+    renamed.name = f"{run_config.name}-{uuid.uuid4().hex[:8]}"
+    return renamed
 
 
-def _sort(labels: list, label: str) -> np.ndarray:
-    """Sort the labels that there are; none may be missing."""
+def _sort_labels(labels: list, label: str) -> np.ndarray:
+    """Sort labels; raise if one is missing."""
     if pd.isna(np.array(labels, dtype=object)).any():
         raise ValueError(
             f"Column {label!r} has rows without a label. Leave them out: "
@@ -181,32 +189,46 @@ def _sort(labels: list, label: str) -> np.ndarray:
 
 
 def _check_same(found: dict[str, str], begun_with: dict[str, str]) -> None:
-    other = [name for name, digest in begun_with.items() if found.get(name) != digest]
-    if other:
+    changed = [name for name, digest in begun_with.items() if found.get(name) != digest]
+    if changed:
         raise ValueError(
-            f"The run was begun with other {' and '.join(other)}. Give run_config another name, "
-            "or go on with the same as before."
+            f"The run was begun with other {' and '.join(changed)}. Give run_config another name, "
+            "or continue with the same as before."
         )
 
 
+def _find_cause(error: ray.train.TrainingFailedError) -> BaseException | None:
+    """Return what a worker raised, if it did.
+
+    RuntimeErrors come last: where one worker fails, torch.distributed raises them in the others.
+    """
+    failures = getattr(error, "worker_failures", {})
+    return min(
+        (failures[rank] for rank in sorted(failures)),
+        key=lambda failure: isinstance(failure, RuntimeError),
+        default=getattr(error, "controller_failure", None),
+    )
+
+
 def _train(config: dict[str, Any]) -> None:
-    """Train in one of the workers, from where the last one got to."""
+    """Train in one of the workers, from the last checkpoint on."""
     from ray import cloudpickle, train
 
     checkpoint, n_done = train.get_checkpoint(), 0
     estimator, label, classes = (config[name] for name in ("estimator", "label", "classes"))
     if checkpoint:
-        content = _load(checkpoint)
+        content = _load_checkpoint(checkpoint)
         _check_same(content["begun_with"], config["begun_with"])
         estimator, n_done = content["estimator"], content["n_epochs"]
     context = train.get_context()
     n_rows = config["batch_size"] // context.get_world_size()
-    shard = train.get_dataset_shard("train")
+    shard: Any = train.get_dataset_shard("train")
     for epoch in range(n_done, config["n_epochs"]):
-        batches = iter(shard.iter_batches(batch_size=n_rows, batch_format="pandas"))
-        with together():
-            # None waits for rows that another does not have.
-            while all(collect((batch := next(batches, None)) is not None)):
+        batches: Any = iter(shard.iter_batches(batch_size=n_rows, batch_format="pandas"))
+        with data_parallel():
+            # They stop at once: a worker without rows would let the others wait for it.
+            while all(gather_over_processes((batch := next(batches, None)) is not None)):
+                assert batch is not None
                 y = batch.pop(label)
                 estimator.partial_fit(batch, y, classes=classes)
         if not hasattr(estimator, "loss_curve_"):
@@ -214,19 +236,20 @@ def _train(config: dict[str, Any]) -> None:
                 f"The dataset has fewer rows than there are workers ({context.get_world_size()})."
             )
         with tempfile.TemporaryDirectory() as folder:
-            reached = None
+            checkpoint = None
             if context.get_world_rank() == 0:
                 content = {
                     "estimator": estimator,
                     "n_epochs": epoch + 1,
                     "begun_with": config["begun_with"],
                 }
-                # Classes of a notebook, which this process cannot import, and all.
-                Path(folder, FITTED).write_bytes(cloudpickle.dumps(content))
-                reached = train.Checkpoint.from_directory(folder)
-            train.report({"loss": estimator.loss_curve_[-1]}, checkpoint=reached)
+                # With classes that are defined in a notebook, which this process cannot import.
+                pickled = cloudpickle.dumps(content)  # pyright: ignore[reportPrivateImportUsage]
+                Path(folder, FITTED).write_bytes(pickled)
+                checkpoint = train.Checkpoint.from_directory(folder)
+            train.report({"loss": estimator.loss_curve_[-1]}, checkpoint=checkpoint)
 
 
-def _load(checkpoint: ray.train.Checkpoint) -> dict[str, Any]:
+def _load_checkpoint(checkpoint: ray.train.Checkpoint) -> dict[str, Any]:
     with checkpoint.as_directory() as folder:
         return pickle.loads(Path(folder, FITTED).read_bytes())

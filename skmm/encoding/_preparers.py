@@ -15,7 +15,7 @@ from ._columns import BrokenItems, identify, set_column_tags
 from .readers import BrokenItemError
 
 
-class ColumnPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ColumnPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # pyright: ignore (untyped keyword of scikit-learn)
     """Turn a column of raw inputs into another, learning nothing."""
 
     def fit(self, X, y=None):
@@ -81,7 +81,7 @@ class ColumnPreparer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         return tags
 
 
-class CellPreparer(ColumnPreparer, auto_wrap_output_keys=None):
+class CellPreparer(ColumnPreparer, auto_wrap_output_keys=None):  # pyright: ignore (untyped keyword of scikit-learn)
     """Prepare each cell of a column on its own; a subclass defines how in `_prepare`.
 
     It has the parameters ``errors`` and ``verbose``.

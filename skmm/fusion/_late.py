@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -29,11 +28,17 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from .._data.pooling import (
+    fit_and_predict,
+    has_values,
+    minimise_log_loss,
+    predict_where,
+)
+from .._data.rows import weigh_rows
+from .._data.validation import check_known, find_classes
+from .._data.weights import resolve_modality_weights
 from .._html import block_of_modalities, name_modality
-from ._opinions import fit_and_predict, has_values, minimise_log_loss, predict_where
-from ._parameters import resolve_modality_weights
-from ._reading import check_known, find_classes
-from ._rows import weigh_rows
+from .._warnings import warn_user
 
 SPLITTER = "__cv__"  # no name of an estimator may have two underscores in a row
 
@@ -77,7 +82,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
     estimators_ : list of estimator
         The classifiers, each fitted on all rows that have its modality.
     named_estimators_ : Bunch
-        They by name.
+        The classifiers by name.
     modalities_ : dict of str to list
         The columns of each modality, by name or by position.
     modality_weights_ : dict of str to float
@@ -95,7 +100,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
     Notes
     -----
     A modality is missing from a row if all of its columns are NaN, None or NA there. Its classifier
-    neither learns from that row nor is asked about it.
+    neither learns from that row nor predicts it.
 
     References
     ----------
@@ -147,7 +152,8 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
     def _estimators(self, value):
         columns = [columns for _, _, columns in self.estimators]
         self.estimators = [
-            (name, estimator, own) for (name, estimator), own in zip(value, columns, strict=True)
+            (name, estimator, selected)
+            for (name, estimator), selected in zip(value, columns, strict=True)
         ]
 
     def get_params(self, deep=True):
@@ -156,7 +162,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         Parameters
         ----------
         deep : bool, default=True
-            Whether to give the classifiers and their parameters too, as ``name`` and
+            Whether to include the classifiers and their parameters, as ``name`` and
             ``name__parameter``.
 
         Returns
@@ -215,8 +221,10 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         check_consistent_length(X, y)
         self.classes_, codes = find_classes(y)
         names = self._check_estimators()
-        given = params.get("sample_weight")
-        weight = np.ones(len(y)) if given is None else column_or_1d(np.asarray(given, dtype=float))
+        weight = params.get("sample_weight")
+        weight = (
+            np.ones(len(y)) if weight is None else column_or_1d(np.asarray(weight, dtype=float))
+        )
         check_consistent_length(y, weight)
         weight, self.class_prior_ = weigh_rows(codes, self.classes_, None, weight)
         self._columns = [columns for _, _, columns in self.estimators]
@@ -285,7 +293,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         return names
 
     def _route(self, names: Sequence[str], params: dict) -> tuple[dict[str, dict], dict]:
-        """Give the parameters of each classifier's fit, and those of the splitter."""
+        """Return the parameters of each classifier's fit, and those of the splitter."""
         if _routing_enabled():
             routed = process_routing(self, "fit", **params)
             return {name: routed[name].fit for name in names}, routed[SPLITTER].split
@@ -295,20 +303,20 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
                 f"fit takes sample_weight and groups, got {unknown}; others are routed where they "
                 "are requested with sklearn.set_config(enable_metadata_routing=True)."
             )
-        own = {name: value for name, value in params.items() if value is not None}
+        fit_params = {name: value for name, value in params.items() if value is not None}
         for name, estimator, _ in self.estimators:
-            if "sample_weight" in own and isinstance(estimator, Pipeline):
+            if "sample_weight" in fit_params and isinstance(estimator, Pipeline):
                 raise ValueError(
                     f"The classifier of modality {name!r} is a Pipeline, whose steps get "
                     "sample_weight only where they ask for it: after "
                     "sklearn.set_config(enable_metadata_routing=True), with "
                     f"{type(estimator[-1]).__name__}().set_fit_request(sample_weight=True)."
                 )
-        groups = {"groups": own.pop("groups")} if "groups" in own else {}
-        return dict.fromkeys(names, own), groups
+        split_params = {"groups": fit_params.pop("groups")} if "groups" in fit_params else {}
+        return dict.fromkeys(names, fit_params), split_params
 
     def get_metadata_routing(self):
-        """Say which metadata goes to which classifier, and to the splitter.
+        """Return which metadata goes to which classifier, and to the splitter.
 
         Returns
         -------
@@ -323,7 +331,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         return router.add(**{SPLITTER: check_cv(self.cv)}, method_mapping=split)
 
     def _read_rows(self, X, *, reset: bool):
-        """Leave a frame as it is, and check anything else."""
+        """Return a frame as it is, and anything else as a checked array."""
         if not hasattr(X, "columns"):
             X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self)
         _check_feature_names(self, X, reset=reset)
@@ -335,29 +343,29 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         return X
 
     def _find_present(self, X) -> np.ndarray:
-        """Tell which modalities each row has (n_samples, n_modalities)."""
+        """Mark the modalities that each row has (n_samples, n_modalities)."""
         return np.stack([has_values(_safe_indexing(X, c, axis=1)) for c in self._columns], axis=1)
 
     def _learn_weights(self, splits, results, codes, weight, names) -> np.ndarray:
         proba = np.full((len(codes), len(names), len(self.classes_)), np.nan)
         tests = [test for _, test in splits for _ in names]
-        for k, (test, (fitted, opinions)) in enumerate(zip(tests, results, strict=True)):
+        for k, (test, (fitted, values)) in enumerate(zip(tests, results, strict=True)):
             if fitted is not None:
-                proba[test, k % len(names)] = self._align(fitted, opinions)
-        own = proba[np.arange(len(codes)), :, codes]  # (n, m) of each row's own class
-        silent = [name for name, some in zip(names, own.T, strict=True) if np.isnan(some).all()]
-        if silent:
+                proba[test, k % len(names)] = self._align_classes(fitted, values)
+        proba_true = proba[np.arange(len(codes)), :, codes]  # (n, m), of each row's true class
+        is_unknown = np.isnan(proba_true).all(axis=0)
+        if is_unknown.any():
             raise ValueError(
-                f"Modality {silent[0]!r} is in too few rows to be judged by cv: give "
-                "modality_weights, or leave it out."
+                f"Modality {names[is_unknown.argmax()]!r} is in too few rows to be judged "
+                "by cv: give modality_weights, or leave it out."
             )
-        return minimise_log_loss(own, weight)
+        return minimise_log_loss(proba_true, weight)
 
-    def _align(self, fitted, opinions: np.ndarray) -> np.ndarray:
-        """Bring columns into the order of ``classes_``; a class never seen has probability 0."""
-        proba = np.zeros((len(opinions), len(self.classes_)))
-        proba[:, np.searchsorted(self.classes_, fitted.classes_)] = opinions
-        proba[np.isnan(opinions).any(axis=1)] = np.nan
+    def _align_classes(self, fitted, values: np.ndarray) -> np.ndarray:
+        """Order probabilities as ``classes_``; a class that ``fitted`` has not seen gets 0."""
+        proba = np.zeros((len(values), len(self.classes_)))
+        proba[:, np.searchsorted(self.classes_, fitted.classes_)] = values
+        proba[np.isnan(values).any(axis=1)] = np.nan
         return proba
 
     def modality_proba(self, X):
@@ -377,11 +385,11 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         check_is_fitted(self)
         X = self._read_rows(X, reset=False)
         present = self._find_present(X)
-        opinions = [
-            self._align(fitted, predict_where(fitted, X, columns, has))
+        proba = [
+            self._align_classes(fitted, predict_where(fitted, X, columns, has))
             for fitted, columns, has in zip(self.estimators_, self._columns, present.T, strict=True)
         ]
-        return np.stack(opinions, axis=1)
+        return np.stack(proba, axis=1)
 
     def contributions(self, X):
         """Split the probabilities of each row into one part for each modality.
@@ -398,12 +406,12 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
             does not have, and for rows without any that counts, whose prediction is
             ``class_prior_``.
         """
-        opinions = self.modality_proba(X)
+        proba = self.modality_proba(X)
         alpha = np.array(list(self.modality_weights_.values()))
-        weights = alpha * ~np.isnan(opinions[:, :, 0])
+        weights = alpha * ~np.isnan(proba[:, :, 0])
         total = weights.sum(axis=1, keepdims=True)
         weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-        return weights[:, :, None] * np.nan_to_num(opinions)
+        return weights[:, :, None] * np.nan_to_num(proba)
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -422,10 +430,9 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         proba = self.contributions(X).sum(axis=1)
         empty = ~proba.any(axis=1)
         if empty.any():
-            warnings.warn(
+            warn_user(
                 f"{empty.sum()} of {len(empty)} rows have no modality that counts (the first is "
                 f"row {empty.argmax()}); their prediction is the class prior.",
-                stacklevel=2,
             )
             proba[empty] = self.class_prior_
         return proba
@@ -465,11 +472,13 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
     def _sk_visual_block_(self):
         fitted = getattr(self, "named_estimators_", {})
         weights = getattr(self, "modality_weights_", {})
-        found = getattr(self, "modalities_", {})
-        columns = [found.get(name, own) for name, _, own in self.estimators]
+        fitted_columns = getattr(self, "modalities_", {})
+        names = [name for name, _, _ in self.estimators]
+        columns = [fitted_columns.get(name, selected) for name, _, selected in self.estimators]
         headings = [
-            name_modality(name, own) + (f" (weight {weights[name]:.2f})" if name in weights else "")
-            for (name, _, _), own in zip(self.estimators, columns, strict=True)
+            name_modality(name, selected)
+            + (f" (weight {weights[name]:.2f})" if name in weights else "")
+            for name, selected in zip(names, columns, strict=True)
         ]
         contents = [fitted.get(name, estimator) for name, estimator, _ in self.estimators]
         return block_of_modalities(headings, contents, columns)

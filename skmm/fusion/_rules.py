@@ -1,122 +1,295 @@
-"""Rules of fusion: modules that make one vector a row of the parts of its modalities.
+"""The fusion rules: what is summed, and of what the network is made for it.
 
-Each is called with the row's weights (n, m), 0 for modalities that are missing or do not count, and
-the parts (n, m, q). Of `Attention` and `Bilinear` the weights only say which modalities count.
+A rule is an object with its parameters; `RULES` names them all. Its attributes say what goes with
+it, and `_build` makes its modules. Another rule is another class in this file and a row of `RULES`.
 """
 
 from __future__ import annotations
 
-import math
+from abc import abstractmethod
+from numbers import Integral
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
 
-from ._layers import Dropout, make_linear
+if TYPE_CHECKING:
+    from torch import nn
 
-MAX_ATTENTION_HEADS = 4
-BILINEAR_RANK = 4
-
-
-def weigh(weights: Tensor, values: Tensor) -> Tensor:
-    """Weights, (n, m) or one for each value (n, m, q), times values (n, m, q)."""
-    return (weights if weights.ndim == values.ndim else weights[:, :, None]) * values
+    from .._torch.perceptrons import PerceptronSpec
 
 
-def fuse(weights: Tensor, parts: Tensor) -> Tensor:
-    """Sum over modalities of `weigh`: (n, q)."""
-    return weigh(weights, parts).sum(1)
+class RuleParts(NamedTuple):
+    """The modules of a rule."""
+
+    fuse: nn.Module  # from weights (n, m) and values (n, m, q) to what is fused (n, q)
+    head: nn.Module  # from what is fused to logits (n, k)
+    gate: nn.Module | None = None  # scores each modality of a row (n, m)
 
 
-def renormalise(alpha: Tensor, odds: Tensor) -> Tensor:
-    """Alpha, (m,) or (m, k), times the odds of each row (n, m), to sum to 1 over modalities.
+class RuleSizes(NamedTuple):
+    """The sizes that a rule's modules are built from."""
 
-    Zeros where no modality has weight.
-    """
-    weights = alpha * (odds if alpha.ndim == 1 else odds[:, :, None])
-    total = weights.sum(1, keepdim=True)
-    return weights / torch.where(total > 0, total, 1.0)
+    n_modalities: int
+    width: int  # of a representation f_i
+    n_outputs: list[int]  # of each task
+    spec: PerceptronSpec
+    n_members: int
 
-
-class WeightedSum(nn.Module):
-    """sum_i a_i f_i."""
-
-    def forward(self, weights: Tensor, parts: Tensor) -> Tensor:
-        return fuse(weights, parts)
+    @property
+    def k(self) -> int:
+        """The number of outputs of all tasks."""
+        return sum(self.n_outputs)
 
 
-class Attention(nn.Module):
-    """Let the modalities of a row attend to each other, then average them.
+class FusionRule(BaseEstimator):
+    """What the fusion rules have in common; take one of them.
 
-    One token per modality, marked by a vector of its own, and one layer of a Transformer encoder
-    (Vaswani et al. 2017).
-    """
-
-    def __init__(self, n_modalities: int, width: int, dropout: float):
-        super().__init__()
-        self.marks = nn.Parameter(torch.randn(n_modalities, width) / math.sqrt(width))
-        self.layer = nn.TransformerEncoderLayer(
-            width,
-            math.gcd(width, MAX_ATTENTION_HEADS),
-            dim_feedforward=width,
-            dropout=dropout,
-            batch_first=True,
-            norm_first=True,
-        )
-
-    def forward(self, weights: Tensor, parts: Tensor) -> Tensor:
-        counts = weights > 0
-        # Attention to nothing would be NaN: a row without modalities sees all, and sums none.
-        hidden = ~counts & counts.any(1, keepdim=True)
-        tokens = self.layer(parts + self.marks, src_key_padding_mask=hidden)
-        share = counts / counts.sum(1, keepdim=True).clamp(min=1)
-        return fuse(share, tokens)
-
-
-class Bilinear(nn.Module):
-    """Multiply what the modalities of a row say: low-rank multimodal fusion (Liu et al. 2018).
-
-    The mean over `BILINEAR_RANK` products over modalities of 1 + b_i + W_i f_i; a missing one is a
-    factor of 1. Less 1, so that a row without modalities is 0.
+    Examples
+    --------
+    >>> from skmm.fusion import FusionRule, Late
+    >>> isinstance(Late(), FusionRule)
+    True
     """
 
-    def __init__(self, n_modalities: int, width: int, dropout: float):
-        super().__init__()
-        self.dropout = Dropout(dropout)
-        bound = 1 / math.sqrt(width)
-        size = (n_modalities, width, BILINEAR_RANK * width)
-        self.weight = nn.Parameter(torch.empty(size).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(n_modalities, 1, BILINEAR_RANK * width))
+    name: ClassVar[str]
+    fuses_scores: ClassVar[bool] = False  # of each modality; otherwise its representation
+    has_weights: ClassVar[bool] = True  # alpha
+    normalizes: ClassVar[bool] = True  # what is weighted
+    is_exact: ClassVar[bool] = True  # a logit is a sum of contributions of the modalities
+    learns_scale: ClassVar[bool] = False  # of the fused scores, on rows that no f_i has seen
+    reads_inputs: ClassVar[bool] = False  # f_i is the first layer of one network, and linear
+    shares_head: ClassVar[bool] = True  # one head can read each modality, too
+    takes_ensembles: ClassVar[bool] = True
+    weighs_rows: ClassVar[bool] = False  # by what is in them, beside alpha
+    per_class: bool = False  # whether alpha is one number for each class
+    _parameter_constraints: ClassVar[dict] = {}
 
-    def forward(self, weights: Tensor, parts: Tensor) -> Tensor:
-        factors = torch.baddbmm(
-            1 + self.bias, self.dropout(parts).transpose(0, 1), self.weight
-        )  # (m, n, r q)
-        factors = factors.masked_fill((weights == 0).T[:, :, None], 1.0)
-        products = factors.prod(0)  # (n, r q)
-        return products.unflatten(1, (BILINEAR_RANK, -1)).mean(1) - 1
+    @abstractmethod
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule, drawing head, gate and what fuses in this order."""
 
 
-class Gate(nn.Module):
-    """Say of each row how far its weights are from alpha, by all of its parts: odds (n, m).
+class Late(FusionRule):
+    """Late fusion: the scores of each modality, weighted, with one scale and a bias per class.
 
-    At first, and where it has learned nothing, they are equal. Scores are divided by the root of
-    the width, as those of attention are: otherwise, with a step of the same size for each of so
-    many parameters, the gate learns its rows by heart.
+    Parameters
+    ----------
+    per_class : bool, default=False
+        Whether alpha, where it is learned, is one number for each modality and class; y is one
+        column of classes then. A class has weights of its own as far as its rows prove them.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.fusion import Late
+    >>> FusionClassifier(Late(per_class=True)).fusion
+    Late(per_class=True)
     """
 
-    def __init__(self, n_modalities: int, width: int, dropout: float, n_members: int = 1):
-        super().__init__()
-        self.dropout = Dropout(dropout)
-        self.score = make_linear(n_members, n_modalities * width, n_modalities)
-        self.scale = 1 / math.sqrt(width)
-        nn.init.zeros_(self.score.weight)
-        nn.init.zeros_(self.score.bias)
+    name = "late"
+    fuses_scores = True
+    learns_scale = True
+    _parameter_constraints: ClassVar[dict] = {"per_class": ["boolean"]}
 
-    def forward(self, counts: Tensor, parts: Tensor) -> Tensor:
-        """Softmax over the modalities that ``counts`` (n, m) marks; the others are not looked at.
+    def __init__(self, *, per_class: bool = False):
+        self.per_class = per_class
 
-        Zeros where none is marked.
-        """
-        seen = (parts * counts[:, :, None]).flatten(1)  # (n, m q)
-        scores = self.scale * self.score(self.dropout(seen))
-        return scores.masked_fill(~counts, -1e9).softmax(1) * counts
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule."""
+        from .._torch import fusing
+
+        return RuleParts(fusing.WeightedSum(), fusing.TemperatureHead(sizes.n_outputs))
+
+
+class Weighted(FusionRule):
+    """The representation of each modality, weighted; one linear layer reads their sum.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.fusion import Weighted
+    >>> model = FusionClassifier(Weighted())  # the same as FusionClassifier("weighted")
+    """
+
+    name = "weighted"
+
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule."""
+        from .._torch import fusing
+
+        return RuleParts(fusing.WeightedSum(), _linear_head(sizes))
+
+
+class Concat(FusionRule):
+    """One network on all columns side by side; what is weighted adds to its first layer.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.fusion import Concat
+    >>> model = FusionClassifier(Concat())  # the same as FusionClassifier("concat")
+    """
+
+    name = "concat"
+    is_exact = False
+    reads_inputs = True
+    shares_head = False
+
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule."""
+        from .._torch import fusing
+        from .._torch.perceptrons import make_following_layers
+
+        head = make_following_layers(sizes.spec, sizes.k, sizes.n_members)
+        return RuleParts(fusing.WeightedSum(), head)
+
+
+class Additive(FusionRule):
+    """The scores of each modality as they are, neither normalised nor weighted.
+
+    A generalised additive model of the modalities: ``m / m_present`` times the sum over those of
+    the m that a row has.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.fusion import Additive
+    >>> model = FusionClassifier(Additive())  # the same as FusionClassifier("additive")
+    """
+
+    name = "additive"
+    fuses_scores = True
+    has_weights = False
+    normalizes = False
+
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule."""
+        from .._torch import fusing
+
+        return RuleParts(fusing.WeightedSum(), fusing.SumHead(sizes.n_modalities, sizes.k))
+
+
+class Gated(FusionRule):
+    """As weighted, by weights that depend on the row (Arevalo et al. 2017).
+
+    Alpha times scores that a small network reads from all representations of the row.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.fusion import Gated
+    >>> model = FusionClassifier(Gated())  # the same as FusionClassifier("gated")
+    """
+
+    name = "gated"
+    weighs_rows = True
+
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule."""
+        from .._torch import fusing
+
+        head = _linear_head(sizes)  # drawn first
+        dropout = sizes.spec.dropout
+        gate = fusing.Gate(sizes.n_modalities, sizes.width, dropout, sizes.n_members)
+        return RuleParts(fusing.WeightedSum(), head, gate)
+
+
+class Attention(FusionRule):
+    """One token for each modality, one layer of a Transformer encoder, the mean of the tokens.
+
+    Parameters
+    ----------
+    n_heads : int, default=4
+        The number of attention heads; the greatest common divisor with the width is taken.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.fusion import Attention
+    >>> FusionClassifier(Attention(n_heads=2)).fusion
+    Attention(n_heads=2)
+    """
+
+    name = "attention"
+    has_weights = False
+    is_exact = False
+    shares_head = False
+    takes_ensembles = False
+    _parameter_constraints: ClassVar[dict] = {
+        "n_heads": [Interval(Integral, 1, None, closed="left")]
+    }
+
+    def __init__(self, *, n_heads: int = 4):
+        self.n_heads = n_heads
+
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule."""
+        from .._torch import fusing
+
+        head = _linear_head(sizes)  # drawn first
+        dropout = sizes.spec.dropout
+        fuse = fusing.AttentionFusion(sizes.n_modalities, sizes.width, dropout, self.n_heads)
+        return RuleParts(fuse, head)
+
+
+class Bilinear(FusionRule):
+    """Products of the representations, of low rank (Liu et al. 2018).
+
+    Parameters
+    ----------
+    rank : int, default=4
+        The number of products that are averaged.
+
+    Examples
+    --------
+    >>> from skmm import FusionClassifier
+    >>> from skmm.fusion import Bilinear
+    >>> FusionClassifier(Bilinear(rank=8)).fusion
+    Bilinear(rank=8)
+    """
+
+    name = "bilinear"
+    has_weights = False
+    is_exact = False
+    shares_head = False
+    takes_ensembles = False
+    _parameter_constraints: ClassVar[dict] = {"rank": [Interval(Integral, 1, None, closed="left")]}
+
+    def __init__(self, *, rank: int = 4):
+        self.rank = rank
+
+    def _build(self, sizes: RuleSizes) -> RuleParts:
+        """Make the modules of the rule."""
+        from .._torch import fusing
+
+        head = _linear_head(sizes)  # drawn first
+        dropout = sizes.spec.dropout
+        fuse = fusing.BilinearFusion(sizes.n_modalities, sizes.width, dropout, self.rank)
+        return RuleParts(fuse, head)
+
+
+RULES: dict[str, type[FusionRule]] = {
+    rule.name: rule for rule in (Late, Weighted, Concat, Additive, Gated, Attention, Bilinear)
+}
+
+
+def resolve_rule(fusion: str | FusionRule) -> FusionRule:
+    """Return the rule that a name stands for, its parameters checked."""
+    rule = RULES[fusion]() if isinstance(fusion, str) else fusion
+    rule._validate_params()
+    return rule
+
+
+def names_of(attribute: str, value: bool = True) -> tuple[str, ...]:
+    """Return the names of the rules that have an attribute, for a message."""
+    return tuple(name for name, rule in RULES.items() if getattr(rule, attribute) is value)
+
+
+def _linear_head(sizes: RuleSizes) -> nn.Module:
+    from torch import nn
+
+    from .._torch.layers import Dropout, make_linear
+
+    linear = make_linear(sizes.n_members, sizes.width, sizes.k)
+    return nn.Sequential(Dropout(sizes.spec.dropout), linear)

@@ -14,7 +14,7 @@ from ..encoding.readers import check_background, check_not_one_image, quiet_pill
 from ._pixels import average_segments, enhance_contrast, find_foreground, find_superpixels
 
 
-class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):
+class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: ignore (untyped keyword of scikit-learn)
     """Prepare images, one by one: mode, size, contrast and segmentation, in this order.
 
     Parameters

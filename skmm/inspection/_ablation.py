@@ -1,10 +1,10 @@
-"""ModalityAblationDisplay: what is left of the score where modalities are missing."""
+"""ModalityAblationDisplay: the score where modalities are missing."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ._fitted import find_scorer, name_score, take_apart
+from ._fitted import find_scorer, name_score, split_pipeline
 from ._scores import all_subsets, prepare_missing, score_subsets
 from ._style import COLORS, HATCHES, label_rows, make_axes, shorten_label
 
@@ -14,15 +14,15 @@ NOTHING = "(none)"
 class ModalityAblationDisplay:
     """The score of one fitted model with each subset of the modalities, without fitting again.
 
-    Modalities are taken away from the rows, and the model predicts them as any rows that lack a
+    Modalities are removed from the rows, and the model predicts them as any rows that lack a
     modality. One bar for each subset, the best on top.
 
     Parameters
     ----------
     subsets : list of tuple of str
-        The modalities that are left, in each subset.
+        The modalities of each subset.
     scores : ndarray of shape (n_subsets,)
-        The score of each.
+        The score with each subset.
     modalities : list of str
         All modalities.
     score_name : str, default="score"
@@ -43,13 +43,13 @@ class ModalityAblationDisplay:
 
     Examples
     --------
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import ModalityAblationDisplay
     >>> X, y = make_multimodal_classification(
     ...     300, informativeness=(0.9, 0.3), modality_names=("text", "image"), random_state=0
     ... )
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=9, random_state=0)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=9), random_state=0)
     >>> display = ModalityAblationDisplay.from_estimator(model.fit(X[:200], y[:200]), X, y)
     >>> display.subsets
     [(), ('text',), ('image',), ('text', 'image')]
@@ -86,7 +86,7 @@ class ModalityAblationDisplay:
             skmm's models and of a `ColumnTransformer` those that they were fitted with, otherwise
             from columns named ``modality__feature``.
         missing : {"auto", "nan", "mean"}, default="auto"
-            What stands in the columns of a modality that is taken away: NaN, or the mean of each
+            What the columns of a modality that is removed are filled with: NaN, or the mean of each
             column in X. "auto" is NaN where the estimator takes it, as skmm's do.
         ax : matplotlib Axes, default=None
             Where to plot; None makes a figure.
@@ -99,10 +99,10 @@ class ModalityAblationDisplay:
         Raises
         ------
         ValueError
-            If the modalities are not to be found, or are more than 10.
+            If the modalities cannot be found, or are more than 10.
         """
         scorer = find_scorer(estimator, scoring)
-        model, table = take_apart(estimator, X, modalities)
+        model, table = split_pipeline(estimator, X, modalities)
         subsets = all_subsets(table.names)
         prepare_missing(model, table, missing)
         scores = score_subsets(model, table, y, scorer, subsets)
@@ -143,8 +143,8 @@ class ModalityAblationDisplay:
         ax.set_yticks(rows, labels)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         low, high = min(scores.min(), 0), max(scores.max(), 0)
-        room = 0.15 * (high - low or 1)
-        ax.set_xlim(low - room if low < 0 else 0, high + room if high > 0 else 0)
+        margin = 0.15 * (high - low or 1)
+        ax.set_xlim(low - margin if low < 0 else 0, high + margin if high > 0 else 0)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_xlabel(self.score_name)
         self.ax_, self.figure_ = ax, ax.figure

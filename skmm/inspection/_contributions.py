@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._fitted import fusion_step, take_apart
+from ._attribution import OF_PROBABILITY, TO_LOG_ODDS, TO_LOGIT, attribute_predictions
+from ._fitted import fusion_step, split_pipeline
 from ._inputs import draw_input, read_raw_inputs
-from ._parts import OF_PROBABILITY, TO_LOG_ODDS, TO_LOGIT, read_parts
 from ._style import (
     LEGEND_WIDTH,
     bar_style,
     count_legend_rows,
-    divide,
+    divide_axes,
     label_rows,
     make_axes,
     place_legend_above,
@@ -27,12 +27,12 @@ class ContributionsDisplay:
 
     One row: for each modality its raw input (the picture, the text, the waveform, frames of the
     video, cells of the table) and what it added to the most probable classes; below, their sums
-    and the probabilities. Many rows: for each class, how the modalities' contributions to it are
-    distributed over the rows of that class: the box holds the middle half of them, the line from
-    5 to 95 %, and the black mark is the median.
+    and the probabilities. Many rows: for each class, the distribution of the modalities'
+    contributions to it over the rows of that class. The box holds the middle half of them, the line
+    those from 5 to 95 %, and the black mark is the median.
 
-    Logits of classes are drawn less their mean over the classes, of each modality: only
-    differences between classes change a prediction.
+    Contributions to logits are centred over the classes, for each modality: only differences
+    between classes change a prediction.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class ContributionsDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes; with one row those that bound all others.
+        The axes; with one row the axes around all others.
     axes_ : ndarray of Axes
         With one row (n_modalities + 1, 2): inputs and contributions of each modality, and below
         them the sums; without inputs (n_modalities + 1, 1). With many rows (1, 1).
@@ -71,11 +71,12 @@ class ContributionsDisplay:
 
     Examples
     --------
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import ContributionsDisplay
     >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
+    >>> model = model.fit(X, y)
     >>> ContributionsDisplay.from_estimator(model, X[:1]).contributions.shape
     (1, 2, 2)
     >>> ContributionsDisplay.from_estimator(model, X, y).members.sum(axis=0)
@@ -103,7 +104,7 @@ class ContributionsDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, target=0, outputs=None, ax=None):
-        """Split the predictions of a fitted estimator by modality, and plot the parts.
+        """Split the predictions of a fitted estimator by modality, and plot the contributions.
 
         Parameters
         ----------
@@ -135,24 +136,24 @@ class ContributionsDisplay:
             If the estimator's predictions are no sums, as with "concat", "attention" and
             "bilinear" fusion.
         """
-        found = fusion_step(estimator, "ContributionsDisplay")
-        if not hasattr(found, "contributions"):
+        model = fusion_step(estimator, "ContributionsDisplay")
+        if not hasattr(model, "contributions"):
             raise ValueError(
-                f'{type(found).__name__}(fusion="{found.fusion}") mixes the modalities, and its '
-                'predictions have no part for each. Take fusion="late", "weighted", "gated" or '
-                '"additive", or look at ModalityAblationDisplay and modality_report, which take '
+                f"{type(model).__name__}(fusion={model.fusion!r}) mixes the modalities, and its "
+                'predictions are no sum of contributions. Take fusion="late", "weighted", "gated" '
+                'or "additive", or look at ModalityAblationDisplay and modality_report, which take '
                 "any model."
             )
-        rows = take_apart(estimator, X).table.X
-        parts = read_parts(found, rows, y, target)
+        rows = split_pipeline(estimator, X).table.X
+        attribution = attribute_predictions(model, rows, y, target)
         return cls(
-            contributions=parts.contributions,
-            predictions=parts.predictions,
-            members=parts.members,
-            modalities=list(found.modalities_),
-            outputs=parts.outputs,
+            contributions=attribution.contributions,
+            predictions=attribution.predictions,
+            members=attribution.members,
+            modalities=list(model.modalities_),
+            outputs=attribution.outputs,
             inputs=read_raw_inputs(estimator, X) if len(rows) == 1 else None,
-            unit=parts.unit,
+            unit=attribution.unit,
         ).plot(ax, outputs=outputs)
 
     def plot(self, ax=None, *, outputs=None):
@@ -191,7 +192,7 @@ class ContributionsDisplay:
                 return np.arange(self.contributions.shape[2])
             return np.argsort(-self.predictions[0], kind="stable")[:N_SHOWN]
         known = list(self.outputs)
-        if isinstance(outputs, str) or not np.iterable(outputs) or len(outputs) == 0:
+        if isinstance(outputs, str) or not np.iterable(outputs) or not list(outputs):
             raise ValueError(f"outputs must be a list of some of {known}, got {outputs!r}.")
         unknown = [name for name in outputs if name not in known]
         if unknown:
@@ -200,27 +201,28 @@ class ContributionsDisplay:
 
     def _draw_row(self, ax, shown: np.ndarray) -> None:
         axes = self._divide(ax, len(shown))
-        parts = self.contributions[0][:, shown]  # (m, k)
-        total = parts.sum(axis=0)
+        contributions = self.contributions[0][:, shown]  # (m, k)
+        total = contributions.sum(axis=0)
         values = self.predictions[0, shown]
         is_probability = self.unit in (TO_LOGIT, TO_LOG_ODDS, OF_PROBABILITY)
         show = ("{:.0%}" if is_probability else "{:.4g}").format
         names = [shorten_label(self.outputs[i], 17) for i in shown]  # and room for a number
         sums = [f"{name}: {show(value)}" for name, value in zip(names, values, strict=True)]
-        styles = [bar_style(i) for i in range(len(parts))] + [{"color": "#444444"}]
+        titles, n_modalities = [*self.modalities, "sum"], len(self.modalities)
+        styles = [bar_style(i) for i in range(n_modalities)] + [{"color": "#444444"}]
         self.bars_ = []
-        for i, (own, bars, style) in enumerate(
-            zip([*self.modalities, "sum"], [*parts, total], styles, strict=True)
+        for i, (title, widths, style) in enumerate(
+            zip(titles, [*contributions, total], styles, strict=True)
         ):
-            where = axes[i, -1]
-            self.bars_.append(where.barh(np.arange(len(shown)), bars, height=0.7, **style))
-            label_rows(where, names if i < len(parts) else sums)
-            where.axvline(0, color="black", linewidth=0.8)
-            where.sharex(axes[0, -1])
-            where.tick_params(axis="x", labelbottom=i == len(parts))
-            axes[i, 0].set_title(own, loc="left", fontsize="medium", fontweight="bold")
-            if self.inputs is not None and i < len(parts):
-                draw_input(axes[i, 0], self.inputs[own])
+            bar_ax = axes[i, -1]
+            self.bars_.append(bar_ax.barh(np.arange(len(shown)), widths, height=0.7, **style))
+            label_rows(bar_ax, names if i < n_modalities else sums)
+            bar_ax.axvline(0, color="black", linewidth=0.8)
+            bar_ax.sharex(axes[0, -1])
+            bar_ax.tick_params(axis="x", labelbottom=i == n_modalities)
+            axes[i, 0].set_title(title, loc="left", fontsize="medium", fontweight="bold")
+            if self.inputs is not None and i < n_modalities:
+                draw_input(axes[i, 0], self.inputs[title])
         if self.inputs is not None:
             axes[-1, 0].set_axis_off()
         axes[-1, -1].set_xlabel(self.unit)
@@ -230,10 +232,10 @@ class ContributionsDisplay:
         """Make axes for each modality and for the sums, with those of inputs on their left."""
         n_rows = len(self.modalities) + 1
         with_inputs = self.inputs is not None
-        least = 1.15 if with_inputs else 0.9  # a name and five lines of text
-        ax = make_axes(ax, self, height=max(least, 0.55 + 0.2 * n_shown) * n_rows)
+        min_height = 1.15 if with_inputs else 0.9  # a name and five lines of text
+        ax = make_axes(ax, self, height=max(min_height, 0.55 + 0.2 * n_shown) * n_rows)
         self.ax_, self.figure_ = ax, ax.figure
-        self.axes_ = divide(ax, n_rows, 1 + with_inputs, [2, 3] if with_inputs else None)
+        self.axes_ = divide_axes(ax, n_rows, 1 + with_inputs, [2, 3] if with_inputs else None)
         return self.axes_
 
     def _draw_distribution(self, ax, shown: np.ndarray) -> None:

@@ -10,37 +10,37 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import accuracy_score
 from sklearn.utils import get_tags
 
-from ..fusion._labels import subset_accuracy
-from ..fusion._targets import mean_r2
+from .._data.labels import subset_accuracy
+from .._data.targets import mean_r2
 from ._fitted import last_step
-from ._tables import Table, expecting_nothing
+from ._tables import Table, ignore_rows_without_modality
 
 BATCH_ROWS = 20_000
 
 
 def project(outputs: Outputs, table: Table, rows: np.ndarray) -> Projection:
-    """Give the additive function of the modalities that is nearest to a model.
+    """Project a model on the nearest additive function of the modalities.
 
     The empirical multimodally-additive projection of Hessel and Lee: with the outputs f of the
     model, row i has ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean``. Of two
-    modalities it is the nearest one over all n^2 pairs. Of more, the other modalities stay as row j
-    has them together: the cost is n^2 predictions for each modality, and not n^n_modalities; an
-    additive model is still its own projection, but of others a sum may be nearer. Columns of no
-    modality count as one more.
+    modalities it is the nearest one over all n^2 pairs. Of more, the other modalities all come from
+    row j: the cost is n^2 predictions for each modality, and not n^n_modalities; an additive model
+    is still its own projection, but another sum may be nearer to a model that is not. Columns of no
+    modality count as one more modality.
 
     Parameters
     ----------
     outputs : Outputs
-        Those of the model.
+        The outputs of the model.
     table : Table
         Rows and modalities.
     rows : ndarray of int, shape (n,)
-        The rows to project on, and of which pairs are made.
+        The rows to project on, and to pair with each other.
 
     Returns
     -------
     Projection
-        An estimator that predicts them, in this order.
+        An estimator that predicts these rows, in this order.
     """
     table = table.complete()
     names = table.names
@@ -51,7 +51,7 @@ def project(outputs: Outputs, table: Table, rows: np.ndarray) -> Projection:
         means = [first, second]
     else:
         means = [_mean_over_others(outputs, table, rows, name)[0] for name in names]
-    grand = np.mean([each.mean(axis=0) for each in means], axis=0)
+    grand = np.mean([mean.mean(axis=0) for mean in means], axis=0)
     return Projection(outputs, np.sum(means, axis=0) - (len(means) - 1) * grand)
 
 
@@ -60,29 +60,30 @@ def _mean_over_others(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Average f(x_i^m, x_j^others) over j (n, k), and with ``both`` over i too."""
     n = len(rows)
-    n_each = max(1, BATCH_ROWS // n)
-    means, totals = [], 0.0
-    for start in range(0, n, n_each):
-        own = rows[start : start + n_each]
-        crossed = table.assemble(np.tile(rows, len(own)), {name: np.repeat(own, n)})
-        values = outputs.compute(crossed).reshape(len(own), n, -1)  # (i, j, k)
+    n_chunk = max(1, BATCH_ROWS // n)
+    means: list[np.ndarray] = []
+    totals: Any = 0.0
+    for start in range(0, n, n_chunk):
+        chunk = rows[start : start + n_chunk]
+        crossed = table.assemble(np.tile(rows, len(chunk)), {name: np.repeat(chunk, n)})
+        values = outputs.compute(crossed).reshape(len(chunk), n, -1)  # (i, j, k)
         means.append(values.mean(axis=1))
         totals = totals + values.sum(axis=0)
     return np.concatenate(means), totals / n if both else None
 
 
 class Outputs:
-    """What of a model's predictions to add up, and how to read a sum of them.
+    """The outputs of a model that are added up, and the predictions that a sum of them stands for.
 
-    Of models of skmm logits, up to a constant for each row; else `decision_function` or, where
-    there is none, probabilities; of regressors the predictions.
+    Of fusion classifiers logits, up to a constant for each row; of others `decision_function` or,
+    where there is none, probabilities; of regressors the predictions.
     """
 
     def __init__(self, model: Any, first_row: Any):
         self.model = model
         self.is_fusion = hasattr(last_step(model), "network_")
         self.classes: Any = getattr(model, "classes_", None)
-        with expecting_nothing():
+        with ignore_rows_without_modality():
             self.is_flat = np.ndim(model.predict(first_row)) == 1
         if not is_classifier(model):
             self.kind = "numbers"
@@ -101,8 +102,8 @@ class Outputs:
             )
 
     def compute(self, X: Any) -> np.ndarray:
-        """Give the outputs (n_samples, n_outputs) that are added up."""
-        with expecting_nothing():
+        """Compute the outputs (n_samples, n_outputs) that are added up."""
+        with ignore_rows_without_modality():
             values = self._compute(X)
         return values[:, None] if values.ndim == 1 else values
 
@@ -112,33 +113,33 @@ class Outputs:
         if self.kind == "labels":
             return logit(np.clip(self.model.predict_proba(X), 1e-15, 1 - 1e-15))
         if self.is_fusion:
-            given = self.model.predict_log_proba(X)
-            parts = given if self.kind == "targets" else [given]
-            return np.hstack([part - part.mean(axis=1, keepdims=True) for part in parts])
+            log_proba = self.model.predict_log_proba(X)
+            logits = log_proba if self.kind == "targets" else [log_proba]
+            return np.hstack([values - values.mean(axis=1, keepdims=True) for values in logits])
         if self.adds_logits:
             return np.asarray(self.model.decision_function(X))
         proba = self.model.predict_proba(X)
         return np.hstack(proba) if self.kind == "targets" else proba
 
-    def read(self, values: np.ndarray) -> np.ndarray:
-        """Give what the model would predict by such outputs."""
+    def to_predictions(self, values: np.ndarray) -> np.ndarray:
+        """Convert outputs into what the model would predict by them."""
         if self.kind == "numbers":
             return values[:, 0] if self.is_flat else values
         if self.kind == "labels":
             return (values > 0).astype(int)
         if self.kind == "targets":
-            best = [part.argmax(axis=1) for part in self._split(values)]
-            columns = [known[code] for known, code in zip(self.classes, best, strict=True)]
+            best = [logits.argmax(axis=1) for logits in self._split(values)]
+            columns = [classes[code] for classes, code in zip(self.classes, best, strict=True)]
             return np.stack([column.astype(object) for column in columns], axis=1)
         codes = values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(int)
         return self.classes[codes]
 
-    def probabilities(self, values: np.ndarray) -> np.ndarray | list[np.ndarray]:
-        """Give the probabilities by such outputs."""
+    def to_probabilities(self, values: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        """Convert outputs into probabilities."""
         if self.kind == "labels":
             return expit(values)
         if self.kind == "targets":
-            return [self._normalise(part) for part in self._split(values)]
+            return [self._normalise(logits) for logits in self._split(values)]
         if values.shape[1] == 1:
             return np.hstack([expit(-values), expit(values)])
         return self._normalise(values)
@@ -150,11 +151,11 @@ class Outputs:
         return positive / positive.sum(axis=1, keepdims=True)
 
     def _split(self, values: np.ndarray) -> list[np.ndarray]:
-        return np.split(values, np.cumsum([len(known) for known in self.classes])[:-1], axis=1)
+        return np.split(values, np.cumsum([len(classes) for classes in self.classes])[:-1], axis=1)
 
 
 class Projection(BaseEstimator):
-    """An estimator whose predictions of some rows are known; it looks at no others."""
+    """An estimator that predicts fixed rows, whatever X it is given."""
 
     def __init__(self, outputs, values):
         self.outputs = outputs
@@ -173,10 +174,10 @@ class Projection(BaseEstimator):
         return get_tags(self.outputs.model)
 
     def predict(self, X):
-        return self.outputs.read(self.values)
+        return self.outputs.to_predictions(self.values)
 
     def predict_proba(self, X):
-        return self.outputs.probabilities(self.values)
+        return self.outputs.to_probabilities(self.values)
 
     def decision_function(self, X):
         if self.values.shape[1] == 2 and self.outputs.kind == "classes":

@@ -13,8 +13,8 @@ from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from ..fusion._reading import check_known
-from ._fitted import as_table, unwrap
+from .._data.validation import check_known
+from ._fitted import as_frame_or_array, unwrap
 from ._style import COLORS, MARKERS, SHADES, make_axes, shorten_label
 
 MAX_CLASSES = 30
@@ -23,16 +23,16 @@ MAX_CLASSES = 30
 class EmbeddingDisplay:
     """The fused representation of rows in two dimensions, each row a point.
 
-    Rows of one class have a colour and a shape of their own; numbers are shades on a colour bar.
+    Each class has its colour and shape; numbers are shades on a colour bar.
 
     Parameters
     ----------
     coordinates : ndarray of shape (n_samples, 2)
-        Where the rows are.
+        The positions of the rows.
     y : ndarray of shape (n_samples,), default=None
         Classes or numbers.
     axis_names : tuple of str, default=("", "")
-        What stands beside the axes.
+        The labels of the axes.
 
     Attributes
     ----------
@@ -45,15 +45,15 @@ class EmbeddingDisplay:
 
     See Also
     --------
-    skmm.FusionClassifier.transform : Gives the fused representation.
+    skmm.FusionClassifier.transform : Compute the fused representation.
 
     Examples
     --------
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import EmbeddingDisplay
     >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, fusion="weighted")
+    >>> model = FusionClassifier("weighted", modality_model=MLP(8), solver=AdamW(max_iter=5))
     >>> EmbeddingDisplay.from_estimator(model.fit(X, y), X, y).coordinates.shape
     (100, 2)
     """
@@ -78,12 +78,12 @@ class EmbeddingDisplay:
         X : DataFrame or array-like of shape (n_samples, n_columns)
             The rows.
         y : array-like of shape (n_samples,), default=None
-            Classes or numbers, to colour the points by.
+            Classes or numbers, by which the points are coloured.
         reducer : transformer, default=None
-            Makes two columns of many by `fit_transform`, such as `sklearn.manifold.TSNE`; a clone
+            Reduces many columns to two by `fit_transform`, such as `sklearn.manifold.TSNE`; a clone
             of it is fitted. None is `PCA`, whose axes say which share of the variance they hold.
         subsample : int, default=2000
-            Draw so many rows at most, chosen at random; None draws all.
+            The largest number of rows to draw, chosen at random; None draws all.
         random_state : int, RandomState instance or None, default=None
             Determines which rows are drawn.
         ax : matplotlib Axes, default=None
@@ -99,11 +99,11 @@ class EmbeddingDisplay:
         TypeError
             If the estimator has no representation, or the reducer no `fit_transform`.
         ValueError
-            If the reducer gives other than two columns, or y is not one number or class for each
+            If the reducer does not return two columns, or y is not one number or class for each
             row, or a row has no representation, for it lacks all modalities.
         """
         check_is_fitted(estimator)
-        X = as_table(X)
+        X = as_frame_or_array(X)
         check_consistent_length(X, y)
         check_known(y, "y")
         y = None if y is None else column_or_1d(y)
@@ -148,11 +148,11 @@ class EmbeddingDisplay:
         return self
 
     def _draw_classes(self, ax, size: float) -> list:
-        classes = np.unique(self.y)
+        classes = np.unique(np.asarray(self.y))
         if len(classes) > MAX_CLASSES:
             raise ValueError(
-                f"y has {len(classes)} classes, of which nobody tells more than {MAX_CLASSES} "
-                "apart: give fewer, or numbers (floats)."
+                f"y has {len(classes)} classes, and more than {MAX_CLASSES} cannot be told apart: "
+                "give fewer, or numbers (floats)."
             )
         drawn = []
         for i, name in enumerate(classes):
@@ -211,18 +211,19 @@ def _reduce(fused: np.ndarray, reducer: Any) -> tuple[np.ndarray, tuple[str, str
         points = np.asarray(clone(reducer).fit_transform(fused))
         if points.shape != (len(fused), 2):
             raise ValueError(
-                f"reducer must give 2 columns, got shape {points.shape}: set n_components=2."
+                f"reducer must return 2 columns, got shape {points.shape}: set n_components=2."
             )
         name = type(reducer).__name__
         return points, (f"{name} 1", f"{name} 2")
     if min(fused.shape) < 2:
-        # One number for each row: up and down there is nothing but room.
+        # One number for each row: the height means nothing, and keeps points apart.
         up = np.random.RandomState(0).uniform(-1, 1, len(fused))
         return np.column_stack([fused[:, 0], up]), ("fused representation", "")
     pca = PCA(n_components=2, svd_solver="full")
     points = pca.fit_transform(fused)
     shares = pca.explained_variance_ratio_
-    return points, tuple(f"component {i + 1} ({share:.0%})" for i, share in enumerate(shares))
+    across, up = (f"component {i + 1} ({share:.0%})" for i, share in enumerate(shares))
+    return points, (across, up)
 
 
 def _is_continuous(y: np.ndarray) -> bool:

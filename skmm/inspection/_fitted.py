@@ -1,4 +1,4 @@
-"""Fitted models taken apart: what encodes, what predicts, and which columns a modality has."""
+"""Fitted models split: what encodes, what predicts, and which columns a modality has."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.columns import group_columns
 from .._data.frames import as_pandas
-from ..fusion._modalities import group_columns
 from ._tables import Table
 
 
 def unwrap(estimator: Any) -> Any:
-    """Give the estimator that a fitted search has found best, and any other one as it is.
+    """Return the best estimator of a fitted search, and any other estimator as it is.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def unwrap(estimator: Any) -> Any:
 
 
 def last_step(estimator: Any) -> Any:
-    """Give what predicts: of a search the best estimator, of a Pipeline its last step."""
+    """Return what predicts: of a search the best estimator, of a Pipeline its last step."""
     estimator = unwrap(estimator)
     while isinstance(estimator, Pipeline):
         estimator = unwrap(estimator.steps[-1][1])
@@ -48,33 +48,33 @@ def last_step(estimator: Any) -> Any:
 
 
 def fusion_step(estimator: Any, display: str) -> Any:
-    """Give the fitted model of modalities that an estimator ends in.
+    """Return the fitted model of modalities that an estimator ends in.
 
     Raises
     ------
     TypeError
         If it ends in another one.
     """
-    found = last_step(estimator)
-    if not hasattr(found, "modality_weights"):
+    model = last_step(estimator)
+    if not hasattr(model, "modality_weights"):
         raise TypeError(
             f"{display} needs FusionClassifier, FusionRegressor or LateFusionClassifier, or a "
-            f"Pipeline or search that ends in one, got {type(found).__name__}. "
+            f"Pipeline or search that ends in one, got {type(model).__name__}. "
             "skmm.inspection.modality_report takes any fitted estimator."
         )
-    check_is_fitted(found)
-    return found
+    check_is_fitted(model)
+    return model
 
 
-class Taken(NamedTuple):
-    """A model and its rows, between which no step mixes modalities any more."""
+class SplitPipeline(NamedTuple):
+    """A model and the rows that it reads, in which each column is of one modality."""
 
     model: Any
     table: Table
 
 
-def take_apart(estimator: Any, X: Any, modalities: Mapping | None = None) -> Taken:
-    """Encode rows as far as modalities stay apart.
+def split_pipeline(estimator: Any, X: Any, modalities: Mapping | None = None) -> SplitPipeline:
+    """Split off the steps that keep modalities apart, and transform rows by them.
 
     Parameters
     ----------
@@ -89,34 +89,34 @@ def take_apart(estimator: Any, X: Any, modalities: Mapping | None = None) -> Tak
 
     Returns
     -------
-    Taken
+    SplitPipeline
     """
     check_is_fitted(estimator)
     estimator = unwrap(estimator)
-    X = as_table(X)
+    X = as_frame_or_array(X)
     if modalities is not None:
-        return Taken(estimator, Table(X, _group(modalities, X)))
-    found = last_step(estimator)
-    if hasattr(found, "modalities_"):
+        return SplitPipeline(estimator, Table(X, _group_columns_of(X, modalities)))
+    model = last_step(estimator)
+    if hasattr(model, "modalities_"):
         while isinstance(estimator, Pipeline):
-            X, estimator = transform(estimator.steps[:-1], X), unwrap(estimator.steps[-1][1])
-        X = with_names(X, found)
-        return Taken(found, Table(X, _positions(found.modalities_, X)))
+            X, estimator = apply_steps(estimator.steps[:-1], X), unwrap(estimator.steps[-1][1])
+        X = name_columns(X, model)
+        return SplitPipeline(model, Table(X, _locate_columns(model.modalities_, X)))
     if isinstance(estimator, Pipeline):
         for i, (_, step) in enumerate(estimator.steps[:-1]):
             if isinstance(step, ColumnTransformer):
-                X = transform(estimator.steps[: i + 1], X)
+                X = apply_steps(estimator.steps[: i + 1], X)
                 groups = {
-                    name: np.arange(X.shape[1])[own]
-                    for name, own in step.output_indices_.items()
-                    if own.stop > own.start
+                    name: np.arange(X.shape[1])[columns]
+                    for name, columns in step.output_indices_.items()
+                    if columns.stop > columns.start
                 }
-                return Taken(estimator[i + 1 :], Table(X, groups))
-    return Taken(estimator, Table(X, _group("prefix", X)))
+                return SplitPipeline(estimator[i + 1 :], Table(X, groups))
+    return SplitPipeline(estimator, Table(X, _group_columns_of(X, "prefix")))
 
 
-def as_table(X: Any) -> pd.DataFrame | np.ndarray:
-    """Give rows as a pandas frame, if they have names, or as an array."""
+def as_frame_or_array(X: Any) -> pd.DataFrame | np.ndarray:
+    """Convert rows into a pandas frame, if they have names, or into an array."""
     if sparse.issparse(X):
         X = X.toarray()
     if not hasattr(X, "columns"):
@@ -129,8 +129,8 @@ def as_table(X: Any) -> pd.DataFrame | np.ndarray:
     return as_pandas(X) if hasattr(X, "columns") else X
 
 
-def with_names(X: pd.DataFrame | np.ndarray, model: Any) -> pd.DataFrame | np.ndarray:
-    """Give the columns of an array the names that a model was fitted with, if it was.
+def name_columns(X: pd.DataFrame | np.ndarray, model: Any) -> pd.DataFrame | np.ndarray:
+    """Name the columns of an array as they were named in a model's fit, if they were.
 
     Raises
     ------
@@ -147,40 +147,44 @@ def with_names(X: pd.DataFrame | np.ndarray, model: Any) -> pd.DataFrame | np.nd
     return pd.DataFrame(X, columns=names)
 
 
-def transform(steps: Sequence[tuple[str, Any]], X: Any) -> pd.DataFrame | np.ndarray:
-    """Take rows through fitted steps of a Pipeline."""
+def apply_steps(steps: Sequence[tuple[str, Any]], X: Any) -> pd.DataFrame | np.ndarray:
+    """Transform rows by fitted steps of a Pipeline."""
     for _, step in steps:
         if step not in (None, "passthrough"):
             X = step.transform(X)
-    return as_table(X)
+    return as_frame_or_array(X)
 
 
-def _group(modalities: Mapping | str, X: pd.DataFrame | np.ndarray) -> dict[str, np.ndarray]:
-    names = X.columns.to_numpy() if isinstance(X, pd.DataFrame) else None
+def _group_columns_of(
+    X: pd.DataFrame | np.ndarray, modalities: Mapping | str
+) -> dict[str, np.ndarray]:
+    columns = getattr(X, "columns", None)
+    names = None if columns is None else columns.to_numpy()
     if names is not None and not all(isinstance(name, str) for name in names):
         names = None
     return group_columns(modalities, names, X.shape[1])
 
 
-def _positions(modalities: Mapping[str, list], X: Any) -> dict[str, np.ndarray]:
+def _locate_columns(modalities: Mapping[str, list], X: Any) -> dict[str, np.ndarray]:
+    """Find the positions in X of each modality's columns, names or positions."""
     if isinstance(X, pd.DataFrame) and isinstance(next(iter(modalities.values()))[0], str):
-        groups = {name: X.columns.get_indexer(own) for name, own in modalities.items()}
+        groups = {name: X.columns.get_indexer(columns) for name, columns in modalities.items()}
     else:
-        groups = {name: np.asarray(own, dtype=int) for name, own in modalities.items()}
+        groups = {name: np.asarray(columns, dtype=int) for name, columns in modalities.items()}
     used, counts = np.unique(np.concatenate(list(groups.values())), return_counts=True)
     if counts.max() > 1:
         twice = used[counts.argmax()]
-        shared = [name for name, own in groups.items() if twice in own]
+        shared = [name for name, columns in groups.items() if twice in columns]
         raise ValueError(
             f"Modalities {shared[0]!r} and {shared[1]!r} read the same column, so that one cannot "
-            "go without the other. Say what is to be told apart by columns of X: "
+            "be removed without the other. Name the columns of X to tell apart: "
             'modalities={"name": ["column"], ...}.'
         )
     return groups
 
 
 def find_scorer(estimator: Any, scoring: str | Callable | None) -> Callable:
-    """Give ``scorer(estimator, X, y)``; None is that of a search, or the estimator's `score`.
+    """Return ``scorer(estimator, X, y)``; None is that of a search, or the estimator's `score`.
 
     Raises
     ------
@@ -205,7 +209,7 @@ def find_scorer(estimator: Any, scoring: str | Callable | None) -> Callable:
 
 
 def name_score(estimator: Any, scoring: str | Callable | None) -> str:
-    """Give the words that stand beside an axis of scores."""
+    """Return the label of an axis of scores."""
     if scoring is None and hasattr(estimator, "scorer_"):
         refit = estimator.refit
         scoring = refit if isinstance(refit, str) else estimator.scoring

@@ -15,7 +15,7 @@ from .._data.cells import is_missing
 from ..compose import infer_column
 from ..encoding.readers import BrokenItemError, quiet_pillow, read_image, read_sound
 from ..video import Sampling, sample_frames
-from ._fitted import as_table, transform, unwrap, with_names
+from ._fitted import apply_steps, as_frame_or_array, name_columns, unwrap
 from ._style import shorten_label
 
 PALE = "#666666"
@@ -30,7 +30,7 @@ N_POINTS = 1000  # of a waveform
 
 
 def read_raw_inputs(estimator: Any, X: Any) -> dict[str, pd.Series]:
-    """Give what each modality of the first row holds, before a `ColumnTransformer` encodes it.
+    """Read the cells of the first row by modality, before a `ColumnTransformer` encodes them.
 
     Parameters
     ----------
@@ -44,34 +44,38 @@ def read_raw_inputs(estimator: Any, X: Any) -> dict[str, pd.Series]:
     dict of str to Series
         The cells of each modality, in the order of ``modalities_``.
     """
-    estimator, X, columns = unwrap(estimator), as_table(X), None
+    estimator, X, columns = unwrap(estimator), as_frame_or_array(X), None
     while isinstance(estimator, Pipeline):
         for name, step in estimator.steps[:-1]:
             if columns is None and isinstance(step, ColumnTransformer):
-                columns = {own: chosen for own, _, chosen in step.transformers_}
+                columns = {modality: selected for modality, _, selected in step.transformers_}
             elif columns is None:
-                X = transform([(name, step)], X)
+                X = apply_steps([(name, step)], X)
         estimator = unwrap(estimator.steps[-1][1])
     modalities = estimator.modalities_
     if columns is None:
-        X = with_names(X, estimator)
+        X = name_columns(X, estimator)
     if columns is None or not modalities.keys() <= columns.keys():
         columns = modalities
     row = pd.DataFrame(X).iloc[0].astype(object)
-    cells = {name: row.iloc[_get_column_indices(X, columns[name])] for name in modalities}
-    return {n: own.rename(lambda c, n=n: str(c).removeprefix(f"{n}__")) for n, own in cells.items()}
+    inputs = {}
+    for name in modalities:
+        cells = row.iloc[_get_column_indices(X, columns[name])]
+        cells.index = [str(column).removeprefix(f"{name}__") for column in cells.index]
+        inputs[name] = cells
+    return inputs
 
 
 def draw_input(ax, cells: pd.Series) -> None:
-    """Draw what a modality of one row holds into axes of its own; the index of cells names them."""
+    """Draw the cells of one modality, whose index names them, into axes that hold nothing else."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
     ax.set_anchor("W")
     if all(map(is_missing, cells)):
-        _write(ax, "(missing)", style="italic", color=PALE)
+        _write_text(ax, "(missing)", style="italic", color=PALE)
     elif len(cells) > 1:
-        _write(ax, _list_cells(cells))
+        _write_text(ax, _list_cells(cells))
     else:
         _draw_cell(ax, cells.iloc[0], cells.index[0])
 
@@ -89,14 +93,14 @@ def _draw_cell(ax, cell: Any, name: Any) -> None:
         elif kind == "video":
             _draw_frames(ax, cell)
         elif kind == "text":
-            _write(ax, _wrap(cell))
+            _write_text(ax, _wrap(cell))
         else:
-            _write(ax, _list_cells(pd.Series([cell], index=[name], dtype=object)))
+            _write_text(ax, _list_cells(pd.Series([cell], index=[name], dtype=object)))
     except (BrokenItemError, ImportError, OSError, TypeError) as e:
-        _write(ax, _wrap(e), style="italic", color=PALE)
+        _write_text(ax, _wrap(e), style="italic", color=PALE)
 
 
-def _write(ax, text: str, **style: Any) -> None:
+def _write_text(ax, text: str, **style: Any) -> None:
     place = {"transform": ax.transAxes, "va": "center", "parse_math": False}
     ax.text(0, 0.5, text, fontsize="small", **place, **style)
 
@@ -109,11 +113,13 @@ def _list_cells(cells: pd.Series) -> str:
     if len(cells) > MANY and pd.api.types.is_numeric_dtype(cells.infer_objects().dtype):
         return f"{len(cells)} numbers"
     n_shown = N_CELLS if len(cells) > N_CELLS + 1 else len(cells)
-    lines = [f"{shorten_label(n, 20)}: {_show(cell)}" for n, cell in cells.iloc[:n_shown].items()]
+    lines = [
+        f"{shorten_label(n, 20)}: {_format_cell(cell)}" for n, cell in cells.iloc[:n_shown].items()
+    ]
     return "\n".join(lines + [f"and {len(cells) - n_shown} more"] * (n_shown < len(cells)))
 
 
-def _show(cell: Any) -> str:
+def _format_cell(cell: Any) -> str:
     if is_missing(cell):
         return "(missing)"
     if isinstance(cell, float | np.floating):
@@ -124,10 +130,10 @@ def _show(cell: Any) -> str:
 def _draw_sound(ax, cell: Any) -> None:
     sound = read_sound(cell, max_seconds=MAX_SECONDS)
     samples = sound.samples
-    n_each = max(1, len(samples) // N_POINTS)
-    parts = samples[: len(samples) // n_each * n_each].reshape(-1, n_each)
-    seconds = np.arange(len(parts)) * n_each / sound.sampling_rate
-    ax.fill_between(seconds, parts.min(1), parts.max(1), color="#444444", linewidth=0.5)
+    size = max(1, len(samples) // N_POINTS)
+    windows = samples[: len(samples) // size * size].reshape(-1, size)
+    seconds = np.arange(len(windows)) * size / sound.sampling_rate
+    ax.fill_between(seconds, windows.min(1), windows.max(1), color="#444444", linewidth=0.5)
     ax.set_xlim(0, len(samples) / sound.sampling_rate)
     ax.set_xticks([0, len(samples) / sound.sampling_rate])
     ax.xaxis.set_major_formatter("{x:.2g} s")
@@ -140,5 +146,5 @@ def _draw_frames(ax, cell: Any) -> None:
         frames = [read_image(s.frame, background=WHITE, max_pixels=MAX_PIXELS) for s in shown]
     height = min(len(frame) for frame in frames)
     gap = np.full((height, max(1, height // 20), 3), 255, dtype=np.uint8)
-    strips = [part for frame in frames for part in (frame[:height], gap)][:-1]
+    strips = [strip for frame in frames for strip in (frame[:height], gap)][:-1]
     ax.imshow(np.concatenate(strips, axis=1))

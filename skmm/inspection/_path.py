@@ -14,10 +14,10 @@ from ._style import COLORS, SHADES, make_axes, shorten_label
 HEIGHT = np.sqrt(3) / 2  # of a triangle with sides of 1
 
 
-class _Point(NamedTuple):
+class _Candidate(NamedTuple):
     """A candidate of a search."""
 
-    weights: Any  # what stood in modality_weights
+    weights: Any  # the value of modality_weights
     mean: float
     std: float
 
@@ -25,10 +25,10 @@ class _Point(NamedTuple):
 class FusionPathDisplay:
     """The score of a search over the simplex of modality weights.
 
-    A line for two modalities, with one standard deviation over the folds to both sides; a triangle
-    for three, in which the points no worse than the best by more than the standard deviation of
-    that one over the folds have a ring. The best has a star. Where other parameters were searched
-    too, each point is the best of those with its weights.
+    A line for two modalities, with one standard deviation over the folds to both sides. A triangle
+    for three, in which a ring marks the points whose score is within one standard deviation of the
+    best score, over its folds. A star marks the best. Where other parameters were searched too,
+    each point is the best candidate with its weights.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ class FusionPathDisplay:
     Examples
     --------
     >>> from sklearn.model_selection import GridSearchCV
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import FusionPathDisplay
     >>> from skmm.model_selection import simplex_grid
     >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
     >>> grid = {"modality_weights": simplex_grid(["text", "image"], 0.5)}
     >>> search = GridSearchCV(model, grid, cv=3).fit(X, y)
     >>> FusionPathDisplay.from_estimator(search).weights
@@ -101,7 +101,7 @@ class FusionPathDisplay:
             A fitted search of scikit-learn, such as `GridSearchCV`, over a parameter
             ``modality_weights``.
         scoring : str, default=None
-            Which score, of a search with several; None is the one named by its ``refit``.
+            Which score, for a search with several; None is the one named by its ``refit``.
         ax : matplotlib Axes, default=None
             Where to plot; None makes a figure.
 
@@ -137,7 +137,7 @@ class FusionPathDisplay:
         cv_results : dict
             The ``cv_results_`` of a fitted search over a parameter ``modality_weights``.
         scoring : str, default=None
-            Which score, of a search with several.
+            Which score, for a search with several.
         score_name : str, default=None
             What the score is called; None is ``scoring``.
         ax : matplotlib Axes, default=None
@@ -166,7 +166,7 @@ class FusionPathDisplay:
                 f"A path is drawn for two or three modalities, got {len(modalities)}: "
                 f"{modalities}. ModalityAblationDisplay takes more."
             )
-        weights, means, stds = _best_at_each(tried, points, modalities)
+        weights, means, stds = _find_best(tried, points, modalities)
         learned = [point for point in points if point.weights is None]
         best = max(learned, key=lambda point: point.mean, default=None)
         name = score_name or (scoring.replace("_", " ") if scoring else "score")
@@ -276,7 +276,7 @@ class FusionPathDisplay:
         ax.legend(loc="upper right", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
 
 
-def _read_points(cv_results: Mapping[str, Any], scoring: str | None) -> list[_Point]:
+def _read_points(cv_results: Mapping[str, Any], scoring: str | None) -> list[_Candidate]:
     suffix = f"test_{scoring}" if scoring else "test_score"
     if f"mean_{suffix}" not in cv_results:
         known = [key[len("mean_test_") :] for key in cv_results if key.startswith("mean_test_")]
@@ -298,25 +298,25 @@ def _read_points(cv_results: Mapping[str, Any], scoring: str | None) -> list[_Po
         cv_results["params"], cv_results[f"mean_{suffix}"], cv_results[f"std_{suffix}"], strict=True
     )
     return [
-        _Point(candidate[keys[0]], float(mean), float(std))
+        _Candidate(candidate[keys[0]], float(mean), float(std))
         for candidate, mean, std in scores
         if keys[0] in candidate and np.isfinite(mean)
     ]
 
 
-def _best_at_each(
-    tried: list[_Point], points: list[_Point], modalities: list[str]
+def _find_best(
+    tried: list[_Candidate], points: list[_Candidate], modalities: list[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the best candidate at each point of the simplex, in the order of the first weight."""
+    """Find the best candidate at each point of the simplex, in the order of the first weight."""
     equal = dict.fromkeys(modalities, 1.0)
-    best: dict[tuple[float, ...], _Point] = {}
+    best: dict[tuple[float, ...], _Candidate] = {}
     for point in tried + [p._replace(weights=equal) for p in points if p.weights == "uniform"]:
         if set(point.weights) != set(modalities):
             raise ValueError(
-                f"The weights are of other modalities: {modalities} and {list(point.weights)}."
+                f"The weights are of different modalities: {modalities} and {list(point.weights)}."
             )
-        given = np.array([point.weights[name] for name in modalities], dtype=float)
-        place = tuple(np.round(given / given.sum(), 9).tolist())
+        weights = np.array([point.weights[name] for name in modalities], dtype=float)
+        place = tuple(np.round(weights / weights.sum(), 9).tolist())
         if place not in best or point.mean > best[place].mean:
             best[place] = point
     places = sorted(best)

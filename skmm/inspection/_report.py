@@ -1,4 +1,4 @@
-"""modality_report: what each modality brings to the score of any fitted model."""
+"""modality_report: what each modality adds to the score of any fitted model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.utils import Bunch, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._fitted import find_scorer, name_score, take_apart
+from ._fitted import find_scorer, name_score, split_pipeline
 from ._scores import (
     all_subsets,
     emap_scores,
@@ -42,7 +42,7 @@ def modality_report(
     emap_samples=200,
     random_state=None,
 ):
-    """Measure what each modality brings to the score of a fitted model, without fitting again.
+    """Measure what each modality adds to the score of a fitted model, without fitting again.
 
     Parameters
     ----------
@@ -61,20 +61,20 @@ def modality_report(
         models and of a `ColumnTransformer` those that they were fitted with, otherwise from columns
         named ``modality__feature``.
     missing : {"auto", "nan", "mean"}, default="auto"
-        What stands in the columns of a modality that is taken away: NaN, or the mean of each column
-        in X. "auto" is NaN where the estimator takes it, as skmm's do.
+        What the columns of a modality that is removed are filled with: NaN, or the mean of each
+        column in X. "auto" is NaN where the estimator takes it, as skmm's do.
     n_repeats : int, default=5
         How many times each modality is permuted.
     emap_samples : int, default=200
         How many rows, chosen at random, EMAP pairs with each other: it takes the square of that
-        many predictions, for three and more modalities times their number. 0 leaves it out.
+        many predictions, for three and more modalities times their number. 0 skips EMAP.
     random_state : int, RandomState instance or None, default=None
         Determines permutations and the rows for EMAP.
 
     Returns
     -------
     Bunch
-        What was measured:
+        The measurements:
 
         modalities : DataFrame of shape (n_modalities, 5)
             The score with each modality "alone" and "without" it; its "shapley" value; by how much
@@ -85,16 +85,16 @@ def modality_report(
             ("emap_all") and of the additive function nearest to it ("emap"), and "emap_gap", by
             how much the first is higher: how much of the score needs modalities to interact.
         subsets : DataFrame of shape (2 ** n_modalities, n_modalities + 1)
-            Which modalities were there, and the "score".
+            Which modalities were present, and the "score".
         score_name : str
             What the score is called.
         missing : str
-            What stood in the columns of a modality taken away, "nan" or "mean".
+            What the columns of a removed modality were filled with, "nan" or "mean".
 
     Raises
     ------
     ValueError
-        If the modalities are not to be found, or are more than 10.
+        If the modalities cannot be found, or are more than 10.
     TypeError
         If EMAP finds neither `decision_function` nor `predict_proba`.
 
@@ -110,19 +110,19 @@ def modality_report(
     modalities can come in. They add up to the score with all modalities less that with none.
 
     In a permutation the columns of a modality stay together, and come from another row. Where two
-    modalities tell the same, neither matters much to this number; the Shapley value shares between
-    them what they tell.
+    modalities carry the same information, a model may lose little without either of them, and both
+    numbers are small; the Shapley values share that information between them.
 
     EMAP, the empirical multimodally-additive projection [2]_, replaces the output of the model by
     ``sum_m mean_j f(x_i^m, x_j^others) - (n_modalities - 1) mean f``, of two modalities the sum of
-    one function for each that is nearest to it. Of more, the others stay as row j has them
-    together, and a model that is a sum keeps its output too. Outputs are logits or
-    `decision_function`, otherwise probabilities, and the predictions of regressors. A score that
-    asks for probabilities gets the softmax of `decision_function` for "emap_all" too, which is
-    not what `predict_proba` of every model gives (an `SVC` fits them apart). A gap near 0 says
-    that a sum of the modalities would do, even if the model could do more.
+    one function for each that is nearest to it. With more, the others all come from row j, and the
+    output of a model that is a sum stays as it is, too. Outputs are logits or `decision_function`,
+    otherwise probabilities, and the predictions of regressors. A score that needs probabilities
+    gets the softmax of `decision_function` for "emap_all" too, which may differ from the model's
+    `predict_proba` (an `SVC` fits the two apart). A gap near 0 says that a sum of the modalities
+    is enough, even if the model could do more.
 
-    Rows that lack a modality from the start lack it here too.
+    Modalities that X lacks are missing in every measurement.
 
     References
     ----------
@@ -133,13 +133,13 @@ def modality_report(
 
     Examples
     --------
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import modality_report
     >>> X, y = make_multimodal_classification(
     ...     400, informativeness=(0.9, 0.0), modality_names=("text", "noise"), random_state=0
     ... )
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=9, random_state=0)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=9), random_state=0)
     >>> report = modality_report(model.fit(X[:200], y[:200]), X[200:], y[200:], emap_samples=50)
     >>> report.modalities["shapley"].idxmax()
     'text'
@@ -150,7 +150,7 @@ def modality_report(
     check_consistent_length(X, y)
     rng = check_random_state(random_state)
     scorer = find_scorer(estimator, scoring)
-    model, table = take_apart(estimator, X, modalities)
+    model, table = split_pipeline(estimator, X, modalities)
     names = table.names
     subsets = all_subsets(names)
     missing = prepare_missing(model, table, missing)
@@ -158,7 +158,7 @@ def modality_report(
         zip(subsets, score_subsets(model, table, y, scorer, subsets).tolist(), strict=True)
     )
     drops = permutation_drops(model, table, y, scorer, n_repeats, rng)
-    each = pd.DataFrame(
+    by_modality = pd.DataFrame(
         {
             "alone": [scores[name,] for name in names],
             "without": [scores[tuple(n for n in names if n != name)] for name in names],
@@ -174,11 +174,11 @@ def modality_report(
         rows = np.sort(rng.choice(len(table), n_rows, replace=False))
         model_score, additive = emap_scores(model, table, y, scorer, rows)
         overall |= {"emap_all": model_score, "emap": additive, "emap_gap": model_score - additive}
-    of_subsets = pd.DataFrame({name: [name in subset for subset in subsets] for name in names})
+    by_subset = pd.DataFrame({name: [name in subset for subset in subsets] for name in names})
     return Bunch(
-        modalities=each,
+        modalities=by_modality,
         overall=pd.Series(overall, name="score"),
-        subsets=of_subsets.assign(score=list(scores.values())),
+        subsets=by_subset.assign(score=list(scores.values())),
         score_name=name_score(estimator, scoring),
         missing=missing,
     )

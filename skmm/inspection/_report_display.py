@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ._report import modality_report
-from ._style import COLORS, HATCHES, divide, label_rows, make_axes
+from ._style import COLORS, HATCHES, divide_axes, label_rows, make_axes
 
 LINES = [
     ("all", "all", "-", "black"),
     ("none", "none", ":", "black"),
-    ("emap", "all, less interaction (EMAP)", "--", COLORS[1]),  # seen on "all" too
+    ("emap", "all, less interaction (EMAP)", "--", COLORS[1]),  # visible on top of "all"
 ]
 
 
 class ModalityReportDisplay:
-    """A `modality_report` drawn: scores on the left, what each modality brings on the right.
+    """A `modality_report` drawn: scores on the left, what each modality adds on the right.
 
     On the left the score with each modality alone and without it, between lines at the score with
     all, with none, and with all less the gap to EMAP, the additive function nearest to the model.
@@ -25,14 +25,14 @@ class ModalityReportDisplay:
     Parameters
     ----------
     report : Bunch
-        What `modality_report` gives.
+        A `modality_report`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes that bound the others.
+        The axes around the others.
     axes_ : ndarray of Axes, shape (2,)
-        Those on the left and on the right.
+        The axes on the left and on the right.
     figure_ : matplotlib Figure
         The figure.
     lines_ : dict of str to Line2D
@@ -44,16 +44,17 @@ class ModalityReportDisplay:
 
     See Also
     --------
-    modality_report : Says what the numbers are.
+    modality_report : Measure the numbers, and explain them.
     ModalityAblationDisplay : The score with each subset of the modalities.
 
     Examples
     --------
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import ModalityReportDisplay
     >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
+    >>> model = model.fit(X, y)
     >>> display = ModalityReportDisplay.from_estimator(model, X, y, emap_samples=20)
     >>> sorted(display.lines_)
     ['all', 'emap', 'none']
@@ -92,11 +93,11 @@ class ModalityReportDisplay:
         modalities : dict or None, default=None
             The columns of each modality, as in `modality_report`.
         missing : {"auto", "nan", "mean"}, default="auto"
-            What stands for a modality that is taken away, as in `modality_report`.
+            What a modality that is removed is filled with, as in `modality_report`.
         n_repeats : int, default=5
             How many times each modality is permuted.
         emap_samples : int, default=200
-            How many rows EMAP takes; 0 leaves it out.
+            How many rows EMAP pairs; 0 skips it.
         random_state : int, RandomState instance or None, default=None
             Determines permutations and the rows for EMAP.
         ax : matplotlib Axes, default=None
@@ -136,7 +137,7 @@ class ModalityReportDisplay:
         """
         n_modalities = len(self.report.modalities)
         ax = make_axes(ax, self, height=1.5 + 0.5 * n_modalities, width=7.0)
-        self.axes_ = divide(ax, 1, 2)[0]
+        self.axes_ = divide_axes(ax, 1, 2)[0]
         self.ax_, self.figure_ = ax, ax.figure
         self._draw_scores(self.axes_[0])
         self._draw_shares(self.axes_[1])
@@ -145,21 +146,21 @@ class ModalityReportDisplay:
         return self
 
     def _draw_scores(self, ax) -> None:
-        overall, each = self.report.overall, self.report.modalities
-        rows = np.arange(len(each))
+        overall, scores = self.report.overall, self.report.modalities
+        rows = np.arange(len(scores))
         places = {name: overall[name] for name in ("all", "none")}
-        if "emap_gap" in overall:  # which is of fewer rows than "all"
+        if "emap_gap" in overall:  # measured on fewer rows than "all"
             places["emap"] = overall["all"] - overall["emap_gap"]
         self.lines_ = {
             name: ax.axvline(places[name], color=color, linestyle=style, linewidth=1.6, label=label)
             for name, label, style, color in LINES
             if name in places
         }
-        ax.hlines(rows, each["alone"], each["without"], color="#BBBBBB", linewidth=1, zorder=0)
+        ax.hlines(rows, scores["alone"], scores["without"], color="#BBBBBB", linewidth=1, zorder=0)
         self.points_ = {}
         for name, marker, color in (("alone", "o", COLORS[0]), ("without", "X", COLORS[1])):
             (self.points_[name],) = ax.plot(
-                each[name],
+                scores[name],
                 rows,
                 marker,
                 color=color,
@@ -173,17 +174,17 @@ class ModalityReportDisplay:
         _place_legend(ax, n_columns=2)
 
     def _draw_shares(self, ax) -> None:
-        each = self.report.modalities
-        rows = np.arange(len(each))
+        shares = self.report.modalities
+        rows = np.arange(len(shares))
         style = {"height": 0.36, "edgecolor": "white", "linewidth": 0.5}
         self.bars_ = {
             "shapley": ax.barh(
-                rows - 0.2, each["shapley"], color=COLORS[0], label="Shapley value", **style
+                rows - 0.2, shares["shapley"], color=COLORS[0], label="Shapley value", **style
             ),
             "permutation": ax.barh(
                 rows + 0.2,
-                each["permutation"],
-                xerr=each["permutation_std"],
+                shares["permutation"],
+                xerr=shares["permutation_std"],
                 color=COLORS[1],
                 hatch=HATCHES[1],
                 label="fall when permuted",

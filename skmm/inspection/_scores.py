@@ -1,4 +1,4 @@
-"""Scores of a fitted model on rows that have some of their modalities."""
+"""Scores of a fitted model on rows from which modalities are removed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from sklearn.utils._indexing import _safe_indexing
 
 from ._emap import Outputs, Projection, project
-from ._tables import Table, expecting_nothing
+from ._tables import Table, ignore_rows_without_modality
 
 MAX_MODALITIES = 10
 
 
 def prepare_missing(model: Any, table: Table, missing: str) -> str:
-    """Decide what takes the place of a modality, "nan" or "mean", and tell.
+    """Choose what a missing modality is filled with, "nan" or "mean", and return it.
 
-    With "auto" it is "nan" for models that predict a row of which each modality, and then all of
-    them, is NaN.
+    "auto" is "nan" for models that predict a row of which each modality, and then all of them, is
+    NaN.
 
     Raises
     ------
@@ -45,18 +45,18 @@ def prepare_missing(model: Any, table: Table, missing: str) -> str:
 
 def _takes_nan(model: Any, table: Table) -> bool:
     first = np.zeros(1, dtype=int)
-    with expecting_nothing():
-        model.predict(table.assemble(first, {}))  # what fails here is no matter of NaN
-        for gone in [[name] for name in table.names] + [table.names]:
+    with ignore_rows_without_modality():
+        model.predict(table.assemble(first, {}))  # not NaN is the reason if this fails
+        for missing in [[name] for name in table.names] + [table.names]:
             try:
-                model.predict(table.assemble(first, dict.fromkeys(gone)))
-            except (AttributeError, TypeError, ValueError):  # the first by None.lower()
+                model.predict(table.assemble(first, dict.fromkeys(missing)))
+            except (AttributeError, TypeError, ValueError):  # AttributeError by None.lower()
                 return False
     return True
 
 
 def all_subsets(names: list[str]) -> list[tuple[str, ...]]:
-    """Give each subset of the modalities, the smallest first.
+    """List the subsets of the modalities, the smallest first.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def all_subsets(names: list[str]) -> list[tuple[str, ...]]:
     if len(names) > MAX_MODALITIES:
         raise ValueError(
             f"{len(names)} modalities have 2^{len(names)} subsets, and the model would predict all "
-            f"rows for each; at most {MAX_MODALITIES} are taken. Make some of them one with "
+            f"rows for each; at most {MAX_MODALITIES} are allowed. Join modalities by "
             'modalities={"name": ["column", ...], ...}.'
         )
     return [chosen for n in range(len(names) + 1) for chosen in combinations(names, n)]
@@ -75,25 +75,25 @@ def all_subsets(names: list[str]) -> list[tuple[str, ...]]:
 def score_subsets(
     model: Any, table: Table, y: Any, scorer: Callable, subsets: Iterable[tuple[str, ...]]
 ) -> np.ndarray:
-    """Score a model on the same rows with these modalities alone."""
-    with expecting_nothing():
+    """Score a model on the same rows with each subset of the modalities alone."""
+    with ignore_rows_without_modality():
         return np.array([float(scorer(model, table.keep(names), y)) for names in subsets])
 
 
 def shapley_values(values: Mapping[tuple[str, ...], float], names: list[str]) -> np.ndarray:
-    """Share the value of all modalities by what each adds to every subset of the others.
+    """Compute the Shapley value of each modality: its mean gain over all orders.
 
     Parameters
     ----------
     values : dict of tuple of str to float
-        The value of each subset, as `all_subsets` gives them.
+        The value of each subset that `all_subsets` lists.
     names : list of str
         The modalities.
 
     Returns
     -------
     ndarray of shape (n_modalities,)
-        Their sum is the value of all less that of none.
+        Their sum is the value of all modalities less that of none.
     """
     n = len(names)
     shares = np.zeros(n)
@@ -110,7 +110,7 @@ def shapley_values(values: Mapping[tuple[str, ...], float], names: list[str]) ->
 def permutation_drops(
     model: Any, table: Table, y: Any, scorer: Callable, n_repeats: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Tell by how much the score falls when one modality's columns come from other rows.
+    """Measure by how much the score falls when one modality's columns come from other rows.
 
     Returns
     -------
@@ -119,11 +119,11 @@ def permutation_drops(
     rows = np.arange(len(table))
     score = score_subsets(model, table, y, scorer, [tuple(table.names)])[0]
     drops = np.empty((len(table.names), n_repeats))
-    with expecting_nothing():
+    with ignore_rows_without_modality():
         for i, name in enumerate(table.names):
             for repeat in range(n_repeats):
-                mixed = table.assemble(rows, {name: rng.permutation(rows)})
-                drops[i, repeat] = score - float(scorer(model, mixed, y))
+                permuted = table.assemble(rows, {name: rng.permutation(rows)})
+                drops[i, repeat] = score - float(scorer(model, permuted, y))
     return drops
 
 
@@ -133,6 +133,7 @@ def emap_scores(
     """Score a model, and the additive function nearest to it, on some rows."""
     outputs = Outputs(model, table.assemble(rows[:1], {}))
     X = table.assemble(rows, {})
-    own = Projection(outputs, outputs.compute(X))
+    unchanged = Projection(outputs, outputs.compute(X))
     y = _safe_indexing(y, rows)
-    return float(scorer(own, X, y)), float(scorer(project(outputs, table, rows), X, y))
+    additive = project(outputs, table, rows)
+    return float(scorer(unchanged, X, y)), float(scorer(additive, X, y))

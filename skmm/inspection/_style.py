@@ -1,4 +1,4 @@
-"""How Displays look: told apart by shape and shade, never by colour alone."""
+"""The look of Displays: shape and shade differ, never colour alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
 LEGEND_WIDTH = 16
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
-SHADES = "cividis"  # its lightness alone tells the order
+SHADES = "cividis"  # its lightness alone shows the order
 
 
 def bar_style(position: int) -> dict[str, Any]:
-    """Give colour and hatch of the bars of a modality."""
+    """Return the colour and hatch of the bars of a modality."""
     return {
         "facecolor": COLORS[position % len(COLORS)],
         "hatch": HATCHES[position % len(HATCHES)],
@@ -35,26 +35,28 @@ def import_pyplot(purpose: str) -> Any:
 
 
 def make_axes(ax, display: object, height: float, width: float = 6.0) -> Any:
-    """Give ``ax``, or new axes of a figure of a size in inches where it is None."""
+    """Return ``ax``, or where it is None new axes in a figure of this size in inches."""
     plt = import_pyplot(f"{type(display).__name__}.plot")
     if ax is None:
         _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return ax
 
 
-def divide(ax, n_rows: int, n_columns: int, width_ratios: Sequence[float] | None = None) -> Any:
-    """Make axes (n_rows, n_columns) in the place of ``ax``, which is blanked.
+def divide_axes(
+    ax, n_rows: int, n_columns: int, width_ratios: Sequence[float] | None = None
+) -> Any:
+    """Make axes (n_rows, n_columns) in the place of ``ax``, which is hidden.
 
     Raises
     ------
     ValueError
-        If ``ax`` has its place by itself, and not as one of several.
+        If ``ax`` was not made by `subplots` or `add_subplot`.
     """
-    place = ax.get_subplotspec()
-    if place is None:
+    spec = ax.get_subplotspec()
+    if spec is None:
         raise ValueError("ax must be made by subplots or add_subplot, for it is divided.")
     ax.set_axis_off()
-    grid = place.subgridspec(n_rows, n_columns, width_ratios=width_ratios)
+    grid = spec.subgridspec(n_rows, n_columns, width_ratios=width_ratios)
     axes = np.empty((n_rows, n_columns), dtype=object)
     for cell in np.ndindex(axes.shape):
         axes[cell] = ax.figure.add_subplot(grid[cell])
@@ -62,19 +64,19 @@ def divide(ax, n_rows: int, n_columns: int, width_ratios: Sequence[float] | None
 
 
 def shorten_label(text: object, width: int = 24) -> str:
-    """Cut what is written beside an axis, so that it leaves room for the axis."""
+    """Shorten a label, so that it leaves room for the axes."""
     text = str(text)
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def count_legend_columns(names: Sequence[object]) -> int:
-    """Tell how many columns of a legend of modalities fit above axes that have labels beside."""
+    """Count the columns of a legend of modalities that fit above axes with row labels."""
     widest = max(len(shorten_label(name, LEGEND_WIDTH)) for name in names)
-    return min(len(names), 44 // (widest + 6))  # letters across; 6 for a patch and its margins
+    return min(len(names), 44 // (widest + 6))  # characters; 6 for a patch and its margins
 
 
 def count_legend_rows(names: Sequence[object]) -> int:
-    """Tell how many rows `place_legend_above` needs."""
+    """Count the rows that `place_legend_above` needs."""
     return -(-len(names) // count_legend_columns(names))
 
 

@@ -1,4 +1,4 @@
-"""Rows whose modalities are taken away, or come from other rows."""
+"""Rows whose modalities are removed, or come from other rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Table:
     def __init__(self, X: pd.DataFrame | np.ndarray, groups: Mapping[str, np.ndarray]):
         self.groups = dict(groups)
         self.X = X
-        self.columns = X.columns if isinstance(X, pd.DataFrame) else None
+        self.columns = getattr(X, "columns", None)
         self.values = _as_floats(X)  # None where they are not numbers
         self.fill: np.ndarray | None = None
 
@@ -37,13 +37,13 @@ class Table:
         return list(self.groups)
 
     def complete(self) -> Table:
-        """Give a table in which columns of no modality are one of their own."""
+        """Return a table in which the columns of no modality are one more modality."""
         used = np.concatenate([*self.groups.values()])
-        others = np.setdiff1d(np.arange(self.X.shape[1]), used)
-        return Table(self.X, {**self.groups, "": others}) if len(others) else self
+        unused = np.setdiff1d(np.arange(self.X.shape[1]), used)
+        return Table(self.X, {**self.groups, "": unused}) if len(unused) else self
 
     def use_means(self) -> None:
-        """From now on put the mean of a column where its modality is missing, instead of NaN.
+        """Fill a missing modality with the mean of each column from now on, instead of NaN.
 
         Raises
         ------
@@ -63,14 +63,14 @@ class Table:
     def assemble(
         self, rows: np.ndarray, sources: Mapping[str, np.ndarray | None]
     ) -> pd.DataFrame | np.ndarray:
-        """Put rows together from several.
+        """Assemble rows whose modalities come from several rows.
 
         Parameters
         ----------
         rows : ndarray of int, shape (n,)
-            Where columns come from.
+            The rows that columns come from.
         sources : dict of str to ndarray of int, shape (n,), or None
-            Where those of some modalities come from instead; None is nowhere: they are missing.
+            The rows that a modality comes from instead; None makes it missing.
 
         Returns
         -------
@@ -80,17 +80,17 @@ class Table:
             return self._assemble_raw(rows, sources)
         values = self.values[rows]
         for name, source in sources.items():
-            own = self.groups[name]
+            columns = self.groups[name]
             if source is not None:
-                values[:, own] = self.values[np.ix_(source, own)]
+                values[:, columns] = self.values[np.ix_(source, columns)]
             else:
-                values[:, own] = np.nan if self.fill is None else self.fill[own]
+                values[:, columns] = np.nan if self.fill is None else self.fill[columns]
         return values if self.columns is None else pd.DataFrame(values, columns=self.columns)
 
     def keep(self, names: Any) -> pd.DataFrame | np.ndarray:
-        """Give the rows with these modalities alone."""
-        gone = [name for name in self.groups if name not in names]
-        return self.assemble(np.arange(len(self)), dict.fromkeys(gone))
+        """Return the rows with these modalities alone."""
+        missing = [name for name in self.groups if name not in names]
+        return self.assemble(np.arange(len(self)), dict.fromkeys(missing))
 
     def _assemble_raw(self, rows, sources) -> pd.DataFrame | np.ndarray:
         frame = pd.DataFrame(self.X)
@@ -99,12 +99,12 @@ class Table:
             for position in self.groups[name]:
                 origin[position] = source
         columns = [
-            _nothing(frame.iloc[:, i], len(rows)) if source is None else frame.iloc[source, i]
+            _missing_like(frame.iloc[:, i], len(rows)) if source is None else frame.iloc[source, i]
             for i, source in enumerate(origin)
         ]
-        together = pd.concat([c.reset_index(drop=True) for c in columns], axis=1)
-        together.columns = frame.columns
-        return together if self.columns is not None else together.to_numpy(dtype=object)
+        assembled = pd.concat([c.reset_index(drop=True) for c in columns], axis=1)
+        assembled.columns = frame.columns
+        return assembled if self.columns is not None else assembled.to_numpy(dtype=object)
 
 
 def _as_floats(X: pd.DataFrame | np.ndarray) -> np.ndarray | None:
@@ -119,15 +119,16 @@ def _as_floats(X: pd.DataFrame | np.ndarray) -> np.ndarray | None:
     return X.to_numpy(dtype=dtype, na_value=np.nan)
 
 
-def _nothing(values: pd.Series, n_rows: int) -> pd.Series:
+def _missing_like(values: pd.Series, n_rows: int) -> pd.Series:
+    """Make a column of missing values that is named and typed like ``values``."""
     is_number = pd.api.types.is_numeric_dtype(values.dtype)
     empty = pd.Series([np.nan if is_number else None] * n_rows, name=values.name)
     return empty.astype(float if is_number else object)
 
 
 @contextmanager
-def expecting_nothing() -> Iterator[None]:
-    """Silence the warning of rows without any modality, where these are what is asked for."""
+def ignore_rows_without_modality() -> Iterator[None]:
+    """Ignore the warning of rows without any modality, where such rows are made on purpose."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*rows have no modality that counts")
         yield

@@ -1,10 +1,9 @@
-"""LossTermsDisplay: the parts of the loss in each epoch."""
+"""LossTermsDisplay: the terms of the loss in each epoch."""
 
 from __future__ import annotations
 
 from sklearn.utils.validation import check_is_fitted
 
-from ..alignment import CrossModalAligner
 from ._fitted import fusion_step, last_step
 from ._style import COLORS, LINES, MARKERS, make_axes, shorten_label
 
@@ -14,8 +13,8 @@ OF_ALL = {"loss": "weighted sum", "validation_loss": "rows held out"}
 class LossTermsDisplay:
     """Each term of the loss in each epoch of training.
 
-    The fused prediction's, that of each modality on its own, and that of each pair that is
-    aligned, each before it is multiplied by its weight; and their weighted sum.
+    The loss of the fused prediction, of each modality alone, and of each pair that is aligned,
+    before they are multiplied by their weights; and their weighted sum.
 
     Parameters
     ----------
@@ -38,11 +37,12 @@ class LossTermsDisplay:
 
     Examples
     --------
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import LossTermsDisplay
     >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0).fit(X, y)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
+    >>> model = model.fit(X, y)
     >>> list(LossTermsDisplay.from_estimator(model).lines_)
     ['loss', 'fused', 'modality__image', 'modality__text']
     """
@@ -73,22 +73,22 @@ class LossTermsDisplay:
             If the estimator was not trained in epochs: a `LateFusionClassifier`, or an aligner in
             closed form.
         """
-        found = last_step(estimator)
-        if isinstance(found, CrossModalAligner):
-            check_is_fitted(found)
-            advice = f"alignment={found.alignment!r} is solved in closed form."
+        model = last_step(estimator)
+        if hasattr(model, "alignment"):  # CrossModalAligner, too, which has no modality_weights
+            check_is_fitted(model)
+            advice = f"alignment={model.alignment!r} is solved in closed form."
         else:
-            found = fusion_step(found, "LossTermsDisplay")
+            model = fusion_step(model, "LossTermsDisplay")
             advice = (
                 "Look at its classifiers, named_estimators_, one by one; ModalityWeightsDisplay "
                 "shows their weights."
             )
-        if not hasattr(found, "history_"):
+        if not hasattr(model, "history_"):
             raise ValueError(
-                f"{type(found).__name__} was not trained in epochs, and has no terms of a "
+                f"{type(model).__name__} was not trained in epochs, and has no terms of a "
                 f"loss. {advice}"
             )
-        return cls(history=found.history_).plot(ax)
+        return cls(history=model.history_).plot(ax)
 
     def plot(self, ax=None):
         """Plot the terms of the loss.
@@ -109,7 +109,7 @@ class LossTermsDisplay:
         self.lines_ = {}
         terms = [name for name in self.history if name not in OF_ALL]
         for i, name in enumerate(terms):
-            # markers of two lines that lie on each other stand side by side
+            # markers of two equal lines are side by side
             start = i * every // max(len(terms), 1)
             (self.lines_[name],) = ax.plot(
                 epochs,
@@ -120,7 +120,7 @@ class LossTermsDisplay:
                 markevery=(min(start, len(self.history) - 1), every),
                 markersize=4,
                 linewidth=1.3,
-                label=_describe(name),
+                label=_label_term(name),
             )
         for name, style in zip(OF_ALL, ("-", (0, (2, 1))), strict=True):
             if name in self.history:
@@ -130,7 +130,7 @@ class LossTermsDisplay:
                     color="black",
                     linestyle=style,
                     linewidth=2.2,
-                    label=_describe(name),
+                    label=_label_term(name),
                 )
         self.lines_ = {name: self.lines_[name] for name in self.history}
         ax.set(xlabel="epoch", ylabel="loss")
@@ -148,7 +148,7 @@ class LossTermsDisplay:
         return self
 
 
-def _describe(name: str) -> str:
+def _label_term(name: str) -> str:
     if name in OF_ALL:
         return OF_ALL[name]
     kind, _, modalities = name.partition("__")

@@ -23,20 +23,20 @@ from ._style import (
 class ModalityWeightsDisplay:
     """How much each modality counts: the weights alpha, with their spread over several fits.
 
-    A bar for each modality. With several estimators, as those of cross-validation or of several
-    seeds, the bar is their mean, the line on it one standard deviation to both sides, and each
-    estimator a dot. Weights for each class (``modality_weights="per_class"``) are one bar for each
-    class, in parts.
+    A bar for each modality. With several estimators, such as those of cross-validation or of
+    several seeds, the bar is their mean, the line on it one standard deviation to both sides, and
+    each estimator a dot. Weights for each class (``fusion=Late(per_class=True)``) are one bar for
+    each class, stacked by modality.
 
     Parameters
     ----------
     weights : ndarray of shape (n_estimators, n_modalities) or \
             (n_estimators, n_modalities, n_classes)
-        The weights of each estimator; NaN for a modality that one does not have.
+        The weights of each estimator; NaN for a modality that it does not have.
     modalities : list of str
         The modalities.
     classes : ndarray of shape (n_classes,), default=None
-        The classes, if each has weights of its own.
+        The classes, if the weights are for each class.
 
     Attributes
     ----------
@@ -45,25 +45,25 @@ class ModalityWeightsDisplay:
     figure_ : matplotlib Figure
         The figure.
     bars_ : BarContainer or list of BarContainer
-        The bars; with weights for each class those of each modality.
+        The bars; with weights for each class one container for each modality.
     dots_ : Line2D or None
         A dot for each estimator, if there are several.
 
     See Also
     --------
-    ModalityAblationDisplay : The score without a modality, for models that have no weights too.
+    ModalityAblationDisplay : The score without a modality, also for models without weights.
     ContributionsDisplay : What each modality adds to single predictions.
 
     Examples
     --------
     >>> from sklearn.model_selection import cross_validate
-    >>> from skmm import FusionClassifier
+    >>> from skmm import MLP, AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import ModalityWeightsDisplay
     >>> X, y = make_multimodal_classification(
     ...     informativeness=(0.9, 0.1), modality_names=("text", "image"), random_state=0
     ... )
-    >>> model = FusionClassifier(hidden_layer_sizes=8, max_iter=5, random_state=0)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
     >>> ModalityWeightsDisplay.from_estimator(model.fit(X, y)).modalities
     ['text', 'image']
     >>> results = cross_validate(model, X, y, cv=3, return_estimator=True)
@@ -74,7 +74,7 @@ class ModalityWeightsDisplay:
     def __init__(self, *, weights, modalities, classes=None):
         self.weights = weights
         self.modalities = modalities
-        self.classes = classes
+        self.classes: Any = classes
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
@@ -97,12 +97,12 @@ class ModalityWeightsDisplay:
         Raises
         ------
         ValueError
-            If an estimator has no weights, as those with "attention" and "bilinear" fusion.
+            If an estimator has no weights, as with "attention" and "bilinear" fusion.
         """
-        fitted = estimator if isinstance(estimator, list | tuple) else _members(estimator)
+        fitted = estimator if isinstance(estimator, list | tuple) else _list_members(estimator)
         if len(fitted) == 0:
-            raise ValueError("There is no estimator in the list.")
-        weights, modalities, classes = _align([_read_weights(each) for each in fitted])
+            raise ValueError("estimator is an empty list, and must hold at least one estimator.")
+        weights, modalities, classes = _stack_weights([_read_weights(model) for model in fitted])
         return cls(weights=weights, modalities=modalities, classes=classes).plot(ax)
 
     @classmethod
@@ -112,7 +112,7 @@ class ModalityWeightsDisplay:
         Parameters
         ----------
         cv_results : dict
-            What `cross_validate` gives with ``return_estimator=True``.
+            The result of `cross_validate` with ``return_estimator=True``.
         ax : matplotlib Axes, default=None
             Where to plot; None makes a figure.
 
@@ -124,7 +124,7 @@ class ModalityWeightsDisplay:
         Raises
         ------
         ValueError
-            If the estimators are not there, or have no weights.
+            If there are no estimators, or they have no weights.
         """
         if "estimator" not in cv_results:
             raise ValueError(
@@ -151,13 +151,13 @@ class ModalityWeightsDisplay:
         n_above = 0 if self.classes is None else count_legend_rows(self.modalities) - 1
         ax = make_axes(ax, self, height=max(1.6, 0.8 + 0.4 * n_rows) + 0.2 * n_above)
         self.dots_ = None
-        draw = self._draw_each if self.classes is None else self._draw_classes
+        draw = self._draw_modalities if self.classes is None else self._draw_classes
         draw(ax)
         ax.set_xlabel("weight")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _draw_each(self, ax) -> None:
+    def _draw_modalities(self, ax) -> None:
         mean = np.nanmean(self.weights, axis=0)
         several = len(self.weights) > 1
         spread = np.nanstd(self.weights, axis=0)
@@ -194,38 +194,38 @@ class ModalityWeightsDisplay:
         place_legend_above(ax, self.modalities)
 
 
-def _members(estimator: Any) -> Sequence[Any]:
-    """Give the estimators that an ensemble of scikit-learn is made of, or the estimator alone."""
-    found = last_step(estimator)
-    if not hasattr(found, "modality_weights") and hasattr(found, "estimators_"):
-        return list(np.ravel(np.asarray(found.estimators_, dtype=object)))
+def _list_members(estimator: Any) -> Sequence[Any]:
+    """List the estimators of an ensemble of scikit-learn, or the estimator alone."""
+    model = last_step(estimator)
+    if not hasattr(model, "modality_weights") and hasattr(model, "estimators_"):
+        return list(np.ravel(np.asarray(model.estimators_, dtype=object)))
     return [estimator]
 
 
 def _read_weights(estimator: Any) -> Mapping[str, float] | pd.DataFrame:
-    found = fusion_step(estimator, "ModalityWeightsDisplay")
-    if not hasattr(found, "modality_weights_"):
+    model = fusion_step(estimator, "ModalityWeightsDisplay")
+    if not hasattr(model, "modality_weights_"):
         raise ValueError(
-            f'{type(found).__name__}(fusion="{found.fusion}") has no weights: no number says how '
-            "much a modality counts there. ModalityAblationDisplay and modality_report measure it "
-            "by the score, for any model."
+            f"{type(model).__name__}(fusion={model.fusion!r}) has no modality_weights_: no number "
+            "says how much a modality counts there. ModalityAblationDisplay and modality_report "
+            "measure it by the score, for any model."
         )
-    return found.modality_weights_
+    return model.modality_weights_
 
 
-def _align(
-    each: list[Mapping[str, float] | pd.DataFrame],
+def _stack_weights(
+    all_weights: list[Any],  # dicts, or frames with a row for each class
 ) -> tuple[np.ndarray, list[str], np.ndarray | None]:
-    """Stack weights by the names of modalities and classes."""
-    modalities = list(dict.fromkeys(name for weights in each for name in weights))
-    per_class = [isinstance(weights, pd.DataFrame) for weights in each]
+    """Stack the weights of estimators, matched by the names of modalities and classes."""
+    modalities = list(dict.fromkeys(name for weights in all_weights for name in weights))
+    per_class = [isinstance(weights, pd.DataFrame) for weights in all_weights]
     if not any(per_class):
-        rows = [[weights.get(name, np.nan) for name in modalities] for weights in each]
+        rows = [[weights.get(name, np.nan) for name in modalities] for weights in all_weights]
         return np.array(rows), modalities, None
     if not all(per_class):
         raise ValueError(
             "Some estimators have weights for each class, and some have not: plot them apart."
         )
-    classes = each[0].index.to_numpy()
-    frames = [weights.reindex(index=classes, columns=modalities) for weights in each]
+    classes = all_weights[0].index.to_numpy()
+    frames = [weights.reindex(index=classes, columns=modalities) for weights in all_weights]
     return np.stack([frame.to_numpy().T for frame in frames]), modalities, classes

@@ -37,7 +37,7 @@ _INLINE_TAGS = re.compile(
 _TAGS_WITHOUT_TEXT = frozenset({"script", "style", "template"})
 
 
-class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
+class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):  # pyright: ignore (untyped keyword of scikit-learn)
     """Turn each text of a column into another; a subclass defines how in `_prepare`."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class TextPreparer(ColumnPreparer, auto_wrap_output_keys=None):
         return None
 
 
-class TextCleaner(TextPreparer, auto_wrap_output_keys=None):
+class TextCleaner(TextPreparer, auto_wrap_output_keys=None):  # pyright: ignore (untyped keyword of scikit-learn)
     """Clean texts, one by one: encoding, markup, case, URLs and more.
 
     The steps that are switched on run in the order of the parameters.

@@ -19,7 +19,7 @@ _BATCH_SIZE = 100
 _lock = threading.Lock()
 
 
-class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):
+class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):  # pyright: ignore (untyped keyword of scikit-learn)
     """Split texts into words, lemmas or parts of speech, joined by spaces.
 
     The result is a text again, for `TextDescriptor` or any vectorizer of scikit-learn. The words

@@ -53,12 +53,12 @@ def test_classes_are_right_answers(frame, aligner):
     )
 
 
-def test_refuses_classes_that_are_not_known(frame, aligner):
+def test_classes_that_are_not_known_are_an_error(frame, aligner):
     scorer = mean_average_precision()
     words = np.where(np.arange(240) % 2, "a", "b")
     expected = scorer(aligner, frame, np.arange(240) % 2)
     assert scorer(aligner, frame, words.tolist()) == expected
-    with pytest.raises(ValueError, match="Input y contains NaN or None"):
+    with pytest.raises(ValueError, match="y contains NaN"):
         scorer(aligner, frame, np.where(np.arange(240) % 2, np.nan, 1.0))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         scorer(aligner, frame, words[:100])
@@ -90,9 +90,9 @@ def test_scorers_are_plain_objects(frame, aligner):
     scorer = recall_at_k(3, source="text", target="image")
     assert repr(scorer) == "recall_at_k(k=3, source='text', target='image')"
     assert pickle.loads(pickle.dumps(scorer))(aligner, frame) == scorer(aligner, frame)
-    with pytest.raises(ValueError, match="k must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"k must be .* got 0"):
         recall_at_k(0)
-    with pytest.raises(ValueError, match="There is no modality 'sound'"):
+    with pytest.raises(ValueError, match="modality 'sound'"):
         recall_at_k(1, source="sound")(aligner, frame)
 
 
@@ -101,8 +101,10 @@ def test_searches_are_scored_by_their_best_estimator(frame):
     assert recall_at_k(3)(search, frame) == recall_at_k(3)(search.best_estimator_, frame)
 
 
-def test_refuses_other_estimators_and_one_modality_twice(frame, aligner):
-    with pytest.raises(TypeError, match=r"recall_at_k\(k=3\) scores a CrossModalAligner.*got Func"):
+def test_other_estimators_and_one_modality_twice_are_an_error(frame, aligner):
+    with pytest.raises(
+        TypeError, match=r"recall_at_k\(k=3\) .*CrossModalAligner.* FunctionTransformer"
+    ):
         recall_at_k(3)(FunctionTransformer(), frame)
     with pytest.raises(ValueError, match="source and target are both 'text'"):
         recall_at_k(3, source="text", target="text")(aligner, frame)

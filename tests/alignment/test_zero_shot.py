@@ -41,7 +41,7 @@ def save(folder, **options):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Give the folder of a tiny CLIP that knows all tokens, and the model."""
+    """The folder of a tiny CLIP that knows all tokens, and the model."""
     return save(tmp_path_factory.mktemp("clip"))
 
 
@@ -51,7 +51,7 @@ def encoder(clip):
 
 
 def call(model, names, templates):
-    """Logits by open_clip alone."""
+    """Compute logits by open_clip alone."""
     weights = open_clip.build_zero_shot_classifier(
         model, open_clip.SimpleTokenizer(context_length=16), names, templates
     )
@@ -108,11 +108,11 @@ def test_missing_and_broken_pictures(encoder, tmp_path):
         ZeroShotClassifier(encoder, classes).fit(IMAGES).predict(column)
     lenient = clone(encoder).set_params(errors="missing")
     model = ZeroShotClassifier(lenient, classes).fit(column)
-    with pytest.warns(UserWarning, match="2 of 4 pictures are missing .the first is row 1"):
+    with pytest.warns(UserWarning, match="2 of 4 pictures .* row 1"):
         proba = model.predict_proba(column)
     np.testing.assert_allclose(proba[[1, 2]], 1 / 3)
     np.testing.assert_allclose(proba[[0, 3]], model.predict_proba(IMAGES[:2]), atol=1e-6)
-    with pytest.warns(UserWarning, match="each class is as likely"):
+    with pytest.warns(UserWarning, match="2 of 4 pictures"):
         assert model.predict(column)[1] == "car"
 
 
@@ -157,25 +157,25 @@ def test_pickle_holds_no_model(encoder):
 @pytest.mark.parametrize(
     ("classes", "templates", "match"),
     [
-        (["cat"], "{}", r"at least 2 classes, got \['cat'\]"),
-        ([], "{}", r"at least 2 classes, got \[\]"),
-        (["cat", "dog", "cat"], "{}", "classes names 'cat' twice"),
-        (["cat", 3], "{}", "a list of names in words, or a dict of label to words; got 3 in the"),
-        ([["cat"], ["dog"]], "{}", r"got \['cat'\] in the list"),
-        (["cat", " "], "{}", "Class ' ' needs a description in words, or a list of them, got ' '"),
-        ({"cat": "cat", "dog": None}, "{}", "Class 'dog' needs a description.*got None"),
-        ({"cat": [], "dog": "dog"}, "{}", "Class 'cat' needs a description"),
-        ({"cat": "cat", 3: "dog"}, "{}", "must be of one type|have no order"),
-        (["cat", "dog"], "a photo", "needs a \"{}\" where the description goes.*'a photo'"),
-        (["cat", "dog"], [], 'needs a "{}"'),
+        (["cat"], "{}", r"classes must .* got \['cat'\]"),
+        ([], "{}", r"classes must .* got \[\]"),
+        (["cat", "dog", "cat"], "{}", "classes .* 'cat' twice"),
+        (["cat", 3], "{}", "classes must .* got 3 "),
+        ([["cat"], ["dog"]], "{}", r"classes must .* got \['cat'\]"),
+        (["cat", " "], "{}", "Class ' ' .* got ' '"),
+        ({"cat": "cat", "dog": None}, "{}", "Class 'dog' .* got None"),
+        ({"cat": [], "dog": "dog"}, "{}", r"Class 'cat' .* got \[\]"),
+        ({"cat": "cat", 3: "dog"}, "{}", "labels in classes .*'cat', 3"),
+        (["cat", "dog"], "a photo", "templates .* got .*'?a photo"),
+        (["cat", "dog"], [], r"templates .* got \[\]"),
     ],
 )
-def test_refuses_what_describes_no_classes(encoder, classes, templates, match):
+def test_what_describes_no_classes_is_an_error(encoder, classes, templates, match):
     with pytest.raises(ValueError, match=match):
         ZeroShotClassifier(encoder, classes, templates=templates).fit(IMAGES)
 
 
-def test_refuses_models_without_texts(save_timm, tmp_path):
+def test_models_without_texts_are_an_error(save_timm, tmp_path):
     folder, _ = save_timm(tmp_path / "vit")
-    with pytest.raises(ValueError, match=r"reads no texts\. Take a CLIP model of open_clip"):
+    with pytest.raises(ValueError, match=r"no texts.*ImageEncoder"):
         ZeroShotClassifier(ImageEncoder(folder, cache=None), ["cat", "dog"]).fit(IMAGES)

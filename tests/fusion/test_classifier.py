@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from nested_settings import FUSIONS, SCORE_FUSIONS
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -14,7 +15,8 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skmm.fusion._combinations import FUSIONS, SCORE_FUSIONS
+from skmm import FusionClassifier
+from skmm.fusion import Attention, Bilinear, Late
 
 
 def assert_same(a, b, X):
@@ -52,9 +54,9 @@ def test_nothing_is_written_to_parameters_or_data(data, small):
     X, y = data
     weights = {"text": 2, "image": 6}
     model = small(modality_weights=weights)
-    before, before_X = clone(model).get_params(), X.copy()
+    before, before_X = repr(model.get_params()), X.copy()
     model.fit(X, y).predict(X)
-    assert model.get_params() == before
+    assert repr(model.get_params()) == before
     assert weights == {"text": 2, "image": 6}
     assert model.modality_weights_ == {"text": 0.25, "image": 0.75}
     pd.testing.assert_frame_equal(X, before_X)
@@ -80,7 +82,10 @@ def test_clone_is_unfitted_and_fits_the_same(data, small):
 def test_refitting_forgets(data, small):
     X, y = data
     model = small(early_stopping=True).fit(X, y)
-    model.set_params(early_stopping=False).fit(X[X.columns[:5]], np.array(["n", "p", "p"])[y])
+    assert "validation_loss" in model.history_
+    model.set_params(solver__early_stopping=False).fit(
+        X[X.columns[:5]], np.array(["n", "p", "p"])[y]
+    )
     assert_same(
         model, small().fit(X[X.columns[:5]], np.array(["n", "p", "p"])[y]), X[X.columns[:5]]
     )
@@ -176,11 +181,11 @@ def test_sample_weight_is_routed(data, small):
 @pytest.mark.parametrize(
     ("weight", "match"),
     [
-        (np.zeros(150), "zero for every row|at least one non-zero"),
-        (np.r_[-1.0, np.ones(149)], "negative in row 0"),
-        (np.r_[np.nan, np.ones(149)], "NaN"),
-        (np.ones(149), "shape"),
-        ((np.arange(150) < 1).astype(float), "only one class in rows whose sample_weight is not 0"),
+        (np.zeros(150), "sample_weight|Sample weights"),
+        (np.r_[-1.0, np.ones(149)], "sample_weight .*row 0"),
+        (np.r_[np.nan, np.ones(149)], "sample_weight .*NaN"),
+        (np.ones(149), "sample_weight"),
+        ((np.arange(150) < 1).astype(float), "one class in rows whose sample_weight"),
     ],
 )
 def test_bad_sample_weight(data, small, weight, match):
@@ -296,7 +301,29 @@ def test_values_that_float32_cannot_hold(data, small):
 
 
 def test_linear_late_fusion(data, small):
-    assert small(hidden_layer_sizes=(), max_iter=40).fit(*data).score(*data) > 0.6
+    linear = small(hidden_layer_sizes=(), max_iter=40).fit(*data)
+    assert linear.score(*data) > 0.6
+    assert_same(small(modality_model="linear", max_iter=40).fit(*data), linear, data[0])
+
+
+@pytest.mark.parametrize(
+    ("fusion", "other"),
+    [("late", Late()), ("attention", Attention(n_heads=4)), ("bilinear", Bilinear(rank=4))],
+)
+def test_a_rule_is_a_name_or_an_object(data, small, fusion, other):
+    X, y = data
+    assert_same(small(fusion=other).fit(X, y), small(fusion=fusion).fit(X, y), X)
+
+
+@pytest.mark.parametrize("other", [Attention(n_heads=1), Bilinear(rank=1), Late(per_class=True)])
+def test_parameters_of_a_rule_count(data, small, other):
+    X, y = data
+    default = small(fusion=type(other)()).fit(X, y)
+    assert (small(fusion=other).fit(X, y).predict_proba(X) != default.predict_proba(X)).any()
+
+
+def test_the_defaults_are_a_few_parameters():
+    assert len(FusionClassifier().get_params(deep=False)) <= 18
 
 
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu", "gelu"])

@@ -7,12 +7,13 @@ directions of L_12 add up to 2 gamma (f_1 - f_2)^2, so that rho = 4 gamma.
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from skmm import FusionRegressor
+from skmm import LBFGS, FusionRegressor
 
 
 def problem(seed, n_rows=120):
-    """Give X and y of 80 rows, and X of 40 others."""
+    """Return X and y of 80 rows, and X of 40 others."""
     rng = np.random.default_rng(seed)
     common = rng.normal(size=(n_rows, 2))
     blocks = [common @ rng.normal(size=(2, p)) + rng.normal(size=(n_rows, p)) for p in (4, 3)]
@@ -28,11 +29,8 @@ def fit(X, y, rho, **parameters):
         modality_loss_weight=0.0,
         alignment="mse",
         alignment_weight=rho / 4,
-        hidden_layer_sizes=(),
-        solver="lbfgs",
-        weight_decay=0.0,
-        max_iter=2000,
-        tol=1e-9,
+        modality_model="linear",
+        solver=LBFGS(weight_decay=0.0, max_iter=2000, tol=1e-9),
         random_state=0,
         **parameters,
     ).fit(X, y)
@@ -95,6 +93,6 @@ def test_several_targets_are_as_many_problems():
 def test_weights_of_rows_are_copies():
     X, y, _ = problem(0)
     weight = np.random.default_rng(0).integers(1, 4, len(y))
-    model = FusionRegressor(**fit(X, y, 0.3).get_params()).fit(X, y, sample_weight=weight)
+    model = clone(fit(X, y, 0.3)).fit(X, y, sample_weight=weight)
     rows = np.repeat(np.arange(len(y)), weight)
     np.testing.assert_allclose(model.predict(X), closed_form(X[rows], y[rows], 0.3, X), rtol=1e-4)

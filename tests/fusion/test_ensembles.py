@@ -3,38 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from nested_settings import ENSEMBLE_FUSIONS, EXACT_FUSIONS, FUSIONS, WEIGHTED_FUSIONS, nest
 from scipy.special import log_softmax
 
-from skmm import FusionClassifier, FusionRegressor
+from skmm import MLP, FusionClassifier, FusionRegressor
+from skmm._torch.layers import MemberLinear
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._layers import MemberLinear
-from skmm.fusion._network import FusionNetwork
-
-FUSIONS = ["late", "weighted", "concat", "additive", "gated"]
 
 
-def network(fusion="late", n_members=3, sharing=None):
+@pytest.mark.parametrize("fusion", ENSEMBLE_FUSIONS)
+def test_each_member_is_a_network_of_its_own(data, small, fusion):
+    ensemble = small(fusion=fusion, n_members=3, max_iter=1).fit(*data).network_
     torch.manual_seed(0)
-    return FusionNetwork(
-        [5, 4],
-        [3],
-        torch.tensor([0.3, 0.7]),
-        fusion=fusion,
-        hidden_layer_sizes=(8,),
-        activation="relu",
-        dropout=0.0,
-        modality_heads=True,
-        sharing=sharing,
-        n_members=n_members,
-    ).eval()
-
-
-@pytest.mark.parametrize("fusion", FUSIONS)
-def test_each_member_is_a_network_of_its_own(fusion):
-    ensemble, x = network(fusion), torch.randn(6, 9)
-    present, weight = torch.ones(6, 2, dtype=torch.bool), torch.ones(6)
-    together = ensemble(ensemble.tile(x), ensemble.tile(present), ensemble.tile(weight)).logits
-    first, second, third = ensemble.members(together)
+    x, present, weight = torch.randn(6, 9), torch.ones(6, 2, dtype=torch.bool), torch.ones(6)
+    copies = [torch.cat([values] * 3) for values in (x, present, weight)]
+    first, second, third = ensemble.members(ensemble(*copies).logits)
     alone = ensemble.first_member()
     assert not any(isinstance(module, MemberLinear) for module in alone.modules())
     torch.testing.assert_close(alone(x, present, weight).logits, first)
@@ -48,8 +31,9 @@ def test_each_member_is_a_network_of_its_own(fusion):
     assert not torch.allclose(second, third)
 
 
-def test_what_modalities_share_the_first_member_shares_too():
-    alone = network(sharing="representation").first_member()
+def test_what_modalities_share_the_first_member_shares_too(data, small):
+    model = small(n_members=3, sharing="representation", max_iter=1).fit(*data)
+    alone = model.network_.first_member()
     assert alone.modality_heads[0] is alone.modality_heads[1]
 
 
@@ -60,10 +44,12 @@ def test_first_weights_are_drawn_as_those_of_a_single_network():
     assert float(weight.std()) == pytest.approx(float(reference.std()), rel=0.15)
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", ENSEMBLE_FUSIONS)
 def test_prediction_is_the_mean_of_the_members(data, small, fusion):
     X, y = data
-    model = small(fusion=fusion, n_ensembles=3, alignment_weight=0.1).fit(X, y)
+    model = small(fusion=fusion, n_members=3, alignment="contrastive", alignment_weight=0.1).fit(
+        X, y
+    )
     X = X.copy()
     X.iloc[:5, :5] = np.nan
     proba = model.ensemble_proba(X)
@@ -72,11 +58,11 @@ def test_prediction_is_the_mean_of_the_members(data, small, fusion):
     assert np.abs(proba[:, 0] - proba[:, 1]).max() > 1e-3
     mean = log_softmax(np.log(proba).mean(1), axis=1)
     np.testing.assert_allclose(model.predict_log_proba(X), mean, atol=1e-6)
-    if fusion != "concat":
+    if fusion in EXACT_FUSIONS:
         total = model.contributions(X).sum(1)
         np.testing.assert_allclose(log_softmax(total, axis=1), mean, atol=1e-5)
     assert model.transform(X).shape[0] == 150
-    if fusion != "additive":
+    if fusion in WEIGHTED_FUSIONS:
         np.testing.assert_allclose(model.row_weights(X).sum(1), 1, atol=1e-6)
 
 
@@ -89,9 +75,10 @@ def test_one_member_is_its_own_ensemble(data, small):
 def test_members_are_aligned_apart(data, small):
     """The rows of a batch are told apart, not those of all members: that is log(4) harder."""
     X, y = data
-    settings = {"alignment_weight": 1.0, "batch_size": 150, "max_iter": 1}
-    single = small(**settings, modality_weights="uniform").fit(X, y).history_
-    several = small(**settings, n_ensembles=4, modality_weights="uniform").fit(X, y).history_
+    settings = {"alignment": "contrastive", "modality_weights": "uniform"}
+    settings |= {"batch_size": 150, "max_iter": 1}
+    single = small(**settings).fit(X, y).history_
+    several = small(**settings, n_members=4).fit(X, y).history_
     for column in single.filter(like="alignment"):
         assert several[column][0] == pytest.approx(single[column][0], abs=0.7)
 
@@ -100,7 +87,7 @@ def test_members_disagree_more_where_rows_are_unlike_training():
     X, y = make_multimodal_classification(
         400, n_classes=2, informativeness=(0.8, 0.8), random_state=0
     )
-    model = FusionClassifier(n_ensembles=4, hidden_layer_sizes=(32,), random_state=0)
+    model = FusionClassifier(modality_model=MLP((32,), n_members=4), random_state=0)
     model.fit(X[:300], y[:300])
     known = model.ensemble_proba(X[:300])[:, :, 0].std(1).mean()
     noise = 5 * np.random.default_rng(0).normal(size=X[300:].shape)
@@ -109,7 +96,7 @@ def test_members_disagree_more_where_rows_are_unlike_training():
 
 def test_lbfgs_trains_members_too(data, small):
     X, y = data
-    model = small(n_ensembles=2, solver="lbfgs", dropout=0, max_iter=20, tol=1)
+    model = small(n_members=2, solver="lbfgs", dropout=0, max_iter=20, tol=1)
     assert model.fit(X, y).score(X, y) > 0.5
 
 
@@ -117,8 +104,8 @@ def test_members_of_a_regressor():
     X = np.random.default_rng(0).normal(size=(80, 4))
     y = np.stack([X[:, 0], X[:, 2] - X[:, 1]], axis=1)
     for target, shape in [(y[:, 0], (80, 3)), (y, (80, 3, 2))]:
-        model = FusionRegressor(
-            n_ensembles=3, modalities={"a": 2, "b": 2}, max_iter=3, random_state=0
+        model = nest(
+            FusionRegressor, n_members=3, modalities={"a": 2, "b": 2}, max_iter=3, random_state=0
         ).fit(X, target)
         each = model.ensemble_predict(X)
         assert each.shape == shape
@@ -126,7 +113,7 @@ def test_members_of_a_regressor():
         assert each.std(1).max() > 1e-3
 
 
-@pytest.mark.parametrize("fusion", ["attention", "bilinear"])
+@pytest.mark.parametrize("fusion", sorted({*FUSIONS} - {*ENSEMBLE_FUSIONS}))
 def test_rules_without_ensembles(data, small, fusion):
-    with pytest.raises(ValueError, match=f'fusion="{fusion}" .* n_ensembles=2'):
-        small(fusion=fusion, n_ensembles=2).fit(*data)
+    with pytest.raises(ValueError, match=f'fusion="{fusion}".*n_members=2'):
+        small(fusion=fusion, n_members=2).fit(*data)

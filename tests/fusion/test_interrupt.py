@@ -1,4 +1,4 @@
-"""Ctrl-C during a fit."""
+"""Ctrl-C during a fit: a theme, not a module."""
 
 import io
 import math
@@ -28,7 +28,7 @@ class InterruptingStream(io.StringIO):
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """Give a function that sets the epoch in which to press Ctrl-C."""
+    """A function that sets the epoch in which to press Ctrl-C."""
     lock = tqdm.get_lock()
     tqdm.set_lock(threading.RLock())  # the interrupt comes while the bar holds it
 
@@ -45,7 +45,7 @@ NOT_CROSS_FITTED = {"fusion": "weighted", "modality_weights": "uniform"}
 
 def test_interrupt_keeps_what_was_learned(data, small, interrupt):
     interrupt(30)
-    with pytest.warns(UserWarning, match=r"interrupted after \d+ of 100000 epochs"):
+    with pytest.warns(UserWarning, match=r"interrupted.*\b100000\b"):
         model = small(**LONG, **NOT_CROSS_FITTED, batch_size="auto").fit(*data)
     assert 30 <= model.n_iter_ == len(model.history_) < 100_000
     assert model.score(*data) > 0.6
@@ -58,7 +58,7 @@ def test_interrupted_early_stopping_returns_to_the_best_epoch(data, small, inter
     model = small(
         early_stopping=True, learning_rate_init=0.02, weight_decay=0.0, **long, **NOT_CROSS_FITTED
     )
-    with pytest.warns(UserWarning, match="interrupted after"):
+    with pytest.warns(UserWarning, match=r"interrupted.*\b2000\b"):
         model.fit(X, y)
     history = model.history_
     assert 300 <= len(history) == model.n_iter_ < 2_000

@@ -20,7 +20,7 @@ from sklearn.svm import LinearSVC
 
 from skmm import LateFusionClassifier
 from skmm.datasets import make_multimodal_classification
-from skmm.fusion._opinions import minimise_log_loss
+from skmm.fusion._late import minimise_log_loss
 from skmm.model_selection import simplex_grid
 
 NAMES = ("text", "image", "noise")
@@ -121,7 +121,7 @@ def test_missing_modalities_are_renormalised(holes):
 def test_rows_without_any_modality(data):
     X, y = data
     model = LateFusionClassifier(estimators(X)).fit(X, y)
-    with pytest.warns(UserWarning, match=r"1 of 3 rows .*row 1.*class prior"):
+    with pytest.warns(UserWarning, match=r"1 of 3 rows.*row 1"):
         proba = model.predict_proba(X[:3].mask(np.arange(3)[:, None] == [1] * X.shape[1]))
     np.testing.assert_allclose(proba[1], np.bincount(y) / 500)
 
@@ -191,7 +191,7 @@ def test_metadata_is_routed(data):
         with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError):
             LateFusionClassifier(estimators(X)).fit(X, y, sample_weight=weight)
     np.testing.assert_array_equal(routed.predict_proba(X), plain.predict_proba(X))
-    with pytest.raises(TypeError, match=r"got \['colour'\]"):
+    with pytest.raises(TypeError, match="'colour'"):
         LateFusionClassifier(estimators(X)).fit(X, y, colour=1)
 
 
@@ -266,30 +266,35 @@ def test_beside_fusion_classifier_on_real_data(shared_data):
 @pytest.mark.parametrize(
     ("estimators", "options", "error", "match"),
     [
-        ([], {}, ValueError, "empty list"),
-        ([("a", LogisticRegression())], {}, ValueError, r"list of \(name, estimator, columns\)"),
+        ([], {}, ValueError, "estimators"),
+        (
+            [("a", LogisticRegression())],
+            {},
+            ValueError,
+            r"estimators .*\(name, estimator, columns\)",
+        ),
         (
             [("a", LogisticRegression(), [0]), ("a", LogisticRegression(), [1])],
             {},
             ValueError,
             "unique",
         ),
-        ([("a", LinearSVC(), [0])], {}, TypeError, "modality 'a' must have fit and predict_proba"),
+        ([("a", LinearSVC(), [0])], {}, TypeError, "'a'.*predict_proba"),
         ([("a", LogisticRegression(), [7])], {}, ValueError, "positional|all features must be"),
-        ([("a", LogisticRegression(), [])], {}, ValueError, "'a' has no column"),
+        ([("a", LogisticRegression(), [])], {}, ValueError, "'a'.*column"),
         (
             [("a", LogisticRegression(), [0])],
             {"modality_weights": {"b": 1}},
             ValueError,
-            r"names 'b'.*\['a'\]",
+            r"modality_weights .*'b'.*\['a'\]",
         ),
         (
             [("a", LogisticRegression(), [2])],
             {},
             ValueError,
-            "'a' is missing .* every training row",
+            "'a' is missing",
         ),
-        ([("a", LogisticRegression(), [3])], {}, ValueError, "'a' is in rows of one class alone"),
+        ([("a", LogisticRegression(), [3])], {}, ValueError, "'a' .*one class"),
     ],
 )
 def test_bad_input(estimators, options, error, match):
@@ -309,7 +314,7 @@ def test_modality_in_too_few_rows_to_be_judged():
         (np.arange(0, 20, 2), np.arange(1, 20, 2)),
         (np.arange(1, 20, 2), np.arange(0, 20, 2)),
     ]
-    with pytest.raises(ValueError, match="'rare' is in too few rows to be judged by cv"):
+    with pytest.raises(ValueError, match=r"'rare'.*cv"):
         LateFusionClassifier(model, cv=splits).fit(X, y)
     fixed = {"a": 0.5, "rare": 0.5}
     assert LateFusionClassifier(model, modality_weights=fixed).fit(X, y).predict(X).shape == (20,)

@@ -6,21 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from nested_settings import EXACT_FUSIONS, FUSIONS, nest
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import r2_score
 
+import skmm
 from skmm import FusionClassifier, FusionRegressor
-from skmm.fusion._targets import measure_scale, weighted_median
+from skmm._data.targets import measure_scale, weighted_median
 
-FUSIONS = ["late", "weighted", "additive"]  # of which predictions have exact parts
-OTHERS = ["concat", "attention", "bilinear"]
 LOSSES = ["squared_error", "absolute_error", "huber"]
 NAN = np.nan
 
 
 @pytest.fixture(scope="module")
 def data():
-    """Give 120 rows of "text" (3 columns) and "image" (2), and two targets, not to be changed."""
+    """120 rows of "text" (3 columns) and "image" (2), and two targets, not to be changed."""
     rng = np.random.default_rng(0)
     columns = ["text__0", "text__1", "text__2", "image__0", "image__1"]
     X = pd.DataFrame(rng.normal(size=(120, 5)), columns=columns)
@@ -32,7 +32,7 @@ def data():
 def small(fusion="late", **parameters):
     defaults = {"hidden_layer_sizes": (8,), "max_iter": 5, "batch_size": 40, "random_state": 0}
     defaults["dropout"] = 0.0
-    return FusionRegressor(fusion, **{**defaults, **parameters})
+    return nest(FusionRegressor, fusion=fusion, **{**defaults, **parameters})
 
 
 def learning(fusion="late", **parameters):
@@ -46,7 +46,7 @@ def learning(fusion="late", **parameters):
 @pytest.mark.parametrize(
     ("fusion", "loss"),
     [
-        *((fusion, "squared_error") for fusion in [*FUSIONS, *OTHERS, "gated"]),
+        *((fusion, "squared_error") for fusion in FUSIONS),
         *(("weighted", loss) for loss in ("absolute_error", "huber")),
     ],
 )
@@ -61,7 +61,7 @@ def test_it_learns(data, fusion, loss):
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])
-@pytest.mark.parametrize("fusion", [*FUSIONS, "gated"])
+@pytest.mark.parametrize("fusion", EXACT_FUSIONS)
 def test_contributions_and_intercept_add_up_to_the_prediction(data, fusion, n_targets):
     X, y = data
     X = X.copy()
@@ -71,7 +71,7 @@ def test_contributions_and_intercept_add_up_to_the_prediction(data, fusion, n_ta
     X.loc[0] = NAN
     parts = model.contributions(X)
     assert parts.shape == ((120, 2) if n_targets == 1 else (120, 2, 2))
-    with pytest.warns(UserWarning, match="1 of 120 rows have no modality .* the mean of the train"):
+    with pytest.warns(UserWarning, match=r"1 of 120 rows.*mean"):
         predicted = model.predict(X)
     np.testing.assert_allclose(parts.sum(1) + model.intercept_, predicted, rtol=1e-12)
     assert (parts[10:20, 1] == 0).all()
@@ -79,7 +79,7 @@ def test_contributions_and_intercept_add_up_to_the_prediction(data, fusion, n_ta
     np.testing.assert_array_equal(predicted[0], model.intercept_)
 
 
-@pytest.mark.parametrize("fusion", [*FUSIONS, *OTHERS, "gated"])
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_modality_predict_is_the_prediction_from_that_modality_alone(data, fusion):
     X, y = data
     model = small(fusion).fit(X, y)
@@ -92,8 +92,9 @@ def test_modality_predict_is_the_prediction_from_that_modality_alone(data, fusio
     assert small(fusion).fit(X, y[:, 0]).modality_predict(X).shape == (120, 2)
 
 
-def test_concat_has_no_contributions(data):
-    assert not hasattr(small("concat"), "contributions")
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_what_mixes_modalities_has_no_contributions(fusion):
+    assert hasattr(small(fusion), "contributions") == (fusion in EXACT_FUSIONS)
 
 
 def test_columns_of_noise_get_no_weight(data):
@@ -139,11 +140,10 @@ def test_saving(data, n_targets, tmp_path):
     X, y = data
     model = small().fit(X, y[:, 0] if n_targets == 1 else pd.DataFrame(y, columns=["a", "b"]))
     model.save_weights(tmp_path / "weights.safetensors")
-    trusted = ["skmm.fusion._regressor.FusionRegressor", "skmm.fusion._modalities.ColumnScaler"]
     for loaded in (
         pickle.loads(pickle.dumps(model)),
         small().load_weights(tmp_path / "weights.safetensors"),
-        skops.io.loads(skops.io.dumps(model), trusted=trusted),
+        skops.io.loads(skops.io.dumps(model), trusted=skmm.trusted_types),
     ):
         np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
         np.testing.assert_array_equal(loaded.contributions(X), model.contributions(X))
@@ -179,7 +179,7 @@ def test_intercept_is_the_weighted_mean_or_median(data):
 
 @pytest.mark.parametrize(
     ("weight", "match"),
-    [(np.zeros(120), "zero for every row|at least one non-zero"), (-np.ones(120), "negative in")],
+    [(np.zeros(120), "sample_weight|Sample weights"), (-np.ones(120), "sample_weight .*row 0")],
 )
 def test_bad_sample_weight(data, weight, match):
     X, y = data
@@ -233,13 +233,13 @@ def test_task_weight_by_name_and_of_equals(data):
 @pytest.mark.parametrize(
     ("task_weight", "match"),
     [
-        ({"price": 1}, "'size' is in only one"),
-        ({"price": 1, "size": 1, "age": 1}, "'age' is in only one"),
-        ([1, 2, 3], r"each of the 2 targets \['price', 'size'\], got shape \(3,\)"),
-        ([1, 0], "above 0"),
-        ([1, -1], "above 0"),
-        ([1, NAN], "above 0"),
-        ([1, np.inf], "finite"),
+        ({"price": 1}, "task_weight.*'size'"),
+        ({"price": 1, "size": 1, "age": 1}, "task_weight.*'age'"),
+        ([1, 2, 3], r"task_weight.*\['price', 'size'\].*\(3,\)"),
+        ([1, 0], "task_weight"),
+        ([1, -1], "task_weight"),
+        ([1, NAN], "task_weight"),
+        ([1, np.inf], "task_weight"),
     ],
 )
 def test_bad_task_weight(data, task_weight, match):
@@ -266,7 +266,7 @@ def test_rows_without_any_known_target_are_left_out(data):
     X, y = data
     y = y.copy()
     y[[3, 50]] = NAN
-    with pytest.warns(UserWarning, match=r"In 2 of 120 training rows no target .*is row 3\); they"):
+    with pytest.warns(UserWarning, match=r"2 of 120 .*row 3"):
         model = small().fit(X, y)
     rest = np.delete(np.arange(120), [3, 50])
     expected = small().fit(X.iloc[rest], y[rest])
@@ -276,16 +276,16 @@ def test_rows_without_any_known_target_are_left_out(data):
 def test_a_target_that_is_never_known(data):
     X, y = data
     frame = pd.DataFrame(y, columns=["price", "size"]).assign(size=NAN)
-    with pytest.raises(ValueError, match="Target 'size' is known in no row"):
+    with pytest.raises(ValueError, match="Target 'size'"):
         small().fit(X, frame)
     frame.loc[0, "size"] = 1.0
-    with pytest.raises(ValueError, match="Target 'size' is known in no row whose sample_weight"):
+    with pytest.raises(ValueError, match=r"Target 'size' .*sample_weight"):
         small().fit(X, frame, sample_weight=np.r_[0.0, np.ones(119)])
     X = X.copy()
     X.loc[0] = NAN
     with (
-        pytest.warns(UserWarning, match="1 of 120 training rows have no modality"),
-        pytest.raises(ValueError, match="Target 'size' is known only in rows without any modality"),
+        pytest.warns(UserWarning, match=r"1 of 120 .*row 0"),
+        pytest.raises(ValueError, match=r"Target 'size' .*modality"),
     ):
         small().fit(X, frame)
 
@@ -310,7 +310,7 @@ def test_warm_start_needs_as_many_targets(data):
     model = small(warm_start=True, max_iter=2).fit(X, y)
     first = model.predict(X)
     assert (model.fit(X, y).predict(X) != first).any()
-    with pytest.raises(ValueError, match="had 2 targets, now 1"):
+    with pytest.raises(ValueError, match=r"warm_start=True .*2 targets, now 1"):
         model.fit(X, y[:, 0])
 
 
@@ -337,7 +337,7 @@ def test_infinite_or_unknown_y(data, shape):
         small().fit(X, y)
     y = data[1][:, 0].copy()
     y[5] = NAN
-    with pytest.raises(ValueError, match=r"y contains NaN \(the first in row 5\)"):
+    with pytest.raises(ValueError, match=r"y contains NaN .*row 5"):
         small().fit(X, y)
 
 
@@ -349,7 +349,7 @@ def test_y_of_three_axes_and_of_another_length(data):
         small().fit(X, y[1:])
     with pytest.raises(ValueError, match="target y is None"):
         small().fit(X, None)
-    with pytest.raises(ValueError, match="1 targets, and X and the fitted y 120 of 2"):
+    with pytest.raises(ValueError, match=r"120 rows of 1 targets.*120 of 2"):
         small(max_iter=1).fit(X, y).score(X, y[:, 0])
 
 
@@ -417,6 +417,6 @@ def test_weighted_median_is_that_of_copies():
 def test_parameters_are_those_of_the_classifier():
     classifier, regressor = FusionClassifier().get_params(), FusionRegressor().get_params()
     assert regressor.pop("loss") == "squared_error"
-    for of_classes in ("class_weight", "calibrate"):
-        assert classifier.pop(of_classes) is None
+    assert classifier.pop("class_weight") is None
     assert regressor == classifier
+    assert len(regressor) <= 17

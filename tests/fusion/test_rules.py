@@ -1,125 +1,86 @@
-"""Rules of fusion against numpy, and what the gate learns."""
+"""The fusion rules as objects: what goes with them, and what the gate learns."""
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from sklearn.base import clone
 
-from skmm import FusionClassifier
-from skmm.fusion._rules import BILINEAR_RANK, Attention, Bilinear, Gate, WeightedSum
+from skmm import MLP, AdamW, FusionClassifier, FusionRegressor
+from skmm.fusion import Additive, Attention, Bilinear, Concat, Gated, Late, Weighted
 
-WIDTH = 8
-PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]], dtype=bool)
-
-
-@pytest.fixture
-def parts():
-    return np.random.default_rng(0).normal(size=(4, 3, WIDTH))  # (n, m, q)
-
-
-def state_of(module):
-    torch.manual_seed(0)
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
-    return {name: value.numpy() for name, value in module.double().eval().state_dict().items()}
+RULES = {
+    "late": Late,
+    "weighted": Weighted,
+    "concat": Concat,
+    "additive": Additive,
+    "gated": Gated,
+    "attention": Attention,
+    "bilinear": Bilinear,
+}
 
 
-def run(module, weights, parts):
-    with torch.inference_mode():
-        return module(torch.from_numpy(weights), torch.from_numpy(parts)).numpy()
+@pytest.mark.parametrize("name", RULES)
+def test_a_name_is_the_rule_with_its_defaults(data, small, name):
+    X, _ = data
+    by_name = small(fusion=name, max_iter=2).fit(*data)
+    by_object = small(fusion=RULES[name](), max_iter=2).fit(*data)
+    np.testing.assert_array_equal(by_object.predict_proba(X), by_name.predict_proba(X))
+    for method in ("contributions", "row_weights"):
+        assert hasattr(by_object, method) == hasattr(by_name, method)
+        assert hasattr(small(fusion=RULES[name]()), method) == hasattr(by_name, method)
 
 
-def softmax(x):
-    e = np.exp(x - x.max())
-    return e / e.sum()
+@pytest.mark.parametrize("rule", RULES.values())
+def test_rules_are_settings_that_can_be_cloned_and_searched(rule):
+    parameters = dict.fromkeys(rule().get_params(), 2)  # of per_class, n_heads and rank
+    copied = clone(rule(**parameters))
+    assert copied.get_params() == parameters
+    model = FusionClassifier(rule())
+    model.set_params(**{f"fusion__{name}": value for name, value in parameters.items()})
+    assert model.fusion.get_params() == parameters
 
 
-def test_weighted_sum(parts):
-    weights = PRESENT * np.array([0.5, 0.2, 0.3])
-    expected = sum(weights[:, [i]] * parts[:, i] for i in range(3))
-    np.testing.assert_allclose(run(WeightedSum(), weights, parts), expected)
+@pytest.mark.parametrize(
+    ("rule", "match"),
+    [
+        (Late(per_class=2), "per_class.*Late.*2"),
+        (Attention(n_heads=0), "n_heads.*Attention.*0"),
+        (Bilinear(rank=1.5), r"rank.*Bilinear.*1\.5"),
+        ("fused", "fusion.*'fused'"),
+        (Late, "fusion.*Late"),
+    ],
+    ids=str,
+)
+def test_bad_rules(data, small, rule, match):
+    with pytest.raises(ValueError, match=match):
+        small(fusion=rule).fit(*data)
 
 
-def test_gate(parts):
-    gate = Gate(3, WIDTH, dropout=0.5)
-    state = state_of(gate)
-    expected = np.zeros((4, 3))
-    for row, there in enumerate(PRESENT[:3]):
-        seen = np.where(there[:, None], parts[row], 0).ravel()
-        scores = (state["score.weight"] @ seen + state["score.bias"]) / WIDTH**0.5
-        expected[row, there] = softmax(scores[there])
-    np.testing.assert_allclose(run(gate, PRESENT, parts), expected)
+def test_attention_has_as_many_heads_as_divide_its_width(data, small):
+    X, _ = data
+    proba = {
+        n: small(fusion=Attention(n_heads=n), max_iter=2).fit(*data).predict_proba(X)
+        for n in (2, 6, 8)
+    }  # of 8 units: 2, 2 and 8 heads
+    np.testing.assert_array_equal(proba[2], proba[6])
+    assert (proba[2] != proba[8]).any()
 
 
-def test_gate_begins_with_equal_odds(parts):
-    odds = run(Gate(3, WIDTH, dropout=0.5).double().eval(), PRESENT, parts)
-    np.testing.assert_allclose(odds[:3], (PRESENT / PRESENT.sum(1, keepdims=True).clip(1))[:3])
+def test_rank_is_the_number_of_products(data, small):
+    for rank in (1, 5):
+        model = small(fusion=Bilinear(rank=rank), max_iter=1).fit(*data)
+        assert max(p.numel() for p in model.network_.fuse.parameters()) == 2 * 8 * 8 * rank
 
 
-def layer_norm(x, state, name):
-    centred = x - x.mean(1, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
-    return scaled * state[f"layer.{name}.weight"] + state[f"layer.{name}.bias"]
-
-
-def attend(tokens, state, n_heads=4):
-    """One layer of a Transformer encoder, normalised first, in numpy."""
-    x = layer_norm(tokens, state, "norm1")
-    mixed = (
-        x @ state["layer.self_attn.in_proj_weight"].T + state["layer.self_attn.in_proj_bias"]
-    )  # (m, 3 q)
-    heads = []
-    for q, k, v in zip(
-        *(np.split(part, n_heads, axis=1) for part in np.split(mixed, 3, axis=1)), strict=True
-    ):
-        scores = q @ k.T / np.sqrt(q.shape[1])
-        heads.append(np.stack([softmax(row) for row in scores]) @ v)
-    out = np.hstack(heads) @ state["layer.self_attn.out_proj.weight"].T
-    x = tokens + out + state["layer.self_attn.out_proj.bias"]
-    hidden = layer_norm(x, state, "norm2") @ state["layer.linear1.weight"].T
-    hidden = np.maximum(hidden + state["layer.linear1.bias"], 0)
-    return x + hidden @ state["layer.linear2.weight"].T + state["layer.linear2.bias"]
-
-
-def test_attention(parts):
-    attention = Attention(3, WIDTH, dropout=0.5)
-    state = state_of(attention)
-    expected = np.zeros((4, WIDTH))
-    for row, there in enumerate(PRESENT[:3]):  # as if the others did not exist
-        tokens = (parts[row] + state["marks"])[there]
-        expected[row] = attend(tokens, state).mean(0)
-    weights = PRESENT * np.array([0.5, 0.2, 0.3])
-    np.testing.assert_allclose(run(attention, weights, parts), expected)
-
-
-@pytest.mark.parametrize("width", [1, 6, 7])
-def test_attention_of_any_width(width):
-    parts = torch.randn(5, 2, width)
-    fused = Attention(2, width, dropout=0.0)(torch.full((5, 2), 0.5), parts)
-    assert fused.shape == (5, width)
-
-
-def test_bilinear(parts):
-    bilinear = Bilinear(3, WIDTH, dropout=0.5)
-    state = state_of(bilinear)
-    expected = np.zeros((4, WIDTH))
-    for row, there in enumerate(PRESENT):
-        products = np.ones((BILINEAR_RANK, WIDTH))
-        for i in np.flatnonzero(there):
-            factor = 1 + state["bias"][i, 0] + parts[row, i] @ state["weight"][i]
-            products *= factor.reshape(BILINEAR_RANK, WIDTH)
-        expected[row] = products.mean(0) - 1
-    np.testing.assert_allclose(run(bilinear, PRESENT / 3, parts), expected)
-    np.testing.assert_array_equal(expected[3], 0)
-
-
-@pytest.mark.parametrize("rule", [Attention, Bilinear])
-def test_missing_modalities_get_no_gradient(rule, parts):
-    x = torch.from_numpy(parts).requires_grad_()
-    rule(3, WIDTH, dropout=0.0).double()(torch.from_numpy(PRESENT / 3), x).sum().backward()
-    assert torch.isfinite(x.grad).all()
-    assert (x.grad[~torch.from_numpy(PRESENT)] == 0).all()
-    assert (x.grad[torch.from_numpy(PRESENT)].abs().sum(1) > 0).all()
+def test_regressors_take_the_same_rules(data):
+    X, y = data
+    solver = AdamW(max_iter=2)
+    for name, rule in RULES.items():
+        settings = {"modality_model": MLP((4,)), "solver": solver, "random_state": 0}
+        expected = FusionRegressor(name, **settings).fit(X, y).predict(X)
+        np.testing.assert_array_equal(
+            FusionRegressor(rule(), **settings).fit(X, y).predict(X), expected
+        )
 
 
 def test_gate_follows_what_the_row_says():
@@ -135,7 +96,11 @@ def test_gate_follows_what_the_row_says():
             "which__0": 2.0 * image_tells - 1,
         }
     )
-    parameters = {"hidden_layer_sizes": (32,), "dropout": 0.1, "max_iter": 30, "random_state": 0}
+    parameters = {
+        "modality_model": MLP((32,), dropout=0.1),
+        "solver": AdamW(max_iter=30),
+        "random_state": 0,
+    }
     gated = FusionClassifier("gated", **parameters).fit(X[:800], y[:800])
     weights = gated.row_weights(X[800:])
     np.testing.assert_allclose(weights.sum(1), 1)

@@ -1,4 +1,4 @@
-"""FusionClassifier in what scikit-learn offers around an estimator, on columns of features."""
+"""By theme: FusionClassifier in what scikit-learn offers around an estimator, on features."""
 
 import numpy as np
 import pytest
@@ -15,16 +15,18 @@ from sklearn.model_selection import (
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier
+from skmm import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor
 from skmm.datasets import make_multimodal_classification
+from skmm.fusion import Attention, Gated, Late
 
 TEXT_ALONE, IMAGE_ALONE = {"text": 1.0, "image": 0.0}, {"text": 0.0, "image": 1.0}
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """Give 200 rows of three classes of which text says much and image nothing; chance is 1/3."""
+    """200 rows of three classes of which text says much and image nothing; chance is 1/3."""
     return make_multimodal_classification(
         200,
         n_features=(5, 4),
@@ -38,7 +40,8 @@ def rows():
 
 @pytest.fixture
 def model():
-    return FusionClassifier(hidden_layer_sizes=(8,), max_iter=15, batch_size=50, random_state=0)
+    solver = AdamW(max_iter=15, batch_size=50)
+    return FusionClassifier(modality_model=MLP((8,)), solver=solver, random_state=0)
 
 
 def test_cross_val_predict(rows, model):
@@ -54,7 +57,7 @@ def test_grid_search_over_weights_and_alignment(rows, model):
         "modality_weights": [IMAGE_ALONE, TEXT_ALONE],
         "alignment_weight": [{("text", "image"): 0.1}, np.array([[0, 0.5], [0, 0]])],
     }
-    search = GridSearchCV(model, grid, cv=2).fit(X, y)
+    search = GridSearchCV(model.set_params(alignment="contrastive"), grid, cv=2).fit(X, y)
     assert search.best_params_["modality_weights"] == TEXT_ALONE
     assert search.best_estimator_.modality_weights_ == TEXT_ALONE
     scores = search.cv_results_["mean_test_score"]
@@ -63,11 +66,42 @@ def test_grid_search_over_weights_and_alignment(rows, model):
     assert scores[~text].max() < 0.5
 
 
+def test_grid_search_over_settings_objects_and_in_them(rows, model):
+    X, y = rows
+    pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), model)
+    grid = [
+        {
+            "fusionclassifier__solver__weight_decay": [0.1, 2.0],
+            "fusionclassifier__modality_model__dropout": [0.0, 0.4],
+        },
+        {"fusionclassifier__fusion": ["late", Gated(), Attention(n_heads=2)]},
+        {"fusionclassifier__solver": [AdamW(max_iter=2)]},
+        {
+            "fusionclassifier__modality_model": [MLP((), dropout=0), "linear"],
+            "fusionclassifier__solver": [LBFGS(max_iter=20, tol=1.0)],
+        },
+    ]
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 4 + 3 + 1 + 2
+    assert search.best_score_ > 0.65
+    assert model.solver.max_iter == 15  # the one given is left as it was
+    for estimator in (model, FusionRegressor(Late(), solver=AdamW(), modality_model=MLP())):
+        nested = {"fusion__per_class"} if estimator.fusion != "late" else set()
+        nested |= {"solver__weight_decay", "modality_model__hidden_layer_sizes"}
+        assert nested <= estimator.get_params().keys()
+
+
 def test_halving_grid_search(rows, model):
     X, y = rows
     grid = {"modality_weights": [IMAGE_ALONE, TEXT_ALONE, "uniform"]}
     search = HalvingGridSearchCV(
-        model, grid, cv=2, resource="max_iter", max_resources=18, min_resources=6, random_state=0
+        model,
+        grid,
+        cv=2,
+        resource="solver__max_iter",
+        max_resources=18,
+        min_resources=6,
+        random_state=0,
     ).fit(X, y)
     assert search.best_params_["modality_weights"] != IMAGE_ALONE
     assert search.best_estimator_.n_iter_ == 18

@@ -1,3 +1,5 @@
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -6,13 +8,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier, ModalityTransformer
+from skmm import (
+    MLP,
+    AdamW,
+    FusionClassifier,
+    FusionRegressor,
+    LateFusionClassifier,
+    ModalityTransformer,
+)
 from skmm.datasets import make_multimodal_classification
+from skmm.fusion import Attention
 from skmm.image import ImageDescriptor
 from skmm.inspection import ContributionsDisplay
 from skmm.text import TextDescriptor
 
-SETTINGS = {"hidden_layer_sizes": 4, "max_iter": 2, "random_state": 0}
+SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +52,15 @@ def labels(ax):
     return [tick.get_text() for tick in ax.get_yticklabels()]
 
 
-def test_one_row_has_the_parts_of_its_most_probable_classes(data, fitted):
+def test_one_row_has_the_contributions_to_its_most_probable_classes(data, fitted):
     row = data[0][3:4]
     display = ContributionsDisplay.from_estimator(fitted, row)
-    parts = fitted.contributions(row)[0]
-    parts = parts - parts.mean(axis=1, keepdims=True)
+    expected = fitted.contributions(row)[0]
+    expected = expected - expected.mean(axis=1, keepdims=True)
     proba = fitted.predict_proba(row)[0]
     best = np.argsort(-proba)[:3]
-    for bars, part in zip(display.bars_, [*parts, parts.sum(axis=0)], strict=True):
-        np.testing.assert_allclose(widths(bars), part[best])
+    for bars, values in zip(display.bars_, [*expected, expected.sum(axis=0)], strict=True):
+        np.testing.assert_allclose(widths(bars), values[best])
     assert display.axes_.shape == (3, 2)
     names = fitted.classes_[best].tolist()
     assert labels(display.axes_[0, 1]) == names
@@ -62,7 +72,7 @@ def test_one_row_has_the_parts_of_its_most_probable_classes(data, fitted):
     assert display.inputs["image"].index.tolist() == ["0", "1", "2", "3", "4"]
     again = display.plot(outputs=["e", "a"])
     assert labels(again.axes_[0, 1]) == ["e", "a"]
-    with pytest.raises(ValueError, match="no output 'z'"):
+    with pytest.raises(ValueError, match="output 'z'"):
         display.plot(outputs=["z"])
 
 
@@ -111,15 +121,15 @@ def test_raw_inputs_stand_beside():
         ("tabular", "passthrough", ["age", "legs"]),
     ]
     model = make_pipeline(ModalityTransformer(encoders), FusionClassifier(**SETTINGS))
-    search = GridSearchCV(model, {"fusionclassifier__max_iter": [2]}, cv=2).fit(X, y)
+    search = GridSearchCV(model, {"fusionclassifier__solver__max_iter": [2]}, cv=2).fit(X, y)
     display = ContributionsDisplay.from_estimator(search, X.iloc[[6]])
     assert display.inputs["text"].tolist() == ["purr"]
     text, image, tabular, _ = display.axes_[:, 0]
     assert [t.get_text() for t in text.texts] == ["purr"]
     assert (image.images[0].get_array() == 120).all()
     assert [t.get_text() for t in tabular.texts] == ["age: 6\nlegs: 4"]
-    gone = X.iloc[[6]].assign(photo=None)
-    display = ContributionsDisplay.from_estimator(search, gone)
+    without_photo = X.iloc[[6]].assign(photo=None)
+    display = ContributionsDisplay.from_estimator(search, without_photo)
     assert [t.get_text() for t in display.axes_[1, 0].texts] == ["(missing)"]
     assert widths(display.bars_[1]) == [0, 0]
     late = LateFusionClassifier(
@@ -163,38 +173,43 @@ def test_labels_and_targets(data):
     targets = FusionClassifier(**SETTINGS).fit(X, np.stack([y, np.repeat(["x", "y"], 40)], 1))
     display = ContributionsDisplay.from_estimator(targets, X, target=1)
     assert display.outputs == ["x", "y"]
-    with pytest.raises(ValueError, match="from 0 to 1, got 2"):
+    with pytest.raises(ValueError, match=r"target must .* got 2"):
         ContributionsDisplay.from_estimator(targets, X, target=2)
 
 
-def test_refusals(data):
+@pytest.mark.parametrize("fusion", ["concat", Attention(n_heads=2)])
+def test_rules_that_mix_modalities(data, fusion):
     X, y = data
-    model = FusionClassifier(fusion="concat", **SETTINGS).fit(X, y)
-    with pytest.raises(ValueError, match="modality_report"):
+    model = FusionClassifier(fusion, **SETTINGS).fit(X, y)
+    with pytest.raises(ValueError, match=re.escape(f"fusion={fusion!r}")):
         ContributionsDisplay.from_estimator(model, X)
+
+
+def test_models_without_modalities(data):
+    X, y = data
     with pytest.raises(TypeError, match="LogisticRegression"):
         ContributionsDisplay.from_estimator(LogisticRegression().fit(X, y), X)
 
 
-def test_refuses_other_classes(data, fitted):
+def test_y_of_other_classes(data, fitted):
     X, y = data
     display = ContributionsDisplay.from_estimator(fitted, X, pd.DataFrame({"class": y}))
     np.testing.assert_array_equal(display.members, y[:, None] == fitted.classes_)
-    with pytest.raises(ValueError, match=r"of the classes \['a', .*\]; in row 0 is 7"):
+    with pytest.raises(ValueError, match=r"y .*\['a', .*row 0 is 7"):
         ContributionsDisplay.from_estimator(fitted, X, np.full(80, 7))
     several = FusionClassifier(**SETTINGS).fit(X, np.stack([y == "a", y == "b"], axis=1) + 0)
-    with pytest.raises(ValueError, match=r"y must have the shape \(80, 2\).*got \(80,\)"):
+    with pytest.raises(ValueError, match=r"y must .*\(80, 2\).*\(80,\)"):
         ContributionsDisplay.from_estimator(several, X, y)
 
 
-def test_refuses_outputs_that_are_none(data, fitted):
+def test_unknown_outputs(data, fitted):
     X, y = data
     display = ContributionsDisplay.from_estimator(fitted, X, y)
     for outputs in ("a", 1, []):
-        with pytest.raises(ValueError, match=r"outputs must be a list of some of \['a', 'b'"):
+        with pytest.raises(ValueError, match=r"outputs must .*\['a', 'b'"):
             display.plot(outputs=outputs)
     integers = FusionClassifier(**SETTINGS).fit(X, np.arange(80) % 2)
-    with pytest.raises(ValueError, match=r"some of \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"output 7.*\[0, 1\]"):
         ContributionsDisplay.from_estimator(integers, X, outputs=[7])
 
 
@@ -204,7 +219,7 @@ def test_array_is_read_by_the_names_of_fit(data, fitted):
     display = ContributionsDisplay.from_estimator(fitted, X[:1].to_numpy().tolist())
     np.testing.assert_array_equal(display.contributions, expected.contributions)
     assert display.inputs["image"].index.tolist() == expected.inputs["image"].index.tolist()
-    with pytest.raises(ValueError, match="X has 3 columns, and FusionClassifier was fitted with 9"):
+    with pytest.raises(ValueError, match=r"X has 3 columns.* 9"):
         ContributionsDisplay.from_estimator(fitted, X.to_numpy()[:1, :3])
 
 

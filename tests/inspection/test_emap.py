@@ -7,7 +7,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier
+from skmm import MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 from skmm.inspection import _emap
 from skmm.inspection._emap import Outputs, project
 from skmm.inspection._tables import Table
@@ -47,8 +47,8 @@ def test_projection_is_the_double_sum_of_the_paper(table, groups, batch, monkeyp
             rows.iloc[:, columns] = table.X.iloc[i, columns].to_numpy()
             crossed[i] = model.predict(rows)
         means.append(crossed)
-    expected = sum(each.mean(axis=1) for each in means)
-    expected -= (len(groups) - 1) * np.mean([each.mean() for each in means])
+    expected = sum(crossed.mean(axis=1) for crossed in means)
+    expected -= (len(groups) - 1) * np.mean([crossed.mean() for crossed in means])
     np.testing.assert_allclose(projection.values[:, 0], expected)
     np.testing.assert_allclose(projection.predict(None), expected)
     assert not np.allclose(expected, values[:, 0])
@@ -61,7 +61,7 @@ def test_columns_of_no_modality_are_one_more(table):
     np.testing.assert_array_equal(named.values, unnamed.values)
 
 
-SETTINGS = {"hidden_layer_sizes": 4, "max_iter": 2, "random_state": 0}
+SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
 
 
 def additive_models():
@@ -96,10 +96,11 @@ def test_additive_models_are_their_own_projection(table, model, y):
     else:
         assert projection.predict(None).tolist() == model.predict(table.X).tolist()
     if hasattr(model, "predict_proba"):
-        given, own = model.predict_proba(table.X), projection.predict_proba(None)
-        pairs = zip(given, own, strict=True) if isinstance(own, list) else [(given, own)]
-        for theirs, ours in pairs:
-            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        expected, proba = model.predict_proba(table.X), projection.predict_proba(None)
+        if not isinstance(proba, list):
+            expected, proba = [expected], [proba]
+        for of_model, of_projection in zip(expected, proba, strict=True):
+            np.testing.assert_allclose(of_projection, of_model, atol=1e-5)
     if not isinstance(model, LinearSVC):
         assert projection.score(None, y) == pytest.approx(model.score(table.X, y), abs=1e-4)
 
@@ -108,9 +109,9 @@ def test_exclusive_or_has_no_sum():
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.choice([-1.0, 1.0], size=(200, 2)), columns=["a__0", "b__0"])
     y = (X["a__0"] * X["b__0"] > 0).to_numpy()
-    own = Table(X, {"a": np.array([0]), "b": np.array([1])})
+    binary = Table(X, {"a": np.array([0]), "b": np.array([1])})
     for model in (DecisionTreeClassifier(), RandomForestClassifier(10, random_state=0)):
-        _, projection = projected(model.fit(X, y), own)
+        _, projection = projected(model.fit(X, y), binary)
         assert model.score(X, y) == 1
         assert projection.score(None, y) < 0.6
 
@@ -128,11 +129,11 @@ def test_probabilities_of_targets(table):
 def test_margins_of_pairs_of_classes_are_none_of_classes(table):
     y, first = np.arange(N) % 3, table.X[:1]
     one_to_one = {"decision_function_shape": "ovo", "kernel": "linear"}
-    with pytest.raises(TypeError, match="decision_function of each class or predict_proba of SVC"):
+    with pytest.raises(TypeError, match=r"decision_function .*SVC"):
         Outputs(SVC(**one_to_one).fit(table.X, y), first)
     for model, target in ((SVC(kernel="linear"), y), (SVC(**one_to_one), y > 0)):
         outputs = Outputs(model.fit(table.X, target), first)
-        predicted = outputs.read(outputs.compute(table.X))
+        predicted = outputs.to_predictions(outputs.compute(table.X))
         np.testing.assert_array_equal(predicted, model.predict(table.X))
 
 

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
-from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier
+from skmm import MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 from skmm.alignment import CrossModalAligner
 from skmm.datasets import make_multimodal_classification
 from skmm.inspection import EmbeddingDisplay
@@ -16,7 +16,7 @@ from skmm.inspection import EmbeddingDisplay
 X, y = make_multimodal_classification(
     60, n_features=(4, 5), n_classes=3, modality_names=("text", "image"), random_state=0
 )
-SETTINGS = {"hidden_layer_sizes": 4, "max_iter": 2, "random_state": 0}
+SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_subsample_keeps_rows_and_y_together(model):
     assert part.coordinates.shape == (20, 2)
     rows = np.round(part.y * 60).astype(int)
     places = (whole.coordinates[rows], part.coordinates)
-    before, after = (np.linalg.norm(each - each[0], axis=1) for each in places)
+    before, after = (np.linalg.norm(points - points[0], axis=1) for points in places)
     np.testing.assert_allclose(np.corrcoef(before, after)[0, 1], 1, atol=0.02)
 
 
@@ -90,26 +90,26 @@ def test_representations_of_one_number_and_of_probabilities():
     np.testing.assert_allclose(display.coordinates, expected)
 
 
-def test_refusals(model):
+def test_bad_input(model):
     with pytest.raises(TypeError, match="transform"):
         EmbeddingDisplay.from_estimator(LinearSVC().fit(X, y), X, y)
     with pytest.raises(ValueError, match="40 classes"):
         EmbeddingDisplay(coordinates=np.zeros((40, 2)), y=np.arange(40).astype(str)).plot()
-    with pytest.raises(ValueError, match="1d array"):
+    with pytest.raises(ValueError, match="y should be a 1d array"):
         EmbeddingDisplay.from_estimator(model, X, np.stack([y, y], axis=1))
-    with pytest.raises(ValueError, match="Input y contains NaN or None"):
+    with pytest.raises(ValueError, match=r"y .*row 0"):
         EmbeddingDisplay.from_estimator(model, X, [None, *y[1:]])
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"y": np.where(np.arange(60) == 3, np.nan, y)}, "the first in row 3"),
-        ({"subsample": 0}, "subsample must be None or a number of rows, got 0"),
-        ({"reducer": "tsne"}, r"reducer must be a transformer.*got 'tsne'"),
+        ({"y": np.where(np.arange(60) == 3, np.nan, y)}, "y .*row 3"),
+        ({"subsample": 0}, "subsample .*0"),
+        ({"reducer": "tsne"}, "reducer .*'tsne'"),
     ],
 )
-def test_refuses_what_cannot_be_drawn(model, options, match):
+def test_bad_options(model, options, match):
     with pytest.raises((TypeError, ValueError), match=match):
         EmbeddingDisplay.from_estimator(model, X, **options)
 
@@ -118,5 +118,5 @@ def test_rows_without_representation_are_named():
     missing = X.copy()
     missing.iloc[7] = np.nan
     aligner = CrossModalAligner("cca").fit(X)
-    with pytest.raises(ValueError, match=r"1 of 60 rows have no repr.*row 7\)\. Leave them out"):
+    with pytest.raises(ValueError, match=r"1 of 60 rows .*row 7"):
         EmbeddingDisplay.from_estimator(aligner, missing)

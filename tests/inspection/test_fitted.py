@@ -9,73 +9,95 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmm import LateFusionClassifier
-from skmm.inspection._fitted import find_scorer, last_step, name_score, take_apart
+from skmm.inspection import ModalityAblationDisplay, ModalityWeightsDisplay
 
 X = pd.DataFrame(
     np.random.default_rng(0).normal(size=(30, 3)), columns=["text__0", "text__1", "image__0"]
 )
 Y = (X["text__0"] > 0).to_numpy()
+MODEL = LogisticRegression().fit(X, Y)
 
 
-def search(model, **settings):
+def fitted_search(model, **settings):
     return GridSearchCV(model, {}, cv=2, **settings).fit(X, Y)
 
 
-def test_modalities_of_a_model_are_where_its_own_step_sees_them():
-    late = LateFusionClassifier(
-        [("b", LogisticRegression(), [1]), ("a", LogisticRegression(), [0])]
+def late_fusion(first, second):
+    return LateFusionClassifier(
+        [("b", LogisticRegression(), [first]), ("a", LogisticRegression(), [second])],
+        modality_weights="uniform",
     )
-    model = make_pipeline(StandardScaler(), SelectKBest(k=2), late).fit(X, Y)
-    taken = take_apart(search(model), X)
-    assert taken.model is not None
-    assert {name: own.tolist() for name, own in taken.table.groups.items()} == {"b": [1], "a": [0]}
-    assert taken.table.X.shape == (30, 2)
+
+
+def ablate(estimator, rows=X, **options):
+    """Return the score of each subset of modalities."""
+    display = ModalityAblationDisplay.from_estimator(estimator, rows, Y, **options)
+    return dict(zip(display.subsets, display.scores, strict=True))
+
+
+def test_modalities_of_a_model_are_columns_of_its_step():
+    model = make_pipeline(StandardScaler(), SelectKBest(k=2), late_fusion(1, 0))
+    search = fitted_search(model)
+    step, rows = search.best_estimator_[-1], search.best_estimator_[:-1].transform(X)
+    scores = ablate(search)
+    assert [*scores] == [(), ("b",), ("a",), ("b", "a")]
+    for names, removed in [(("b",), 0), (("a",), 1)]:
+        missing = rows.copy()
+        missing[:, removed] = np.nan
+        assert scores[names] == step.score(missing, Y)
 
 
 def test_arrays_have_the_columns_of_fit():
-    late = LateFusionClassifier(
-        [("b", LogisticRegression(), ["text__1"]), ("a", LogisticRegression(), ["text__0"])]
-    ).fit(X, Y)
-    groups = take_apart(late, X.to_numpy()).table.groups
-    assert {name: own.tolist() for name, own in groups.items()} == {"b": [1], "a": [0]}
+    late = late_fusion("text__1", "text__0").fit(X, Y)
+    assert ablate(late, X.to_numpy()) == ablate(late)
+    assert ablate(late)["b",] == late.score(X.assign(text__0=np.nan), Y)
 
 
-def test_names_and_given_columns():
+def test_modalities_by_names_of_columns_and_by_a_dict():
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
-    groups = take_apart(model, X).table.groups
-    assert {name: own.tolist() for name, own in groups.items()} == {"text": [0, 1], "image": [2]}
-    given = take_apart(model, X, {"first": ["text__0"], "rest": slice(1, 3)})
-    assert given.table.groups["rest"].tolist() == [1, 2]
-    assert given.model is model
+    assert set(ablate(model)) == {(), ("text",), ("image",), ("text", "image")}
+    scores = ablate(model, modalities={"first": ["text__0"], "rest": slice(1, 3)})
+    assert set(scores) == {(), ("first",), ("rest",), ("first", "rest")}
+    means = X.assign(text__1=X["text__1"].mean(), image__0=X["image__0"].mean())
+    assert scores["first",] == model.score(means, Y)
 
 
 def test_last_step_is_found_through_searches_and_pipelines():
-    inner = make_pipeline(StandardScaler(), LogisticRegression(C=2))
-    assert last_step(make_pipeline(StandardScaler(), search(inner))).C == 2
+    late = make_pipeline(StandardScaler(), late_fusion(0, 1))
+    nested = make_pipeline(StandardScaler(), fitted_search(late))
+    assert ModalityWeightsDisplay.from_estimator(nested).modalities == ["b", "a"]
 
 
 def test_scores_of_searches():
     several = {"scoring": ["accuracy", "roc_auc"]}
-    chosen = search(LogisticRegression(), **several, refit="roc_auc")
-    assert name_score(chosen, None) == "roc auc"
-    assert find_scorer(chosen, None)(chosen.best_estimator_, X, Y) == chosen.score(X, Y)
-    custom = search(LogisticRegression(), **several, refit=lambda results: 0)
-    with pytest.raises(ValueError, match="name one as scoring"):
-        find_scorer(custom, None)
-    assert find_scorer(custom, "accuracy")(custom, X, Y) == np.mean(custom.predict(X) == Y)
+    search = fitted_search(LogisticRegression(), **several, refit="roc_auc")
+    display = ModalityAblationDisplay.from_estimator(search, X, Y)
+    assert display.score_name == "roc auc"
+    assert display.scores[-1] == search.score(X, Y)
+    by_function = fitted_search(LogisticRegression(), **several, refit=lambda results: 0)
+    with pytest.raises(ValueError, match="scoring"):
+        ablate(by_function)
+    scores = ablate(by_function, scoring="accuracy")
+    assert scores["text", "image"] == np.mean(by_function.predict(X) == Y)
 
 
 def test_names_of_scores():
     def my_score(y, predicted):
         return 1.0
 
-    model = LogisticRegression().fit(X, Y)
-    assert name_score(model, None) == "accuracy"
-    assert name_score(model, my_score) == "my score"
-    assert name_score(model, make_scorer(my_score)) == "score"
+    def my_scorer(estimator, X, y):
+        return 1.0
+
+    for scoring, name in [
+        (None, "accuracy"),
+        (my_scorer, "my scorer"),
+        (make_scorer(my_score), "score"),
+    ]:
+        display = ModalityAblationDisplay.from_estimator(MODEL, X, Y, scoring=scoring)
+        assert display.score_name == name
 
 
-def test_scoring_is_one_score():
-    for scoring in (["accuracy"], {"a": "accuracy"}, 3):
-        with pytest.raises(TypeError, match="scoring must be the name of one score"):
-            find_scorer(LogisticRegression().fit(X, Y), scoring)
+@pytest.mark.parametrize("scoring", [["accuracy"], {"a": "accuracy"}, 3])
+def test_scoring_is_one_score(scoring):
+    with pytest.raises(TypeError, match="scoring must"):
+        ablate(MODEL, scoring=scoring)

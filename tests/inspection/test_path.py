@@ -20,9 +20,9 @@ def close_figures():
     plt.close("all")
 
 
-def make_results(weights, means, stds=None, **others):
-    params = [{"fusion__modality_weights": given} for given in weights]
-    for name, values in others.items():
+def make_results(weights, means, stds=None, **parameters):
+    params = [{"fusion__modality_weights": value} for value in weights]
+    for name, values in parameters.items():
         params = [{**p, name: value} for p, value in zip(params, values, strict=True)]
     return {
         "params": params,
@@ -77,7 +77,7 @@ def test_three_modalities_are_a_triangle():
 
 def test_other_parameters_are_at_their_best_and_weights_add_up():
     weights = [{"a": 2, "b": 6}, {"a": 0.25, "b": 0.75}, "uniform", {"a": 1, "b": 0}]
-    results = make_results(weights, [0.6, 0.7, 0.8, np.nan], fusion__dropout=[0, 0.5, 0, 0])
+    results = make_results(weights, [0.6, 0.7, 0.8, np.nan], fusion__C=[1, 2, 1, 1])
     display = FusionPathDisplay.from_cv_results(results)
     np.testing.assert_allclose(display.weights, [[0.25, 0.75], [0.5, 0.5]])
     np.testing.assert_array_equal(display.mean_scores, [0.7, 0.8])
@@ -90,22 +90,22 @@ def test_which_score():
     results["std_test_f1"] = results.pop("std_test_score")
     display = FusionPathDisplay.from_cv_results(results, scoring="f1")
     np.testing.assert_array_equal(display.mean_scores, [3, 2, 1])
-    with pytest.raises(ValueError, match=r"take one of \['f1'\]"):
+    with pytest.raises(ValueError, match=r"score .*\['f1'\]"):
         FusionPathDisplay.from_cv_results(results)
 
 
-def test_refusals():
-    with pytest.raises(ValueError, match="simplex_grid"):
+def test_bad_input():
+    with pytest.raises(ValueError, match="modality_weights"):
         FusionPathDisplay.from_cv_results(make_results([None, "uniform"], [1, 2]))
-    with pytest.raises(ValueError, match="two or three modalities, got 4"):
+    with pytest.raises(ValueError, match=r"4: .*'a', 'b', 'c', 'd'"):
         FusionPathDisplay.from_cv_results(make_results(simplex_grid("abcd", 1), [1] * 4))
-    with pytest.raises(ValueError, match="other modalities"):
+    with pytest.raises(ValueError, match=r"'a', 'b'.*'a', 'c'"):
         FusionPathDisplay.from_cv_results(
             make_results([{"a": 0.5, "b": 0.5}, {"a": 0.5, "c": 0.5}], [1, 2])
         )
-    with pytest.raises(ValueError, match="one parameter that ends in modality_weights"):
+    with pytest.raises(ValueError, match=r"modality_weights.*none"):
         FusionPathDisplay.from_cv_results(
             {"params": [{"C": 1}], "mean_test_score": [1.0], "std_test_score": [0.0]}
         )
-    with pytest.raises(TypeError, match="fitted search"):
+    with pytest.raises(TypeError, match=r"search.*LateFusionClassifier"):
         FusionPathDisplay.from_estimator(late("text", "image").fit(X, y))

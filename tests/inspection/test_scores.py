@@ -6,25 +6,30 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import get_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
-from skmm.inspection._scores import (
-    all_subsets,
-    permutation_drops,
-    prepare_missing,
-    score_subsets,
-    shapley_values,
-)
-from skmm.inspection._tables import Table
+from skmm.inspection import ModalityAblationDisplay, modality_report
 
 NAMES = ["a", "b", "c", "d"]
 
 
-def test_shapley_values_are_means_over_all_orders():
+@pytest.fixture(scope="module")
+def report():
     rng = np.random.default_rng(0)
-    values = {subset: rng.normal() for subset in all_subsets(NAMES)}
+    X = pd.DataFrame(rng.normal(size=(60, 4)), columns=[f"{name}__0" for name in NAMES])
+    y = X["a__0"] * X["b__0"] + X["c__0"]
+    model = DecisionTreeRegressor(max_depth=5, random_state=0).fit(X, y)
+    return modality_report(model, X, y, n_repeats=1, emap_samples=0, random_state=0)
+
+
+def test_shapley_values_are_means_over_all_orders(report):
+    subsets = report.subsets[NAMES].to_numpy()
+    values = {
+        tuple(name for name, has in zip(NAMES, row, strict=True) if has): score
+        for row, score in zip(subsets, report.subsets["score"], strict=True)
+    }
     by_order = dict.fromkeys(NAMES, 0.0)
     for order in permutations(NAMES):
         before = ()
@@ -32,63 +37,52 @@ def test_shapley_values_are_means_over_all_orders():
             after = tuple(sorted((*before, name)))
             by_order[name] += (values[after] - values[before]) / 24
             before = after
-    shares = shapley_values(values, NAMES)
+    shares = report.modalities["shapley"]
     np.testing.assert_allclose(shares, [*by_order.values()])
-    assert shares.sum() == pytest.approx(values[tuple(NAMES)] - values[()])
+    assert shares.sum() == pytest.approx(report.overall["all"] - report.overall["none"])
+
+
+def test_subsets_are_all_and_small_first(report):
+    subsets = report.subsets[NAMES]
+    assert len(subsets.drop_duplicates()) == 16
+    assert subsets.sum(axis=1).is_monotonic_increasing
 
 
 def test_shapley_value_of_one_modality_is_all():
-    np.testing.assert_allclose(shapley_values({(): 0.25, ("a",): 1.0}, ["a"]), [0.75])
+    X = pd.DataFrame({"a__0": np.arange(10.0)})
+    model = LinearRegression().fit(X, np.arange(10.0))
+    report = modality_report(model, X, np.arange(10.0), emap_samples=0)
+    np.testing.assert_allclose(report.modalities["shapley"], [1])
 
 
-def test_subsets_are_all_and_small_first():
-    subsets = all_subsets(NAMES)
-    assert len(set(subsets)) == 16
-    assert [len(subset) for subset in subsets] == sorted(len(subset) for subset in subsets)
-
-
-@pytest.fixture
-def linear():
+def test_permuted_columns_stay_together():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 3))
     X = pd.DataFrame(X - X.mean(axis=0), columns=["a__0", "a__1", "b__0"])
     y = X["a__0"] + X["a__1"]
-    return LinearRegression().fit(X, y), Table(X, {"a": np.array([0, 1]), "b": np.array([2])}), y
-
-
-def test_permuted_columns_stay_together(linear):
-    model, table, y = linear
-    scorer = get_scorer("r2")
-    drops = permutation_drops(model, table, y, scorer, 8, np.random.RandomState(0))
-    assert drops.shape == (2, 8)
-    np.testing.assert_allclose(drops[1], 0, atol=1e-12)
-    np.testing.assert_allclose(drops[0], 2, atol=0.3)  # 1 - R^2 of another row's y is 2
+    model = LinearRegression().fit(X, y)
+    options = {"n_repeats": 8, "emap_samples": 0, "random_state": 0}
+    drops = modality_report(model, X, y, **options).modalities["permutation"]
+    np.testing.assert_allclose(drops["b"], 0, atol=1e-12)
+    np.testing.assert_allclose(drops["a"], 2, atol=0.3)  # 1 - R^2 of another row's y is 2
     # a__0 = -a__1 wherever the two stay together
-    table.values = table.values * [1, 0, 1] - table.values[:, [0]] * [0, 1, 0]
-    together = permutation_drops(model, table, np.zeros(400), _largest, 3, np.random.RandomState(0))
-    np.testing.assert_allclose(together[0], 0, atol=1e-9)
-
-
-def _largest(model, X, y):
-    return np.abs(model.predict(X)).max()
-
-
-def test_score_of_each_subset(linear):
-    model, table, y = linear
-    table.use_means()
-    scores = score_subsets(model, table, y, get_scorer("r2"), all_subsets(["a", "b"]))
-    np.testing.assert_allclose(scores, [0, 1, 0, 1], atol=1e-12)
+    opposite = X.assign(a__1=-X["a__0"])
+    options["scoring"] = lambda model, X, y: np.abs(model.predict(X)).max()
+    drops = modality_report(model, opposite, y, **options).modalities["permutation"]
+    np.testing.assert_allclose(drops["a"], 0, atol=1e-9)
 
 
 def test_models_that_lower_texts_take_no_missing_ones():
     X = pd.DataFrame({"title": ["a red hat", "a blue hat"] * 5, "size": np.arange(10.0)})
+    y = [0, 1] * 5
     columns = ColumnTransformer([("t", TfidfVectorizer(), "title"), ("n", "passthrough", ["size"])])
-    model = make_pipeline(columns, LogisticRegression()).fit(X, [0, 1] * 5)
-    table = Table(X, {"title": np.array([0]), "size": np.array([1])})
-    with pytest.raises(ValueError, match="takes no missing values"):
-        prepare_missing(model, table, "auto")
+    model = make_pipeline(columns, LogisticRegression()).fit(X, y)
+    modalities = {"title": ["title"], "size": ["size"]}
+    with pytest.raises(ValueError, match="missing values"):
+        ModalityAblationDisplay.from_estimator(model, X, y, modalities=modalities)
 
 
-def test_refuses_what_does_not_predict(linear):
-    with pytest.raises(TypeError, match="need an estimator that predicts, got StandardScaler"):
-        prepare_missing(StandardScaler(), linear[1], "auto")
+def test_estimators_that_do_not_predict():
+    X = pd.DataFrame({"a__0": np.arange(10.0), "b__0": 1.0})
+    with pytest.raises(TypeError, match="StandardScaler"):
+        modality_report(StandardScaler().fit(X), X, np.arange(10.0), scoring="r2")

@@ -13,12 +13,12 @@ def test_rows_of_several_come_together():
     mixed = table.assemble(np.array([0, 1]), {"b": np.array([3, 3])})
     np.testing.assert_array_equal(mixed, [[0, 10, 2], [3, 10, 5]])
     np.testing.assert_array_equal(X, np.arange(12.0).reshape(4, 3))
-    gone = table.keep(["b"])
-    assert np.isnan(gone[:, [0, 2]]).all()
-    np.testing.assert_array_equal(gone[:, 1], X[:, 1])
+    kept = table.keep(["b"])
+    assert np.isnan(kept[:, [0, 2]]).all()
+    np.testing.assert_array_equal(kept[:, 1], X[:, 1])
 
 
-def test_means_instead_of_nothing():
+def test_means_instead_of_nan():
     table = Table(np.array([[0, 1, 2], [2, np.nan, 4]]), GROUPS)
     table.use_means()
     np.testing.assert_array_equal(table.keep([]), [[1, 1, 3]] * 2)
@@ -41,5 +41,5 @@ def test_raw_columns():
     assert mixed["age"].isna().all()
     assert mixed["age"].dtype == float
     assert table.keep(["b"])["says"].tolist() == [None, None]
-    with pytest.raises(ValueError, match="imputes"):
+    with pytest.raises(ValueError, match="missing values"):
         table.use_means()

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmm import FusionClassifier, LateFusionClassifier
+from skmm import MLP, AdamW, FusionClassifier, LateFusionClassifier
 from skmm.alignment import CrossModalAligner
 from skmm.datasets import make_multimodal_classification
 from skmm.inspection import LossTermsDisplay
@@ -24,7 +24,11 @@ def close_figures():
 
 def test_each_term_is_a_line():
     model = FusionClassifier(
-        hidden_layer_sizes=4, max_iter=3, alignment_weight=0.1, early_stopping=True, random_state=0
+        modality_model=MLP(4),
+        alignment="contrastive",
+        alignment_weight=0.1,
+        solver=AdamW(max_iter=3, early_stopping=True),
+        random_state=0,
     )
     model = make_pipeline(FunctionTransformer(), model).fit(X, y)
     display = LossTermsDisplay.from_estimator(model)
@@ -48,17 +52,17 @@ def test_each_term_is_a_line():
 
 
 def test_one_epoch():
-    model = FusionClassifier(hidden_layer_sizes=4, max_iter=1, random_state=0).fit(X, y)
-    display = LossTermsDisplay.from_estimator(model)
+    model = FusionClassifier(modality_model=MLP(4), solver=AdamW(max_iter=1), random_state=0)
+    display = LossTermsDisplay.from_estimator(model.fit(X, y))
     assert [len(line.get_xdata()) for line in display.lines_.values()] == [1] * 4
 
 
 def test_aligner():
-    aligner = CrossModalAligner(max_iter=2, random_state=0).fit(X)
+    aligner = CrossModalAligner(solver=AdamW(max_iter=2), random_state=0).fit(X)
     display = LossTermsDisplay.from_estimator(make_pipeline(FunctionTransformer(), aligner))
     assert list(display.lines_) == list(aligner.history_)
     np.testing.assert_array_equal(display.lines_["loss"].get_ydata(), aligner.loss_curve_)
-    with pytest.raises(ValueError, match="closed form"):
+    with pytest.raises(ValueError, match="alignment='cca'"):
         LossTermsDisplay.from_estimator(CrossModalAligner(alignment="cca").fit(X))
 
 
@@ -66,7 +70,7 @@ def test_late_fusion_has_no_terms():
     late = LateFusionClassifier(
         [("a", LogisticRegression(), ["text__0"]), ("b", LogisticRegression(), ["image__0"])]
     ).fit(X, y)
-    with pytest.raises(ValueError, match=r"not trained in epochs.*named_estimators_"):
+    with pytest.raises(ValueError, match=r"LateFusionClassifier .*named_estimators_"):
         LossTermsDisplay.from_estimator(late)
 
 

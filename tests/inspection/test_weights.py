@@ -1,3 +1,5 @@
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -8,11 +10,13 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmm import FusionClassifier, FusionRegressor, LateFusionClassifier
+from skmm import MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 from skmm.datasets import make_multimodal_classification
+from skmm.fusion import Attention, Late
 from skmm.inspection import ModalityWeightsDisplay
 
-GIVEN = {"text": 0.7, "image": 0.3}
+FIXED = {"text": 0.7, "image": 0.3}
+SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def data():
 
 
 def tiny(**parameters):
-    return FusionClassifier(hidden_layer_sizes=4, max_iter=2, random_state=0, **parameters)
+    return FusionClassifier(**SETTINGS, **parameters)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +37,7 @@ def close_figures():
 
 
 def test_bars_are_the_weights(data):
-    model = tiny(modality_weights=GIVEN).fit(*data)
+    model = tiny(modality_weights=FIXED).fit(*data)
     display = ModalityWeightsDisplay.from_estimator(model)
     assert display.modalities == ["text", "image"]
     np.testing.assert_allclose(display.weights, [[0.7, 0.3]], atol=1e-6)
@@ -72,7 +76,7 @@ def test_estimators_of_cross_validation_and_searches(data):
     display = ModalityWeightsDisplay.from_cv_results(results)
     expected = [[*model[-1].modality_weights_.values()] for model in results["estimator"]]
     np.testing.assert_array_equal(display.weights, expected)
-    search = GridSearchCV(pipeline, {"fusionclassifier__modality_weights": [GIVEN]}, cv=2)
+    search = GridSearchCV(pipeline, {"fusionclassifier__modality_weights": [FIXED]}, cv=2)
     found = ModalityWeightsDisplay.from_estimator(search.fit(X, y))
     np.testing.assert_allclose(found.weights, [[0.7, 0.3]], atol=1e-6)
 
@@ -90,8 +94,8 @@ def test_ensembles_and_lists(data):
 
 def test_modalities_are_matched_by_name(data):
     X, y = data
-    other = X[[*X.columns[3:], *X.columns[:3]]]
-    models = [tiny(modality_weights=GIVEN).fit(Z, y) for Z in (X, other)]
+    reordered = X[[*X.columns[3:], *X.columns[:3]]]
+    models = [tiny(modality_weights=FIXED).fit(Z, y) for Z in (X, reordered)]
     models.append(tiny().fit(X.filter(like="image"), y))
     display = ModalityWeightsDisplay.from_estimator(models)
     np.testing.assert_allclose(display.weights, [[0.7, 0.3], [0.7, 0.3], [np.nan, 1]], atol=1e-6)
@@ -103,18 +107,18 @@ def test_modalities_are_matched_by_name(data):
 def test_other_estimators_that_have_weights(data):
     X, y = data
     late = LateFusionClassifier(
-        [(name, LogisticRegression(), list(X.filter(like=name))) for name in GIVEN],
-        modality_weights=GIVEN,
+        [(name, LogisticRegression(), list(X.filter(like=name))) for name in FIXED],
+        modality_weights=FIXED,
     ).fit(X, y)
     np.testing.assert_allclose(ModalityWeightsDisplay.from_estimator(late).weights, [[0.7, 0.3]])
-    regressor = FusionRegressor(hidden_layer_sizes=4, max_iter=2, modality_weights=GIVEN)
+    regressor = FusionRegressor(modality_weights=FIXED, **SETTINGS)
     display = ModalityWeightsDisplay.from_estimator(regressor.fit(X, y.astype(float)))
     np.testing.assert_allclose(display.weights, [[0.7, 0.3]], atol=1e-6)
 
 
-def test_weights_of_classes_are_parts_of_a_bar(data):
+def test_weights_of_classes_are_stacked(data):
     X, y = data
-    model = tiny(modality_weights="per_class").fit(X, np.array(["no", "yes"])[y])
+    model = tiny(fusion=Late(per_class=True)).fit(X, np.array(["no", "yes"])[y])
     display = ModalityWeightsDisplay.from_estimator(model)
     assert display.weights.shape == (1, 2, 2)
     frame = model.modality_weights_
@@ -126,23 +130,24 @@ def test_weights_of_classes_are_parts_of_a_bar(data):
     assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == ["text", "image"]
 
 
-def test_refusals(data):
+def test_bad_input(data):
     X, y = data
-    with pytest.raises(ValueError, match="ModalityAblationDisplay"):
-        ModalityWeightsDisplay.from_estimator(tiny(fusion="attention").fit(X, y))
-    with pytest.raises(TypeError, match=r"LogisticRegression.*modality_report"):
+    for fusion in ("attention", Attention(n_heads=2)):
+        with pytest.raises(ValueError, match=re.escape(f"fusion={fusion!r}")):
+            ModalityWeightsDisplay.from_estimator(tiny(fusion=fusion).fit(X, y))
+    with pytest.raises(TypeError, match="LogisticRegression"):
         ModalityWeightsDisplay.from_estimator(LogisticRegression().fit(X, y))
     with pytest.raises(NotFittedError):
         ModalityWeightsDisplay.from_estimator(tiny())
-    with pytest.raises(ValueError, match="return_estimator=True"):
+    with pytest.raises(ValueError, match="return_estimator"):
         ModalityWeightsDisplay.from_cv_results({"test_score": [1.0]})
-    with pytest.raises(ValueError, match="no estimator"):
+    with pytest.raises(ValueError, match="estimator is an empty list"):
         ModalityWeightsDisplay.from_estimator([])
-    per_class = tiny(modality_weights="per_class").fit(X, y)
-    with pytest.raises(ValueError, match="plot them apart"):
+    per_class = tiny(fusion=Late(per_class=True)).fit(X, y)
+    with pytest.raises(ValueError, match="weights for each class"):
         ModalityWeightsDisplay.from_estimator([per_class, tiny().fit(X, y)])
-    search = GridSearchCV(tiny(), {"max_iter": [1]}, cv=2, refit=False).fit(X, y)
-    with pytest.raises(ValueError, match="refit=True"):
+    search = GridSearchCV(tiny(), {"solver__max_iter": [1]}, cv=2, refit=False).fit(X, y)
+    with pytest.raises(ValueError, match="refit"):
         ModalityWeightsDisplay.from_estimator(search)
 
 

@@ -1,0 +1,199 @@
+"""Fitted objects as plain data, and plain data as safetensors.
+
+Plain data are numbers, strings, arrays, and lists and dicts of these.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from .._files import replace_file
+from .._optional import import_optional
+
+FORMAT = "2"
+FRAME = "__skmm_frame__"
+
+
+def frame_to_plain(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return a frame of numbers as plain data."""
+    return {
+        FRAME: True,
+        "values": frame.to_numpy(),
+        "columns": frame.columns.tolist(),
+        "index": frame.index.tolist(),
+        "names": [frame.index.name, frame.columns.name],
+    }
+
+
+def frame_from_plain(plain: Mapping[str, Any]) -> pd.DataFrame:
+    """Undo `frame_to_plain`."""
+    index, columns = plain["names"]
+    return pd.DataFrame(
+        plain["values"],
+        index=pd.Index(plain["index"], name=index),
+        columns=pd.Index(plain["columns"], name=columns),
+    )
+
+
+def is_plain_frame(value: Any) -> bool:
+    """Return whether a value comes from `frame_to_plain`."""
+    return isinstance(value, dict) and FRAME in value
+
+
+def describe_value(value: Any) -> str:
+    """Return a parameter as a string; equal values, as 8 and 8.0, are equal strings."""
+    if isinstance(value, BaseEstimator):
+        parameters = value.get_params(deep=False).items()
+        described = ", ".join(f"{name}={describe_value(v)}" for name, v in sorted(parameters))
+        return f"{type(value).__name__}({described})"
+    if isinstance(value, Mapping):
+        pairs = (f"{describe_value(k)}: {describe_value(v)}" for k, v in value.items())
+        return "{" + ", ".join(sorted(pairs)) + "}"
+    if hasattr(value, "__array__"):
+        value = np.asarray(value).tolist()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(describe_value, value)) + "]"
+    if isinstance(value, bool):
+        return repr(value)
+    if isinstance(value, str):
+        return repr(str(value))
+    if isinstance(value, Integral):
+        return repr(int(value))
+    if isinstance(value, Real):
+        number = float(value)
+        return repr(int(number)) if number.is_integer() else repr(number)
+    return repr(value)
+
+
+def write_weights(
+    path: str | os.PathLike,
+    estimator: str,
+    parameters: Mapping[str, str],
+    learned: Mapping[str, Any],
+) -> None:
+    """Write what an estimator has learned as safetensors, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+    estimator : str
+        The name of its class.
+    parameters : dict of str to str
+        Its parameters, as `describe_value` returns them.
+    learned : dict
+        Its fitted attributes, as plain data.
+    """
+    safetensors = _import_safetensors()
+    arrays: dict[str, np.ndarray] = {}
+    header = {
+        "skmm": FORMAT,
+        "estimator": estimator,
+        "parameters": json.dumps(dict(parameters)),
+        "learned": json.dumps({n: _encode(value, n, arrays) for n, value in learned.items()}),
+    }
+    content = safetensors.numpy.save(arrays, metadata=header)
+    replace_file(Path(path), lambda file: file.write(content))
+
+
+def read_weights(
+    path: str | os.PathLike, estimator: str, parameters: Mapping[str, str]
+) -> dict[str, Any]:
+    """Read what `write_weights` wrote: the fitted attributes, as plain data.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or another estimator or other parameters wrote it.
+    """
+    safetensors = _import_safetensors()
+    path = os.fspath(path)
+    with open(path, "rb"):  # a missing file is an error of its own
+        pass
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except safetensors.SafetensorError as e:
+        raise ValueError(f"{path!r} is no safetensors file, or a damaged one ({e}).") from e
+    if header.get("skmm") != FORMAT:
+        raise ValueError(
+            f"{path!r} was not written by save_weights of this version of skmm: its header says "
+            f"skmm={header.get('skmm')!r}, expected {FORMAT!r}."
+        )
+    if header.get("estimator") != estimator:
+        raise ValueError(
+            f"{path!r} holds a {header.get('estimator')}; load it into one, not into a {estimator}."
+        )
+    try:
+        saved, learned = json.loads(header["parameters"]), json.loads(header["learned"])
+        different = [n for n in {**parameters, **saved} if parameters.get(n) != saved.get(n)]
+        if not different:
+            return {name: _decode(value, arrays) for name, value in learned.items()}
+    except (KeyError, TypeError, AttributeError, RuntimeError, json.JSONDecodeError) as e:
+        raise damaged(path, e) from e
+    name = different[0]
+    raise ValueError(
+        f"{path!r} was saved with {name}={saved.get(name)}, and this estimator has "
+        f"{parameters.get(name)}: set it to the same before loading."
+    )
+
+
+def damaged(path: str | os.PathLike, cause: Exception) -> ValueError:
+    """Return the error of a file whose content is not as it was written."""
+    return ValueError(f"{os.fspath(path)!r} is damaged ({type(cause).__name__}: {cause}).")
+
+
+def _import_safetensors():
+    purpose = "Saving and loading weights"
+    import_optional("safetensors.numpy", extra="save", purpose=purpose)
+    return import_optional("safetensors", extra="save", purpose=purpose)
+
+
+def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Convert a value to JSON; numbers in arrays go to ``arrays`` under ``name``."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        arrays[name] = np.ascontiguousarray(value)
+        return {"array": name, "shape": value.shape}
+    if isinstance(value, np.ndarray):
+        items = _encode(value.tolist(), name, arrays)
+        return {"items": items, "dtype": value.dtype.str, "shape": value.shape}
+    if isinstance(value, list | tuple):
+        items = [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+        return {type(value).__name__ if type(value) is list else "tuple": items}
+    if isinstance(value, Mapping):
+        pairs = [
+            [_encode(key, name, arrays), _encode(item, f"{name}.{key}", arrays)]
+            for key, item in value.items()
+        ]
+        return {"dict": pairs}
+    raise TypeError(
+        f"save_weights cannot write {name}, a {type(value).__name__}. Use pickle, joblib or skops."
+    )
+
+
+def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return arrays[value["array"]].reshape(value["shape"])
+    if "items" in value:
+        flat = np.array(_decode(value["items"], arrays), dtype=value["dtype"])
+        return flat.reshape(value["shape"])
+    if "list" in value:
+        return [_decode(item, arrays) for item in value["list"]]
+    if "tuple" in value:
+        return tuple(_decode(item, arrays) for item in value["tuple"])
+    return {_decode(key, arrays): _decode(item, arrays) for key, item in value["dict"]}

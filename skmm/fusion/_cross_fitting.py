@@ -1,0 +1,145 @@
+"""Training a fusion network in memory: tensors in, losses out.
+
+First, networks are trained on all folds of the rows but one. On the rows that a network has not
+seen, alpha, the temperature of late fusion and the penalty of a missing modality are learned
+(cross-fitting). Then the network itself is trained on all rows, with these fixed. On its own
+training rows a modality looks the better the more it can memorise: 200 columns of noise would get
+their share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .._torch.checkpoint import Checkpoint
+from .._torch.loop import EpochLoop, History, warn_of_interrupt
+from .._torch.solvers import TrainingSettings
+from .._torch.tensors import TrainingTensors, to_float64
+from ._network import FusionNetwork
+from ._objective import FusionObjective, unseen_logits
+from ._weights import OutOfFold, learn_calibration, learn_weights
+
+CROSS_FIT_SHARE = 0.5  # of the epochs
+WEIGHING_ROWS = 5000  # of each fold, at most
+
+
+class Split(NamedTuple):
+    """Which rows are used for what, as positions; in an order that the data determine."""
+
+    fitting: Tensor  # trained on
+    folds: list[Tensor]  # a partition of these, for cross-fitting
+    held_out: Tensor | None  # for early stopping
+
+
+class Learned(NamedTuple):
+    """What is learned on rows that no network was trained on."""
+
+    alpha: bool
+    scale: bool  # of late fusion
+    calibration: bool
+
+    @property
+    def needs_folds(self) -> bool:
+        """Whether anything is."""
+        return self.alpha or self.scale or self.calibration
+
+
+def train(
+    network: FusionNetwork,
+    rows: TrainingTensors,
+    split: Split,
+    objective: FusionObjective,
+    settings: TrainingSettings,
+    learned: Learned,
+    checkpoint: Checkpoint | None = None,
+) -> History:
+    """Train ``network`` in place, from where ``checkpoint`` says that the fit had stopped."""
+    calibrate_later = learned.calibration and split.held_out is not None
+    learned = learned._replace(calibration=learned.calibration and not calibrate_later)
+    if not learned.calibration:  # an earlier fit has learned it of other rows
+        network.calibration.log_scale.zero_()
+    folds = split.folds if learned.needs_folds and len(split.folds) > 1 else []
+    n_short = max(1, round(settings.max_iter * CROSS_FIT_SHARE))
+    n_epochs = settings.max_iter + n_short * len(folds)
+    dtype, used = network.modality_weights.dtype, rows
+    if settings.solver == "lbfgs":  # which ends early where a float32 cannot show progress
+        used = rows._replace(x=to_float64(rows.values), weight=to_float64(rows.weight))
+        network.to(used.values.dtype)
+    loop: EpochLoop | None = None
+    with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
+        try:
+            if folds and not (checkpoint and checkpoint.find(len(folds))):
+                trained_on = 1 - 1 / len(folds)  # as many steps in an epoch as with all rows
+                short = settings._replace(
+                    max_iter=n_short, batch_size=math.ceil(settings.batch_size * trained_on)
+                )
+                cross_fit(network, used, folds, objective, short, learned, bar, checkpoint)
+            loop = EpochLoop(network, used, split.fitting, split.held_out, objective, settings)
+            loop.run(bar, checkpoint, len(folds))
+        except KeyboardInterrupt:
+            if loop is None or not loop.history.terms:
+                raise
+            warn_of_interrupt(len(loop.history.terms), settings.max_iter)
+        else:
+            if checkpoint:
+                checkpoint.remove()
+    network.to(dtype)
+    network.store_statistics(rows, split.fitting)
+    if calibrate_later and split.held_out is not None:
+        logits = torch.cat(list(unseen_logits(network, rows, split.held_out)))
+        target, weight = rows.target[split.held_out], rows.weight[split.held_out]
+        learn_calibration(network, logits, target, weight, objective.tasks)
+    return loop.history._replace(converged=loop.converged)
+
+
+def cross_fit(
+    network: FusionNetwork,
+    rows: TrainingTensors,
+    folds: Sequence[Tensor],
+    objective: FusionObjective,
+    settings: TrainingSettings,
+    learned: Learned,
+    bar: tqdm,
+    checkpoint: Checkpoint | None,
+) -> None:
+    """Set what is learned on unseen rows, by a copy of ``network`` trained without each fold.
+
+    Of an ensemble, by copies of one member.
+    """
+    single, samples = objective._replace(n_members=1), []
+    for i, fold in enumerate(folds):
+        trained = network.first_member()
+        sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
+        if checkpoint and i < len(checkpoint.results):
+            done, device = checkpoint.results[i], sample.weight.device
+            trained.eval().head.load_state_dict(done["head"])
+            values, gate_scores = done["values"].to(device), done["gate_scores"].to(device)
+        else:
+            others = torch.cat([other for j, other in enumerate(folds) if j != i])
+            EpochLoop(trained, rows, others, None, single, settings).run(bar, checkpoint, i)
+            trained.store_statistics(rows, others)
+            values, gate_scores = evaluate_unseen(trained, sample)
+            if checkpoint:
+                head = trained.head.state_dict()
+                result = {"head": head, "values": values, "gate_scores": gate_scores}
+                checkpoint.results.append(result)
+        present = network.imputed(sample.present)
+        unseen = OutOfFold(trained.head, values, gate_scores, present, sample.target, sample.weight)
+        samples.append(unseen)
+    alpha, calibrate = learned.alpha, learned.calibration
+    learn_weights(network, samples, objective.tasks, alpha=alpha, calibrate=calibrate)
+    if checkpoint:
+        checkpoint.results.clear()  # what came of them is in the network
+
+
+@torch.no_grad()
+def evaluate_unseen(network: FusionNetwork, sample: TrainingTensors) -> tuple[Tensor, Tensor]:
+    """Compute the values (n, m, q) and gate scores (n, m) of rows, in evaluation mode."""
+    values, _ = network.evaluate(sample.values, sample.present)
+    return values, network.gate_scores(network.imputed(sample.present), values)

@@ -1,0 +1,366 @@
+"""What fit is asked for: the parameters, resolved against the modalities and checked together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from .._data.persistence import describe_value
+from .._data.weights import (
+    resolve_alignment_weight,
+    resolve_modality_loss_weight,
+    resolve_modality_weights,
+)
+from .._hyperparameters import LBFGS, MLP, AdamW, SolverDefaults, resolve_solver
+from .._torch.tasks import Task
+from ._models import check_score_model, resolve_models
+from ._rules import FusionRule, names_of, resolve_rule
+
+if TYPE_CHECKING:
+    from .._data.columns import ModalityColumns
+    from .._torch.perceptrons import PerceptronSpec
+    from .._torch.solvers import TrainingSettings
+
+INCIDENTAL = {"checkpoint", "device", "random_state", "verbose"}  # predict depends on none of them
+DEFAULTS = SolverDefaults(
+    learning_rate_init=0.005, weight_decay=0.5, max_iter=40, batch_size=(16, 256)
+)
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """The parameters of a fusion estimator, resolved; modalities in the network's order."""
+
+    rule: FusionRule
+    models: dict[str, BaseEstimator]  # f_i: an MLP or another estimator
+    alpha: np.ndarray  # (m,) fixed, or where learning starts
+    learns_alpha: bool
+    modality_loss_weight: np.ndarray  # (m,) lambda
+    alignment: str | None
+    alignment_weight: np.ndarray  # (m, m) gamma
+    modality_dropout: float
+    solver: AdamW | LBFGS
+    random_state: int | np.random.RandomState | None
+    device: str
+    checkpoint: str | os.PathLike | None
+    verbose: bool
+    identity: Mapping[str, str]  # the parameters that the result depends on, as strings
+
+    @property
+    def fixed_alpha(self) -> np.ndarray | None:
+        """alpha, if it is not learned."""
+        return None if self.learns_alpha else self.alpha
+
+    @property
+    def mlp(self) -> MLP:
+        """The perceptron whose settings of the network as a whole are taken."""
+        return next((model for model in self.models.values() if isinstance(model, MLP)), MLP())
+
+    @property
+    def perceptrons(self) -> list[PerceptronSpec | None]:
+        """What each f_i is built from; None for the scores of an estimator."""
+        return [m._spec() if isinstance(m, MLP) else None for m in self.models.values()]
+
+    @property
+    def score_models(self) -> dict[str, BaseEstimator]:
+        """The modalities whose f_i is an estimator of scikit-learn."""
+        return {name: m for name, m in self.models.items() if not isinstance(m, MLP)}
+
+    def training(self, n_rows: int) -> TrainingSettings:
+        """Return plain numbers for training on ``n_rows`` rows."""
+        return self.solver._training_settings(
+            n_rows, DEFAULTS, self.modality_dropout, bool(self.verbose)
+        )
+
+    def start_weights(self, tasks: Sequence[Task]) -> np.ndarray:
+        """Return alpha (m,), or of classes (m, k), as it is fixed or where learning starts."""
+        if not self.rule.per_class:
+            return self.alpha
+        return np.repeat(self.alpha[:, None], tasks[0].n_outputs, axis=1)
+
+    def with_models(self, **parameters) -> FusionSettings:
+        """Change parameters of all perceptrons."""
+        models = {
+            name: MLP(**{**model.get_params(), **parameters}) if isinstance(model, MLP) else model
+            for name, model in self.models.items()
+        }
+        return replace(self, models=models)
+
+
+def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task]) -> FusionSettings:
+    """Resolve the parameters of a fusion estimator.
+
+    Raises
+    ------
+    ValueError
+        If one names an unknown modality, or two contradict each other; it names both.
+    """
+    names = columns.names
+    models = resolve_models(estimator.modality_model, names)
+    rule = resolve_rule(estimator.fusion)
+    gamma = resolve_alignment_weight(estimator.alignment_weight, names)
+    if estimator.alignment is None:
+        gamma = np.zeros_like(gamma)
+    lambda_ = resolve_modality_loss_weight(estimator.modality_loss_weight, names)
+    lambda_ = np.where([isinstance(models[name], MLP) for name in names], lambda_, 0.0)
+    settings = FusionSettings(
+        rule=rule,
+        models={name: models[name] for name in columns.network_names},
+        alpha=columns.to_network(resolve_modality_weights(estimator.modality_weights, names)),
+        learns_alpha=estimator.modality_weights is None and rule.has_weights,
+        modality_loss_weight=columns.to_network(lambda_),
+        alignment=estimator.alignment,
+        alignment_weight=columns.to_network(columns.to_network(gamma, axis=0), axis=1),
+        modality_dropout=estimator.modality_dropout,
+        solver=resolve_solver(estimator.solver),
+        random_state=estimator.random_state,
+        device=estimator.device,
+        checkpoint=estimator.checkpoint,
+        verbose=estimator.verbose,
+        identity=describe_parameters(estimator),
+    )
+    _check_rule(estimator, settings, tasks)
+    _check_models(settings, tasks)
+    _check_sharing(settings)
+    _check_solver(settings, tasks)
+    _check_alignment(settings, tasks)
+    return settings
+
+
+def describe_parameters(estimator) -> dict[str, str]:
+    """Return the parameters that predictions depend on, equal ones as equal strings."""
+    parameters = estimator.get_params(deep=False)
+    parameters |= {
+        "fusion": resolve_rule(estimator.fusion),
+        "solver": resolve_solver(estimator.solver),
+        "modality_model": _describe_models(estimator.modality_model),
+    }
+    if isinstance(estimator.modalities, Mapping):  # the one dict whose order counts
+        parameters["modalities"] = list(estimator.modalities.items())
+    return {n: describe_value(value) for n, value in parameters.items() if n not in INCIDENTAL}
+
+
+def _describe_models(modality_model):
+    if isinstance(modality_model, Mapping):
+        return {name: _describe_models(model) for name, model in modality_model.items()}
+    model = resolve_models(modality_model, ["model"])["model"]
+    return model._canonical() if isinstance(model, MLP) else model
+
+
+def _check_rule(estimator, settings: FusionSettings, tasks: Sequence[Task]) -> None:
+    """Raise if the rule does not go with weights, guard or the kind of target."""
+    rule, name = settings.rule, settings.rule.name
+    allowed = (None, "uniform") if rule.fuses_scores else (None,)
+    if not rule.has_weights and estimator.modality_weights not in allowed:
+        raise ValueError(
+            f'fusion="{name}" has no weights to set, so modality_weights must be '
+            f"{' or '.join(map(repr, allowed))}, got {estimator.modality_weights!r}. "
+            f"Those with weights are {names_of('has_weights')}."
+        )
+    if rule.per_class and estimator.modality_weights is not None:
+        raise ValueError(
+            "fusion=Late(per_class=True) learns the weights of each class, so modality_weights "
+            f"must be None, got {estimator.modality_weights!r}."
+        )
+    if rule.per_class and [task.kind for task in tasks] != ["multiclass"]:
+        raise ValueError(
+            "fusion=Late(per_class=True) needs y to be one column of classes; for labels, several "
+            "targets or numbers take Late()."
+        )
+    if estimator.guard and estimator.warm_start:
+        raise ValueError(
+            "guard=True may fit another model than the one that warm_start=True goes on with: set "
+            "one of them to False."
+        )
+
+
+def _check_models(settings: FusionSettings, tasks: Sequence[Task]) -> None:
+    """Raise if the models f_i do not go with the rule, or with each other."""
+    rule, mlps = settings.rule, [m for m in settings.models.values() if isinstance(m, MLP)]
+    for name, model in settings.score_models.items():
+        check_score_model(name, model, numeric=tasks[0].kind not in ("multiclass", "multilabel"))
+        if not rule.fuses_scores:
+            raise ValueError(
+                f"modality_model of {name!r} is a {type(model).__name__}, of which only scores can "
+                f'be fused, and fusion="{rule.name}" fuses representations: take one of '
+                f"{names_of('fuses_scores')}."
+            )
+    for parameter in ("n_members", "sharing", "missing"):
+        if len({getattr(model, parameter) for model in mlps}) > 1:
+            raise ValueError(
+                f"modality_model has perceptrons with different {parameter}, which is of the "
+                "network as a whole: set it to the same for all."
+            )
+    sizes = {model._spec().hidden_layer_sizes for model in mlps}
+    if () in sizes and not rule.fuses_scores:
+        raise ValueError(
+            "hidden_layer_sizes=() leaves each modality as wide as it came, and "
+            f'fusion="{rule.name}" needs the same width for all: give at least one hidden layer.'
+        )
+    has_pairs = settings.alignment not in (None, "kl") and settings.alignment_weight.any()
+    if len({size[-1:] for size in sizes}) > 1 and (has_pairs or not rule.fuses_scores):
+        raise ValueError(
+            "modality_model has perceptrons whose last layers differ in width, "
+            f"{sorted(sizes)}, and what is fused or aligned needs the same width for all."
+        )
+    if len(sizes) > 1 and rule.reads_inputs:
+        raise ValueError(
+            f'fusion="{rule.name}" is one network of all modalities: modality_model must have the '
+            f"same hidden_layer_sizes for all, got {sorted(sizes)}."
+        )
+    if settings.mlp.n_members > 1 and not rule.takes_ensembles:
+        raise ValueError(
+            f'fusion="{rule.name}" cannot train several members at once, and n_members='
+            f"{settings.mlp.n_members}. Average classifiers of several random_state, with "
+            "VotingClassifier, or take n_members=1."
+        )
+    if settings.mlp.n_members > 1 and settings.score_models:
+        raise ValueError(
+            f"modality_model has estimators beside perceptrons with n_members="
+            f"{settings.mlp.n_members}: take n_members=1."
+        )
+
+
+def _check_sharing(settings: FusionSettings) -> None:
+    """Raise if there is nothing to share, or nothing that uses what is shared."""
+    sharing, rule = settings.mlp.sharing, settings.rule
+    if sharing is None:
+        return
+    specs = {m._spec() if isinstance(m, MLP) else None for m in settings.models.values()}
+    if len(specs) > 1:
+        raise ValueError(
+            f'sharing="{sharing}" needs one and the same MLP for all modalities as modality_model.'
+        )
+    if rule.reads_inputs or (sharing == "representation" and not rule.shares_head):
+        what = "layers" if rule.reads_inputs else "head that reads one modality alone"
+        raise ValueError(
+            f'sharing="{sharing}" does not go with fusion="{rule.name}": there a modality has no '
+            f"{what} that it could share."
+        )
+    sizes = settings.mlp._spec().hidden_layer_sizes
+    if sharing == "layers" and len(sizes) < 2:
+        raise ValueError(
+            'sharing="layers" leaves each modality its own first layer and needs a second one to '
+            f"share, got hidden_layer_sizes={settings.mlp.hidden_layer_sizes!r}."
+        )
+    if not sizes:
+        raise ValueError(
+            "hidden_layer_sizes=() leaves each modality as wide as it came, and "
+            f'sharing="{sharing}" needs the same width for all: give at least one hidden layer.'
+        )
+    lambda_ = settings.modality_loss_weight
+    if sharing == "representation" and not rule.fuses_scores and not lambda_.any():
+        raise ValueError(
+            'sharing="representation" has each modality read by one head, and with '
+            f'fusion="{rule.name}" only modality_loss_weight asks the head to read them '
+            "one by one: give at least one modality a weight above 0."
+        )
+
+
+def _check_solver(settings: FusionSettings, tasks: Sequence[Task]) -> None:
+    """Raise if the solver does not go with the target, the models or their losses."""
+    solver, lambda_ = settings.solver, settings.modality_loss_weight
+    if solver.calibrate and tasks[0].kind not in ("multiclass", "multilabel"):
+        raise ValueError(
+            f"calibrate={solver.calibrate!r} scales logits, and y holds numbers: set "
+            "calibrate=None."
+        )
+    if isinstance(solver, LBFGS):
+        _check_full_batch(settings)
+    elif solver.balance is not None and len(lambda_) > 1:
+        if not all(model._spec().hidden_layer_sizes for model in _mlps(settings)):
+            raise ValueError(
+                f"balance={solver.balance!r} slows down the hidden layers of a modality, and "
+                "hidden_layer_sizes=() leaves none: set balance=None."
+            )
+        if (lambda_ == 0).any():
+            raise ValueError(
+                f"balance={solver.balance!r} compares the losses of the modalities, and "
+                "modality_loss_weight is 0 for at least one: give each a number above 0."
+            )
+
+
+def _mlps(settings: FusionSettings) -> list[MLP]:
+    return [model for model in settings.models.values() if isinstance(model, MLP)]
+
+
+def _check_full_batch(settings: FusionSettings) -> None:
+    """Raise if something makes the loss another function at each step."""
+    drops = [("modality_dropout", settings.modality_dropout)]
+    for model in _mlps(settings):
+        spec = model._spec()
+        if spec.hidden_layer_sizes:  # without hidden units there are none to leave out
+            drops += [("dropout", spec.dropout), ("input_dropout", spec.input_dropout)]
+    for name, rate in sorted(drops):
+        if rate:
+            raise ValueError(
+                f'solver="lbfgs" minimises one fixed function, and {name}={rate} makes it another '
+                f'one at each step: set {name}=0, or take solver="adamw".'
+            )
+
+
+def _check_alignment(settings: FusionSettings, tasks: Sequence[Task]) -> None:
+    """Raise if modalities are to be aligned that have no representation, or predict nothing."""
+    gamma, rule = settings.alignment_weight, settings.rule
+    aligned = np.any((gamma > 0) | (gamma.T > 0), axis=0)
+    for name, is_aligned in zip(settings.models, aligned, strict=True):
+        if is_aligned and name in settings.score_models:
+            raise ValueError(
+                f"alignment brings the layers of modalities together, and the modality_model of "
+                f"{name!r} is an estimator: give alignment_weight as a dict of pairs without it."
+            )
+    if settings.alignment != "kl":
+        return
+    if tasks[0].kind not in ("multiclass", "multilabel") and gamma.any():
+        raise ValueError(
+            'alignment="kl" compares probabilities, and alignment_weight is not 0, but y holds '
+            f'numbers (loss="{tasks[0].kind}"): take alignment="mse".'
+        )
+    untaught = aligned & (settings.modality_loss_weight == 0) & (not rule.fuses_scores)
+    if untaught.any():
+        raise ValueError(
+            'alignment="kl" compares the predictions of each modality on its own, and with '
+            f'fusion="{rule.name}" only modality_loss_weight teaches a modality to '
+            "predict: give each modality that is aligned one above 0."
+        )
+
+
+def check_stream(estimator, settings: FusionSettings) -> None:
+    """Raise on what `partial_fit` cannot do, one batch at a time."""
+    solver = settings.solver
+    for name, value, is_wrong, why in [
+        ("solver", "lbfgs", isinstance(solver, LBFGS), "which needs all rows at once"),
+        ("early_stopping", True, solver.early_stopping, "for which no rows are held out"),
+        (
+            "class_weight",
+            "balanced",
+            estimator.class_weight == "balanced",
+            "for which all are counted",
+        ),
+        (
+            "n_members",
+            settings.mlp.n_members,
+            settings.mlp.n_members > 1,
+            "whose members are trained in fit alone",
+        ),
+        (
+            "modality_model",
+            next(iter(settings.score_models.values()), None),
+            bool(settings.score_models),
+            "which is fitted to all rows at once",
+        ),
+    ]:
+        if is_wrong:
+            raise ValueError(
+                f"partial_fit does not go with {name}={value!r}, {why}: use fit, or another {name}."
+            )
+    if estimator.guard:
+        raise ValueError(
+            "guard=True compares models on all rows, and partial_fit sees them batch by batch: "
+            "set guard=False."
+        )

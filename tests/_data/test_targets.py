@@ -1,0 +1,42 @@
+"""From y to arrays of class numbers or values, and back."""
+
+import numpy as np
+import pytest
+
+from skmm._data.targets import strata
+
+
+def test_strata_of_one_target_are_its_classes():
+    np.testing.assert_array_equal(strata(np.array([[2], [0], [1]]), "multiclass"), [2, 0, 1])
+
+
+def test_strata_of_several_targets_are_combinations_of_classes():
+    target = np.repeat([[0, 1], [1, 1], [0, -1], [1, 0]], [12, 15, 3, 4], axis=0)
+    stratum = strata(target, "multiclass")
+    groups = [np.unique(stratum[a:b]) for a, b in [(0, 12), (12, 27), (27, 34)]]
+    assert [len(group) for group in groups] == [1, 1, 1]  # rare combinations are together
+    assert len(set(np.concatenate(groups))) == 3
+
+
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_strata_of_numbers_are_tenths(n_targets):
+    y = np.random.default_rng(0).normal(size=(200, n_targets))
+    stratum = strata(y, "squared_error")
+    np.testing.assert_array_equal(np.bincount(stratum), np.full(10, 20))
+    assert (np.diff(stratum[np.argsort(y.mean(1))]) >= 0).all()
+    order = np.random.default_rng(1).permutation(200)
+    np.testing.assert_array_equal(strata(y[order], "squared_error"), stratum[order])
+
+
+def test_strata_of_equal_numbers_are_equal():
+    y = np.array([[0.0], [np.nan], [5.0], [5.0]])
+    assert strata(y, "huber").tolist() == [0, 0, 5, 5]
+
+
+def test_strata_of_labels_are_their_combinations():
+    target = np.repeat([[0, 1], [1, 0], [np.nan, 1], [1, 1]], [12, 15, 11, 4], axis=0)
+    stratum = strata(target.astype(np.float32), "multilabel")
+    ends = [(0, 12), (12, 27), (27, 38), (38, 42)]
+    groups = [np.unique(stratum[start:end]) for start, end in ends]
+    assert [len(group) for group in groups] == [1, 1, 1, 1]
+    assert len(set(np.concatenate(groups))) == 4

@@ -1,0 +1,197 @@
+"""A fit that was killed, and goes on."""
+
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from skmm._torch.checkpoint import Checkpoint
+
+PARAMETERS = {
+    "gated": {"fusion": "gated"},
+    "adamw": {"modality_dropout": 0.2, "early_stopping": True},
+    "lbfgs": {"solver": "lbfgs", "dropout": 0.0, "tol": 0.0},
+}
+
+
+class KilledError(Exception):
+    pass
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.network_.state_dict().items()}
+
+
+def assert_same(model, other):
+    assert weights(model).keys() == weights(other).keys()
+    for name, value in weights(model).items():
+        assert torch.equal(value, weights(other)[name]), name
+    assert model.history_.equals(other.history_)
+    assert model.modality_weights_ == other.modality_weights_
+
+
+FIT = """
+import sys, torch
+torch.set_num_threads(1)
+from skmm import MLP, AdamW, FusionClassifier
+from skmm.datasets import make_multimodal_classification
+X, y = make_multimodal_classification(
+    150, n_features=(5, 4), n_classes=3, modality_names=("text", "image"), random_state=0
+)
+solver = AdamW(max_iter=40, n_iter_no_change=40)
+FusionClassifier(
+    modality_model=MLP((8,)), solver=solver, random_state=0, checkpoint=sys.argv[1]
+).fit(X, y)
+"""
+
+
+LONG = {"max_iter": 40, "n_iter_no_change": 40, "batch_size": "auto"}  # as in `FIT`
+
+
+@pytest.fixture(scope="module")
+def whole(data, small):
+    """The fit of `FIT`, not killed."""
+    return small(**LONG).fit(*data)
+
+
+@pytest.mark.parametrize("n_loop", [1, 3], ids=["cross-fitting", "final"])
+def test_a_killed_fit_ends_with_the_same_weights(data, small, whole, tmp_path, n_loop):
+    path = tmp_path / "fit.pt"
+    command = [sys.executable, "-c", textwrap.dedent(FIT), str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        while process.poll() is None:
+            if path.exists():
+                found = torch.load(path, weights_only=True)  # replaced as a whole: never half of it
+                if found.get("loop") == n_loop and len(found["state"]["terms"]) > 2:
+                    break
+            time.sleep(0.002)
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    n_done = len(torch.load(path, weights_only=True)["state"]["terms"])
+    assert 2 < n_done < (20 if n_loop == 1 else 40)
+    resumed = small(**LONG, checkpoint=path).fit(*data)
+    assert_same(resumed, whole)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n_epochs", [0, 1, 4, 5, 6, 8])
+@pytest.mark.parametrize("kind", list(PARAMETERS))
+@pytest.mark.filterwarnings("ignore:L-BFGS did not converge")
+def test_a_fit_may_stop_after_any_epoch(data, small, tmp_path, monkeypatch, kind, n_epochs):
+    path, saves, save = tmp_path / "fit.pt", [], Checkpoint.save
+
+    def save_and_stop(self, *args):
+        if len(saves) == n_epochs:
+            raise KilledError
+        saves.append(1)
+        save(self, *args)
+
+    parameters = {"max_iter": 4, "n_iter_no_change": 4, **PARAMETERS[kind]}
+    whole = small(**parameters).fit(*data)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        with pytest.raises(KilledError):
+            small(**parameters, checkpoint=path).fit(*data)
+    assert_same(small(**parameters, checkpoint=path).fit(*data), whole)
+    assert not path.exists()
+
+
+def stopped(small, data, path, monkeypatch, **parameters):
+    """Leave a checkpoint of a fit that was stopped after an epoch."""
+    save = Checkpoint.save
+
+    def save_and_stop(self, *args):
+        save(self, *args)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        with pytest.raises(KilledError):
+            small(checkpoint=path, **parameters).fit(*data)
+
+
+def test_another_fit_is_an_error_and_loses_nothing(data, small, tmp_path, monkeypatch):
+    X, y = data
+    path = tmp_path / "fit.pt"
+    stopped(small, data, path, monkeypatch)
+    before = path.read_bytes()
+    changed = X.copy()
+    changed.iloc[3, 2] += 1e-6
+    for fit, match in [
+        (lambda: small(checkpoint=path, max_iter=6).fit(X, y), r"solver.*max_iter=5.*max_iter=6"),
+        (lambda: small(checkpoint=path, random_state=1).fit(X, y), r"random_state.*\b0\b.*\b1\b"),
+        (lambda: small(checkpoint=path, fusion="concat").fit(X, y), r"fusion.*Late.*Concat"),
+        (lambda: small(checkpoint=path, dropout=0.1).fit(X, y), r"modality_model.*dropout=0\.1"),
+        (lambda: small(checkpoint=path).fit(changed, y), "other data"),
+        (lambda: small(checkpoint=path).fit(X, y, np.arange(150)), "other data"),
+        (lambda: small(checkpoint=path).fit(X, y[::-1]), "other data"),
+        (lambda: small(checkpoint=path).fit(X, y, groups=np.arange(150) % 5), "other data"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            fit()
+        assert torch.load(path, weights_only=True)["state"]["terms"]
+        assert len(path.read_bytes()) == len(before)
+    assert_same(small(checkpoint=path, verbose=True).fit(X, y), small().fit(X, y))
+
+
+def test_no_random_state_is_the_one_that_was_drawn(data, small, tmp_path, monkeypatch):
+    path = tmp_path / "fit.pt"
+    stopped(small, data, path, monkeypatch, random_state=None)
+    seed = torch.load(path, weights_only=True)["seed"]
+    resumed = small(checkpoint=path, random_state=None).fit(*data)
+    assert_same(resumed, small(random_state=seed).fit(*data))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps({"format": 1}), "cut"])
+def test_damaged_files(data, small, tmp_path, monkeypatch, content):
+    path = tmp_path / "fit.pt"
+    if content == "cut":
+        stopped(small, data, path, monkeypatch)
+        content = path.read_bytes()[:2000]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoint=.*fit\.pt"):
+        small(checkpoint=path).fit(*data)
+    assert path.read_bytes() == content
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("code ran",))
+
+
+@pytest.mark.parametrize("content", [{"format": 1}, {"format": 99, "loop": 0}])
+def test_files_of_another_version(data, small, tmp_path, content):
+    path = tmp_path / "fit.pt"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"checkpoint=.*fit\.pt.*version"):
+        small(checkpoint=path).fit(*data)
+    assert torch.load(path, weights_only=True) == content
+
+
+def test_loading_runs_no_code(data, small, tmp_path, capsys):
+    path = tmp_path / "fit.pt"
+    torch.save({"format": Evil()}, path)
+    with pytest.raises(ValueError, match=r"checkpoint=.*fit\.pt"):
+        small(checkpoint=path).fit(*data)
+    assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("nameless", ["", "."])
+def test_a_path_without_a_name_is_found_before_training(data, small, nameless):
+    with pytest.raises(OSError, match="checkpoint="):
+        small(checkpoint=nameless).fit(*data)
+
+
+@pytest.mark.parametrize("place", ["no/such/folder/fit.pt", "."])
+def test_unwritable_path_is_found_before_training(data, small, tmp_path, place):
+    with pytest.raises(OSError, match="checkpoint="):
+        small(checkpoint=tmp_path / place).fit(*data)
