@@ -61,7 +61,7 @@ def small():
         defaults = {"random_state": 0}
         if "modality_model" not in parameters:
             defaults["hidden_layer_sizes"] = (8,)
-        if isinstance(parameters.get("solver", "adamw"), str):
+        if parameters.get("solver", "adamw") in ("adamw", "lbfgs"):
             defaults["max_iter"] = 5
         if parameters.get("solver", "adamw") == "adamw":
             defaults["batch_size"] = 50  # a third of the steps that "auto" takes

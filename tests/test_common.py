@@ -44,7 +44,7 @@ from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 from skmm.video import VideoEncoder
 
-QUICK = {"modality_model": MLP((16,)), "solver": AdamW(0.05, max_iter=5, batch_size=50)}
+QUICK = {"modality_model": MLP((16,)), "solver": AdamW(0.05, max_iter=20, batch_size=50)}
 ESTIMATORS = [
     CrossModalAligner(),
     CrossModalAligner("cca"),

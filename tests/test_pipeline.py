@@ -197,11 +197,11 @@ def test_grid_search_over_the_models_of_the_modalities(raw):
     ]
     grid = [
         {"fusionclassifier__modality_model": models},
-        {"fusionclassifier__modality_model__dropout": [0.1, 0.6]},
+        {"fusionclassifier__modality_model__dropout": [0.1]},
     ]
     model = make_pipeline(ModalityTransformer(), FusionClassifier(**SMALL))
-    search = GridSearchCV(model, grid, cv=3, error_score="raise").fit(X, y)
-    assert len(search.cv_results_["params"]) == 5
+    search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 4
     assert search.cv_results_["mean_test_score"].min() > 0.6
 
 

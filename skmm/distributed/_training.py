@@ -157,8 +157,8 @@ def _check_arguments(
 ) -> None:
     if not hasattr(estimator, "partial_fit"):
         raise TypeError(
-            f"fit needs an estimator that learns batch by batch, and {type(estimator).__name__} "
-            "has no partial_fit: take FusionClassifier."
+            f"fit needs an estimator that learns batch by batch, and {estimator!r} has no "
+            "partial_fit: take FusionClassifier with MLP() as modality_model."
         )
     if label not in columns:
         raise ValueError(f"The dataset has no column {label!r}; it has {columns}.")

@@ -25,6 +25,7 @@ from .._data.validation import FLOATS, check_known, find_classes, friendlier_err
 from .._torch.processes import sum_over_processes
 from .._torch.tasks import Task, class_tasks, column_tasks
 from ._estimator import BaseFusion, splits_exactly
+from ._models import learns_in_batches
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
@@ -382,6 +383,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
                 )
         self._target_type, self.classes_ = target_type, classes
 
+    @available_if(learns_in_batches)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn from one more batch of a stream of rows, each of which comes once.
@@ -412,7 +414,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         ValueError
             If ``classes`` is missing in the first call or other than before, ``y`` has another
             class, or a parameter needs all rows at once: L-BFGS, early stopping, balanced class
-            weights, several members, or an estimator as ``modality_model``.
+            weights or several members.
+        AttributeError
+            If an estimator of scikit-learn is the ``modality_model`` of a modality.
         """
         new = not hasattr(self, "_fitted")
         if has_several_targets(y) or not (new or self._target_type == "classes"):

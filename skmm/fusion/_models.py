@@ -62,6 +62,24 @@ def _resolve_model(model, name: str) -> BaseEstimator:
     return model
 
 
+def learns_in_batches(estimator) -> bool:
+    """Return whether each f_i of an estimator is a perceptron: `partial_fit` trains no other.
+
+    Raises
+    ------
+    AttributeError
+        If one is not; it says which.
+    """
+    models = estimator.modality_model
+    for model in models.values() if isinstance(models, Mapping) else [models]:
+        if not isinstance(model, (str, MLP)):
+            raise AttributeError(
+                f"partial_fit trains perceptrons alone, and modality_model has {model!r}, which is "
+                "fitted to all rows at once: use fit, or MLP() as modality_model."
+            )
+    return True
+
+
 class ScoreModel(NamedTuple):
     """An estimator as f_i: one clone of it for each target, fitted to the rows that have it."""
 
@@ -159,7 +177,7 @@ def replace_by_scores(
     if len(folds) < 2:
         raise ValueError(
             f"modality_model of {next(iter(estimators))!r} is an estimator, whose scores are out "
-            "of fold: at least 2 distinct rows are needed."
+            f"of fold: at least 2 distinct rows are needed, got n_samples = {len(rows.index)}."
         )
     blocks, score_models, start = [], {}, 0
     for i, (name, columns) in enumerate(groups.items()):

@@ -348,12 +348,6 @@ def check_stream(estimator, settings: FusionSettings) -> None:
             settings.mlp.n_members > 1,
             "whose members are trained in fit alone",
         ),
-        (
-            "modality_model",
-            next(iter(settings.score_models.values()), None),
-            bool(settings.score_models),
-            "which is fitted to all rows at once",
-        ),
     ]:
         if is_wrong:
             raise ValueError(

@@ -92,7 +92,7 @@ def test_losses_are_those_of_rows_not_trained_on():
     """Labels that nothing tells cannot be predicted, however well they are remembered."""
     X, _ = linear_problem(120)
     y = np.random.default_rng(1).integers(2, size=120)
-    free = {"hidden_layer_sizes": 64, "max_iter": 40, "weight_decay": 0, "dropout": 0}
+    free = {"hidden_layer_sizes": 64, "batch_size": 40, "weight_decay": 0, "dropout": 0}
     model = nest(FusionClassifier, random_state=0, guard=True, **free)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # any of the models may be the luckiest

@@ -1,6 +1,7 @@
 """Estimators of scikit-learn, and different perceptrons, as the models f_i of the modalities."""
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmm import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor
 from skmm._torch.checkpoint import Checkpoint
+from skmm.fusion import Late
 
 TEXT, IMAGE = ["text__0", "text__1"], ["image__0", "image__1"]
 QUICK = AdamW(max_iter=10, batch_size=50)
@@ -280,6 +282,15 @@ def test_weight_of_two_is_a_copy_and_of_zero_a_removal(X, targets, kind):
     assert (outputs(weighted, X) != outputs(make_fusion(kind).fit(X, y), X)).any()
 
 
+def test_class_weight_reaches_the_estimators(X, targets):
+    y = (targets["number"] > 140).astype(int)  # few of class 1
+    solver = AdamW(max_iter=40)
+    plain = make_fusion("classes", solver=solver).fit(X, y)
+    balanced = make_fusion("classes", solver=solver, class_weight="balanced").fit(X, y)
+    proba = [model.modality_proba(X)[20:, :, 1].mean(0) for model in (plain, balanced)]
+    assert (proba[1] > proba[0] + 0.05).all()
+
+
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -316,6 +327,15 @@ def test_one_row_and_two(fusion):
     assert np.isfinite(regressor.fit(X, [7.0, 9.0]).predict(X)).all()
 
 
+def test_a_class_that_a_fold_does_not_have(X):
+    y = np.where(np.arange(150) < 50, "a", "b").astype(object)
+    y[60] = "c"  # in one row
+    proba = make_fusion("classes", solver=AdamW(max_iter=40)).fit(X, y).predict_proba(X)
+    assert proba.shape == (150, 3)
+    assert np.isfinite(np.log(proba)).all()
+    assert proba[:, 2].max() < 0.1
+
+
 def test_a_modality_that_has_rows_of_one_class(X, targets):
     y = targets["labels"][:, 0]
     rare = X.copy()
@@ -333,6 +353,19 @@ def test_a_modality_that_few_rows_have(X, targets, kind, n_present):
     model = make_fusion(kind).fit(rare, targets[kind][20:])
     assert np.isfinite(outputs(model, X[20:])).all()
     assert np.isfinite(list(model.modality_weights_.values())).all()
+
+
+def test_a_modality_that_no_row_has(X, targets):
+    y = targets["classes"]
+    empty = X.assign(image__0=NAN, image__1=NAN)
+    with pytest.raises(ValueError, match="'image'"):
+        make_fusion("classes").fit(empty, y)
+    model = make_fusion("classes").fit(X, y)  # at prediction it may
+    alone = model.modality_proba(X)[10:, 0]
+    np.testing.assert_allclose(model.predict_proba(empty[10:]), alone, rtol=1e-6)
+    with pytest.warns(UserWarning, match=r"10 of 150 rows.*row 0"):
+        proba = model.predict_proba(empty)
+    np.testing.assert_allclose(proba[0], model.class_prior_)
 
 
 def test_a_modality_in_rows_that_do_not_count(X, targets):
@@ -378,6 +411,21 @@ def test_targets_that_are_not_known_tell_nothing(X, targets):
 def test_other_parameters(X, targets, kind, parameters):
     model = make_fusion(kind, **parameters).fit(X, targets[kind])
     assert np.isfinite(outputs(model, X)).all()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"fusion": Late(per_class=True)},
+        {"solver": AdamW(max_iter=3, calibrate="temperature")},
+        {"guard": True},
+        {"models": {"text": MLP((8,), missing="impute"), "image": LogisticRegression()}},
+    ],
+    ids=str,
+)
+def test_parameters_of_classes(X, targets, parameters):
+    y = targets["classes"]
+    assert make_fusion("classes", **parameters).fit(X, y).score(X, y) > 0.5
 
 
 def test_history_has_the_losses_of_perceptrons(X, targets):
@@ -545,11 +593,12 @@ def test_errors_name_the_modality(X, targets, kind, models, parameters, match):
 def test_what_estimators_cannot_do(X, targets, tmp_path):
     y = targets["classes"]
     model = make_fusion("classes")
-    with pytest.raises(ValueError, match=r"partial_fit.*modality_model"):
-        model.partial_fit(X, y, classes=np.unique(y))
-    model.fit(X, y)
-    with pytest.raises(ValueError, match=r"partial_fit.*modality_model"):
-        model.partial_fit(X, y)
+    for fitted in (model, model.fit(X, y)):
+        assert not hasattr(fitted, "partial_fit")
+        with pytest.raises(AttributeError) as error:
+            fitted.partial_fit(X, y, classes=np.unique(y))
+        assert re.search(r"modality_model.*LogisticRegression", str(error.value.__cause__))
+    assert hasattr(FusionClassifier(), "partial_fit")
     with pytest.raises(TypeError, match=r"LogisticRegression.*pickle"):
         model.save_weights(tmp_path / "w")
     assert not list(tmp_path.iterdir())

@@ -165,7 +165,7 @@ def test_names_in_a_dict_of_models(data, small):
 
 
 def test_auto_is_a_number(data, small):
-    X, y = data
+    X, y = data[0][:45], data[1][:45]
     named = {"learning_rate_init": 0.005, "weight_decay": 0.5, "batch_size": 16, "max_iter": 40}
     auto = small(**dict.fromkeys(named, "auto")).fit(X, y)
     plain = nest(FusionClassifier, hidden_layer_sizes=(8,), random_state=0).fit(X, y)

@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from torch.nn.modules.module import register_module_forward_hook
 
-from skmm import FusionClassifier, ModalityTransformer
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioPreprocessor
 from skmm.encoding import EmbeddingCache, TorchEncoder
 from skmm.image import ImageDescriptor, ImagePreprocessor
@@ -193,7 +193,7 @@ def test_frames_and_sound_are_modalities_of_one_column(clips):
         features = encoder.fit_transform(X)
     assert features.filter(regex="^frames__").notna().all(axis=None)
     assert features.filter(regex="^sound__").isna().all(axis=1).tolist() == [False, True] * 6
-    fusion = FusionClassifier(max_iter=3).fit(features, [0, 1] * 6)
+    fusion = FusionClassifier(solver=AdamW(max_iter=3)).fit(features, [0, 1] * 6)
     assert set(fusion.modality_weights_) == {"frames", "sound"}
 
 
