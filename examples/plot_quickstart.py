@@ -30,7 +30,7 @@ print(infer_modalities(X_train)[["modality", "kind", "n_missing"]])
 fusion = FusionClassifier(alignment_weight=0.1, random_state=0)
 model = make_pipeline(ModalityTransformer(), fusion)
 grid = {
-    "fusionclassifier__modality_weights": [None, "uniform", {"text": 0.8, "image": 0.2}],
+    "fusionclassifier__modality_weights": [None, {"text": 0.8, "image": 0.2}],
     "fusionclassifier__alignment": [None, "contrastive"],
 }
 search = GridSearchCV(model, grid, cv=3, n_jobs=2)
@@ -46,7 +46,7 @@ print(table.to_string())
 encoder = search.best_estimator_[0]
 Z_train, Z_test = encoder.transform(X_train), encoder.transform(X_test)
 logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-strengths = {"logisticregression__C": [0.0001, 0.001, 0.01, 0.1, 1.0]}
+strengths = {"logisticregression__C": [0.0001, 0.001, 0.01, 0.1]}
 accuracy = {}
 for name in ["text", "image", "text|image"]:
     A, B = Z_train.filter(regex=f"^({name})__"), Z_test.filter(regex=f"^({name})__")

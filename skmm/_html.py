@@ -27,13 +27,13 @@ def name_modality(name: str, columns: Any) -> str:
     return f"{name}: {', '.join(map(str, named[:N_NAMED]))}{more}"
 
 
-def tell_width(columns: Sequence[Any]) -> str:
+def describe_width(columns: Sequence[Any]) -> str:
     """Return how many columns a modality has, in words.
 
     Examples
     --------
-    >>> from skmm._html import tell_width
-    >>> tell_width(["price", "year"])
+    >>> from skmm._html import describe_width
+    >>> describe_width(["price", "year"])
     '2 columns'
     """
     return f"{len(columns)} column" + "s" * (len(columns) > 1)

@@ -49,11 +49,11 @@ ESTIMATORS = [
     CrossModalAligner(),
     CrossModalAligner("cca"),
     FusionClassifier(),
-    FusionClassifier(Late(), modality_model=MLP(), solver=AdamW()),
+    FusionClassifier(Late(), **QUICK),
     FusionClassifier(**{**QUICK, "modality_model": LogisticRegression()}),
     *(FusionClassifier(fusion, **QUICK) for fusion in FUSIONS if fusion != "late"),
     FusionRegressor(),
-    FusionRegressor(Late(), modality_model=MLP(), solver=AdamW()),
+    FusionRegressor(Late(), **QUICK),
     FusionRegressor(**{**QUICK, "modality_model": Ridge()}),
     FusionRegressor(fusion="weighted", loss="huber", **QUICK),
     LateFusionClassifier(

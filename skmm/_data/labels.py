@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.special import logit
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._warnings import warn_user
@@ -24,6 +25,28 @@ class Labels(NamedTuple):
     classes: list[np.ndarray]
     codes: np.ndarray  # (n, t) numbers of the classes, -1 where not known
     is_multilabel: bool
+
+
+class TargetClasses(NamedTuple):
+    """The classes of y; a fitted classifier holds them."""
+
+    kind: str  # what y holds: "classes", "labels" or "targets", which are several
+    classes: Any  # an array; of "targets" a list of them
+    prior: Any  # the share of each class by weight, in the same form; of labels that of 1
+    totals: np.ndarray | None = None  # of a stream, the weight of each class in the rows so far
+
+    @property
+    def prior_outputs(self) -> np.ndarray:
+        """The logits of rows without any modality (k,)."""
+        with np.errstate(divide="ignore"):
+            if self.kind == "labels":
+                return logit(self.prior)
+            return np.log(np.hstack(self.prior))
+
+    def split(self, values: np.ndarray) -> list[np.ndarray]:
+        """Split values whose last axis holds the logits of several targets."""
+        ends = np.cumsum([len(classes) for classes in self.classes])
+        return np.split(values, ends[:-1], axis=-1)
 
 
 def has_several_targets(y) -> bool:

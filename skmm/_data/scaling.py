@@ -10,6 +10,7 @@ import numpy as np
 from .columns import as_slice, row_chunks
 
 SCALE_RATIO = 2.0
+KEPT_BYTES = 2**26  # of scaled rows; more of them are scaled anew for each batch
 
 
 class Moments(NamedTuple):
@@ -177,6 +178,19 @@ class ScaledRows:
 
     def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
         return self.scaler.transform(self.X, self.index[rows], self.columns)
+
+
+def scale_rows(
+    X: np.ndarray,
+    index: np.ndarray,
+    columns: np.ndarray,
+    scaler: ColumnScaler,
+    *,
+    in_memory: bool = False,
+) -> np.ndarray | ScaledRows:
+    """Scale rows of X; at once, unless they would take much memory."""
+    rows = ScaledRows(X, index, columns, scaler)
+    return rows[:] if in_memory or rows.nbytes <= KEPT_BYTES else rows
 
 
 def _take(X: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

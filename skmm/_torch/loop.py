@@ -141,7 +141,7 @@ def _generators() -> Generators:
 
 def _check_loss(loss: float, settings: TrainingSettings) -> None:
     if not math.isfinite(loss):
-        raise ValueError(
-            f"The loss became {loss}: training diverged. Lower learning_rate_init "
-            f"(it is {settings.learning_rate_init}) or weight_decay ({settings.weight_decay})."
-        )
+        fix = f"lower weight_decay (it is {settings.weight_decay})"
+        if settings.solver == "adamw":
+            fix = f"lower learning_rate_init (it is {settings.learning_rate_init}), or {fix}"
+        raise ValueError(f"The loss became {loss}, training diverged: {fix}.")

@@ -21,7 +21,13 @@ class Task(NamedTuple):
     weight: float  # of each of its columns in L; those of all columns add up to 1
 
     @property
+    def is_numeric(self) -> bool:
+        """Whether its targets are numbers, not classes."""
+        return self.kind not in ("multiclass", "multilabel")
+
+    @property
     def n_outputs(self) -> int:
+        """The number of its outputs."""
         return self.outputs.stop - self.outputs.start
 
 

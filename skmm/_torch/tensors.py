@@ -23,16 +23,16 @@ class LazyRows(Protocol):
 
 
 class TrainingTensors(NamedTuple):
-    """Training rows on the device of the network; ``x`` may stay in the memory of X."""
+    """Rows on the device of the network; ``x`` may stay in the memory of X, until `take`."""
 
     x: Tensor | LazyRows  # (n, sum of widths) scaled, zeros where missing
     present: Tensor  # (n, m) boolean
     target: Tensor  # (n, t) class numbers, -1 where not known; or numbers, NaN where not known
-    weight: Tensor  # (n,) with mean 1
+    weight: Tensor  # (n,)
 
     @property
     def values(self) -> Tensor:
-        """``x`` of rows that were taken, which is a tensor."""
+        """``x``, where it is a tensor: of all rows in memory, or of those that `take` copied."""
         assert isinstance(self.x, Tensor)
         return self.x
 
@@ -46,7 +46,7 @@ class TrainingTensors(NamedTuple):
         return TrainingTensors(x, present, target, weight)
 
     def tile(self, n_members: int) -> TrainingTensors:
-        """Repeat rows that were taken for each member of an ensemble."""
+        """Repeat rows for each member of an ensemble."""
         return TrainingTensors(*(tile(t, n_members) for t in (self.values, *self[1:])))
 
 
@@ -56,7 +56,7 @@ def tile(values: Tensor, n_members: int) -> Tensor:
 
 
 def put_on_device(x: np.ndarray | LazyRows, device: torch.device) -> Tensor | LazyRows:
-    """Hold scaled rows on the device, or in the memory of X alone where that is better."""
+    """Copy scaled rows to the device; leave them in the memory of X where that is better."""
     if isinstance(x, np.ndarray):
         return torch.from_numpy(x).to(device)
     if device.type != "cuda" or x.nbytes > torch.cuda.mem_get_info(device)[0] / 2:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.columns import ModalityColumns, group_columns
 from .._data.validation import FLOATS, check_known, find_classes, friendlier_errors
-from .._html import block_of_modalities, tell_width
+from .._html import block_of_modalities, describe_width
 from .._hyperparameters import MLP, AdamW
 from ._partial_rows import PartialRows, read_partial_rows
 from ._problem import make_problem
@@ -530,7 +530,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _sk_visual_block_(self):
         check_is_fitted(self)  # before, scikit-learn catches the error and draws one box
         columns = [*self.modalities_.values()]
-        return block_of_modalities([*self.modalities_], [*map(tell_width, columns)], columns)
+        return block_of_modalities([*self.modalities_], [*map(describe_width, columns)], columns)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .._data.rows import TrainingRows, sample_holdout
-from .._data.scaling import ColumnScaler, ScaledRows
+from .._data.scaling import ColumnScaler, ScaledRows, scale_rows
 from .._hyperparameters import AdamW
 from .._torch.device import choose_device
 from .._torch.generators import Generators, use_generators
@@ -27,7 +27,6 @@ from ._partial_rows import PartialRows
 from ._problem import AlignmentProblem
 from ._settings import AlignmentSettings
 
-KEPT_BYTES = 2**26  # of scaled rows; more of them are scaled anew for each batch
 LEARNED_TEMPERATURE = 0.07  # where it starts, as in CLIP
 NO_HIDDEN_LAYERS = PerceptronSpec((), "identity", 0.0, 0.0)
 
@@ -42,7 +41,8 @@ def fit(problem: AlignmentProblem, settings: AlignmentSettings) -> FittedAligner
     """
     columns, rows = problem.columns, _select_rows(problem)
     scaler = ColumnScaler.fit(problem.X, rows.index, columns.groups, rows.present, rows.weight)
-    x = _scale_rows(problem, rows, scaler)
+    positions = np.concatenate(list(columns.groups.values()))
+    x = scale_rows(problem.X, rows.index, positions, scaler)
     maps = _find_maps(problem, settings, rows, scaler, x) if settings.uses_correlations else None
     spec = _make_spec(problem, settings, maps)
     if settings.is_closed_form:
@@ -70,15 +70,6 @@ def _select_rows(problem: AlignmentProblem) -> TrainingRows:
     index = np.flatnonzero(problem.present.any(1))
     codes = np.full(len(problem.X), -1) if problem.codes is None else problem.codes
     return TrainingRows(index, codes[index, None], problem.present[index], np.ones(len(index)))
-
-
-def _scale_rows(
-    problem: AlignmentProblem, rows: TrainingRows, scaler: ColumnScaler
-) -> np.ndarray | ScaledRows:
-    """Scale rows; at once, unless they would take much memory."""
-    positions = np.concatenate(list(problem.columns.groups.values()))
-    x = ScaledRows(problem.X, rows.index, positions, scaler)
-    return x[:] if x.nbytes <= KEPT_BYTES else x
 
 
 def _find_maps(

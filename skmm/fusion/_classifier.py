@@ -7,23 +7,29 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, logit, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, _fit_context
 from sklearn.utils import check_consistent_length, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
     check_classification_targets,
+    unique_labels,
 )
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._data.labels import has_several_targets, read_labels, subset_accuracy, weigh_labels
+from .._data.labels import (
+    TargetClasses,
+    has_several_targets,
+    read_labels,
+    subset_accuracy,
+    weigh_labels,
+)
 from .._data.rows import weigh_rows
 from .._data.targets import resolve_task_weight
 from .._data.validation import FLOATS, check_known, find_classes, friendlier_errors
 from .._torch.processes import sum_over_processes
-from .._torch.tasks import Task, class_tasks, column_tasks
+from .._torch.tasks import class_tasks, column_tasks
 from ._estimator import BaseFusion, splits_exactly
 from ._models import learns_in_batches
 
@@ -231,10 +237,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     True
     """
 
-    classes_: Any  # an array, or a list of arrays
-    class_prior_: Any
-    _target_type: str  # what y holds: "classes", "labels" or "targets", which are several
-    _fallback_name = "the class prior"
+    _targets: TargetClasses
     _parameter_constraints: ClassVar[dict] = {
         **BaseFusion._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
@@ -313,8 +316,16 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             modality or target, or two parameters contradict each other.
         """
         read = self._read_several if has_several_targets(y) else self._read_one
-        X, target, weight, tasks, names = read(X, y, sample_weight)
-        self._fit_problem(X, target, weight, tasks, names, self._prior_outputs(), groups)
+        X, codes, weight, targets, names = read(X, y, sample_weight)
+        self._check_same_classes(targets)
+        task_weight = resolve_task_weight(self.task_weight, names)
+        if targets.kind == "labels":
+            tasks = column_tasks("multilabel", task_weight)
+        else:
+            classes = [targets.classes] if targets.kind == "classes" else targets.classes
+            tasks = class_tasks([len(values) for values in classes], task_weight)
+        self._fit_problem(X, codes, weight, tasks, names, targets.prior_outputs, groups)
+        self._targets = targets
         return self
 
     def _read_rows_and_classes(self, X, y, *, reset: bool):
@@ -326,19 +337,16 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         return X, y
 
     def _read_one(self, X, y, sample_weight):
-        """Read one column of classes; return rows, target, weight, tasks and names of targets."""
+        """Read one column of classes; return rows, codes, weight, classes and names of targets."""
         X, y = self._read_rows_and_classes(X, y, reset=True)
         classes, codes = find_classes(y)
-        self._store_classes("classes", classes)
         sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         if isinstance(self.class_weight, list):
             raise ValueError(
                 f"class_weight of one target must be a dict, not a list; got {self.class_weight}."
             )
-        weight, self.class_prior_ = weigh_rows(
-            codes, self.classes_, self.class_weight, sample_weight
-        )
-        return X, codes[:, None], weight, self._one_task(), [0]
+        weight, prior = weigh_rows(codes, classes, self.class_weight, sample_weight)
+        return X, codes[:, None], weight, TargetClasses("classes", classes, prior), [0]
 
     def _read_several(self, X, y, sample_weight):
         """Read labels, or several columns of classes; return what `_read_one` returns."""
@@ -347,41 +355,47 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         check_consistent_length(X, labels.codes)
         sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         weight, priors = weigh_labels(labels, self.class_weight, sample_weight)
-        task_weight = resolve_task_weight(self.task_weight, labels.names)
         if not labels.is_multilabel:
-            self._store_classes("targets", labels.classes)
-            self.class_prior_ = priors
-            sizes = [len(classes) for classes in labels.classes]
-            return X, labels.codes, weight, class_tasks(sizes, task_weight), labels.names
-        self._store_classes("labels", np.arange(len(priors)))
-        self.class_prior_ = np.array([ones for _, ones in priors])
-        target = np.where(labels.codes < 0, np.nan, labels.codes).astype(np.float32)
-        return X, target, weight, column_tasks("multilabel", task_weight), labels.names
+            targets = TargetClasses("targets", labels.classes, priors)
+            return X, labels.codes, weight, targets, labels.names
+        prior = np.array([ones for _, ones in priors])
+        codes = np.where(labels.codes < 0, np.nan, labels.codes).astype(np.float32)
+        targets = TargetClasses("labels", np.arange(len(priors)), prior)
+        return X, codes, weight, targets, labels.names
 
-    def _one_task(self) -> list[Task]:
-        return class_tasks([len(self.classes_)], resolve_task_weight(self.task_weight, [0]))
-
-    def _store_classes(self, target_type: str, classes: np.ndarray | list[np.ndarray]) -> None:
-        """Set ``classes_`` and what y holds: "classes", "labels" or "targets", a list of classes.
-
-        Raises
-        ------
-        ValueError
-            If they were others in the fit that this one goes on from.
-        """
-        if self._is_warm_start():
-            before, now = (
-                [np.asarray(values).tolist() for values in all_classes]
-                for all_classes in (self.classes_, classes)
+    def _check_same_classes(self, targets: TargetClasses) -> None:
+        """Raise if the fit that this one goes on from had other classes."""
+        if not self._is_warm_start():
+            return
+        before, now = (
+            [np.asarray(values).tolist() for values in classes]
+            for classes in (self._targets.classes, targets.classes)
+        )
+        kind = self._targets.kind
+        if targets.kind != kind or before != now:
+            prefix = "" if targets.kind == kind else f"{targets.kind} "
+            raise ValueError(
+                f"warm_start=True goes on with the network of the last fit, whose {kind} were "
+                f"{before}, now {prefix}{now}. Set warm_start=False to start anew."
             )
-            if target_type != self._target_type or before != now:
-                prefix = "" if target_type == self._target_type else f"{target_type} "
-                raise ValueError(
-                    "warm_start=True goes on with the network of the last fit, whose "
-                    f"{self._target_type} were {before}, now {prefix}{now}. Set warm_start=False "
-                    "to start anew."
-                )
-        self._target_type, self.classes_ = target_type, classes
+
+    @property
+    def classes_(self):
+        """The classes of y."""
+        return self._target_classes("classes_").classes
+
+    @property
+    def class_prior_(self):
+        """The share of each class by weight."""
+        return self._target_classes("class_prior_").prior
+
+    def _target_classes(self, name: str) -> TargetClasses:
+        """Return the classes of y, from which a fitted attribute is read."""
+        if "_targets" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r} before fit"
+            )
+        return self._targets
 
     @available_if(learns_in_batches)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -418,67 +432,74 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         AttributeError
             If an estimator of scikit-learn is the ``modality_model`` of a modality.
         """
-        new = not hasattr(self, "_fitted")
-        if has_several_targets(y) or not (new or self._target_type == "classes"):
+        before = getattr(self, "_targets", None)
+        if has_several_targets(y) or not (before is None or before.kind == "classes"):
             raise ValueError(
                 "partial_fit learns one column of classes, y of shape (n_samples,); for labels or "
                 "several targets use fit."
             )
-        self._target_type = "classes"
-        _check_partial_fit_first_call(self, classes)
-        X, y = self._read_rows_and_classes(X, y, reset=new)
+        targets = self._check_stream_classes(classes)
+        X, y = self._read_rows_and_classes(X, y, reset=not hasattr(self, "_fitted"))
         check_classification_targets(y)
-        unknown = np.setdiff1d(y, self.classes_)
+        classes = targets.classes
+        unknown = np.setdiff1d(y, classes)
         if len(unknown):
             raise ValueError(
                 f"y has the label {unknown.tolist()[0]!r}, which is not in classes, "
-                f"{self.classes_.tolist()}: pass all classes in the first call."
+                f"{classes.tolist()}: pass all classes in the first call."
             )
-        codes = np.searchsorted(self.classes_, y)
+        codes = np.searchsorted(classes, y)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        totals = self._count_classes(codes, weight)
+        totals = self._count_classes(targets, codes, weight)
         prior = np.maximum(totals, np.finfo(float).tiny)
-        prior /= prior.sum()
-        factors = compute_class_weight(
-            None if self.class_weight == "balanced" else self.class_weight,  # refused below
-            classes=self.classes_,
-            y=self.classes_,
-        )
-        self._fit_batch(X, codes[:, None], weight * factors[codes], self._one_task(), np.log(prior))
-        self._totals, self.class_prior_ = totals, prior
+        targets = targets._replace(totals=totals, prior=prior / prior.sum())
+        class_weight = None if self.class_weight == "balanced" else self.class_weight  # an error
+        factors = compute_class_weight(class_weight, classes=classes, y=classes)
+        tasks = class_tasks([len(classes)], resolve_task_weight(self.task_weight, [0]))
+        self._fit_batch(X, codes[:, None], weight * factors[codes], tasks, targets.prior_outputs)
+        self._targets = targets
         return self
 
-    def _count_classes(self, codes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    def _check_stream_classes(self, classes) -> TargetClasses:
+        """Return the classes of the stream, which ``classes`` names in its first batch."""
+        before = getattr(self, "_targets", None)
+        if classes is None:
+            if before is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return before
+        classes = unique_labels(classes)
+        if before is None:
+            return TargetClasses("classes", classes, None)
+        if not np.array_equal(before.classes, classes):
+            raise ValueError(
+                f"classes={classes.tolist()} is not the same as on the last call to partial_fit, "
+                f"{before.classes.tolist()}."
+            )
+        return before
+
+    def _count_classes(
+        self, targets: TargetClasses, codes: np.ndarray, weight: np.ndarray
+    ) -> np.ndarray:
         """Add the weight of more rows to that of each class in the rows so far."""
-        n_classes = len(self.classes_)
-        if not hasattr(self, "_fitted"):
-            before = np.zeros(n_classes)
-        elif self._fitted.stream is None:  # after `fit`
-            before = self.class_prior_ * self._fitted.scaler.n_rows_
-        else:
-            before = self._totals
-        return before + sum_over_processes(np.bincount(codes, weights=weight, minlength=n_classes))
+        before = targets.totals
+        if before is None and hasattr(self, "_fitted"):  # by `fit`
+            before = targets.prior * self._fitted.scaler.n_rows_
+        n_classes = len(targets.classes)
+        totals = sum_over_processes(np.bincount(codes, weights=weight, minlength=n_classes))
+        return totals if before is None else before + totals
 
     def _logits(self, X, *, members: bool = False) -> np.ndarray:
         """Compute logits (n_samples, k); for rows without modality those of the prior."""
         return self._run(X).outputs("the class prior", members=members)
 
-    def _prior_outputs(self) -> np.ndarray:
-        """Return the logits of rows without any modality (k,)."""
-        with np.errstate(divide="ignore"):
-            if self._target_type == "labels":
-                return logit(self.class_prior_)
-            return np.log(np.hstack(self.class_prior_))
-
     def _per_target(self, values: np.ndarray, read: Callable) -> np.ndarray | list[np.ndarray]:
         """Apply ``read`` to values whose last axis holds logits; for each of several targets."""
-        if self._target_type != "targets":
+        if self._targets.kind != "targets":
             return read(values)
-        ends = np.cumsum([len(classes) for classes in self.classes_])
-        return [read(logits) for logits in np.split(values, ends[:-1], axis=-1)]
+        return [read(logits) for logits in self._targets.split(values)]
 
     def _probabilities(self, logits: np.ndarray) -> np.ndarray | list[np.ndarray]:
-        if self._target_type == "labels":
+        if self._targets.kind == "labels":
             return expit(logits)
         return self._per_target(logits, lambda values: softmax(values, axis=-1))
 
@@ -498,9 +519,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             of each target.
         """
         logits = self._logits(X)
-        if self._target_type == "labels":
+        if self._targets.kind == "labels":
             return (logits > 0).astype(int)
-        if self._target_type == "classes":
+        if self._targets.kind == "classes":
             return self.classes_[logits.argmax(1)]
         best = self._per_target(logits, lambda values: values.argmax(1))
         columns = [classes[code] for classes, code in zip(self.classes_, best, strict=True)]
@@ -526,7 +547,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             whose known targets all are. Rows in which no target is known do not count.
         """
         check_is_fitted(self)
-        if self._target_type == "classes":
+        if self._targets.kind == "classes":
             return super().score(X, y, sample_weight)
         return subset_accuracy(y, self.predict(X), sample_weight)
 
@@ -561,7 +582,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             Natural logarithms of `predict_proba`.
         """
         logits = self._logits(X)
-        if self._target_type == "labels":
+        if self._targets.kind == "labels":
             return log_expit(logits)
         return self._per_target(logits, lambda values: log_softmax(values, axis=1))
 

@@ -46,7 +46,7 @@ class Learned(NamedTuple):
 
     @property
     def needs_folds(self) -> bool:
-        """Whether anything is."""
+        """Whether rows have to be held out."""
         return self.alpha or self.scale or self.calibration
 
 
@@ -121,9 +121,9 @@ def cross_fit(
             trained.eval().head.load_state_dict(done["head"])
             values, gate_scores = done["values"].to(device), done["gate_scores"].to(device)
         else:
-            others = torch.cat([other for j, other in enumerate(folds) if j != i])
-            EpochLoop(trained, rows, others, None, single, settings).run(bar, checkpoint, i)
-            trained.store_statistics(rows, others)
+            rest = torch.cat([part for j, part in enumerate(folds) if j != i])
+            EpochLoop(trained, rows, rest, None, single, settings).run(bar, checkpoint, i)
+            trained.store_statistics(rows, rest)
             values, gate_scores = evaluate_unseen(trained, sample)
             if checkpoint:
                 head = trained.head.state_dict()
@@ -141,5 +141,6 @@ def cross_fit(
 @torch.no_grad()
 def evaluate_unseen(network: FusionNetwork, sample: TrainingTensors) -> tuple[Tensor, Tensor]:
     """Compute the values (n, m, q) and gate scores (n, m) of rows, in evaluation mode."""
+    network.eval()
     values, _ = network.evaluate(sample.values, sample.present)
     return values, network.gate_scores(network.imputed(sample.present), values)

@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.columns import ModalityColumns, group_columns
+from .._data.labels import TargetClasses
 from .._data.persistence import (
     damaged,
     frame_from_plain,
@@ -27,7 +28,7 @@ from .._data.persistence import (
 )
 from .._data.rows import check_groups
 from .._data.validation import FLOAT_DTYPES, FLOATS, friendlier_errors
-from .._html import block_of_modalities, tell_width
+from .._html import block_of_modalities, describe_width
 from .._hyperparameters import LBFGS, MLP, SOLVERS, AdamW
 from .._warnings import warn_user
 from ._problem import make_problem
@@ -74,7 +75,6 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     """Fit a fusion network and run it; subclasses encode the target and read the outputs."""
 
     _fitted: FittedFusion
-    _fallback_name: str  # what is predicted for rows without any modality
 
     _parameter_constraints: ClassVar[dict] = {
         "fusion": [StrOptions({*RULES}), FusionRule],
@@ -189,11 +189,14 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             X, target, weight, columns, tasks, target_names, prior_outputs, groups
         )
         start = self._fitted if self._is_warm_start() else None
-        if hasattr(self, "guard_scores_"):  # of an earlier fit
-            del self.guard_scores_
+        scores = None
         if self.guard:
-            self.guard_scores_, settings = compare(problem, settings)
+            scores, settings = compare(problem, settings)
         self._fitted = fit(problem, settings, start)
+        if scores is not None:
+            self.guard_scores_ = scores
+        elif hasattr(self, "guard_scores_"):  # of an earlier fit
+            del self.guard_scores_
         if not self._fitted.converged:
             warn_user(
                 f"L-BFGS did not converge to tol={settings.solver.tol} within "
@@ -349,7 +352,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         contents = []
         for name, columns in self.modalities_.items():
             weight = f", weight {weights[name]:.2f}" if name in weights else ""
-            contents.append(tell_width(columns) + weight)
+            contents.append(describe_width(columns) + weight)
         return block_of_modalities([*self.modalities_], contents, [*self.modalities_.values()])
 
     def __getstate__(self):
@@ -372,6 +375,8 @@ def _to_plain(state: dict[str, Any]) -> dict[str, Any]:
     for name, value in state.items():
         if name == "_fitted":
             plain[name] = value.to_plain()
+        elif name == "_targets":
+            plain[name] = value._asdict()
         elif isinstance(value, pd.DataFrame):
             plain[name] = frame_to_plain(value)
     return plain
@@ -385,6 +390,8 @@ def _from_plain(state: dict[str, Any]) -> dict[str, Any]:
             from ._fitted import FittedFusion
 
             restored[name] = FittedFusion.from_plain(value)
+        elif name == "_targets":
+            restored[name] = TargetClasses(**value)
         elif is_plain_frame(value):
             restored[name] = frame_from_plain(value)
     return restored

@@ -12,7 +12,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from .._data.rows import TrainingRows, assign_folds, order_rows, sample_holdout, select_rows
-from .._data.scaling import ColumnScaler, ScaledRows, compute_moments
+from .._data.scaling import ColumnScaler, ScaledRows, compute_moments, scale_rows
 from .._data.targets import Scale, measure_scale, strata
 from .._torch.checkpoint import Checkpoint
 from .._torch.device import choose_device
@@ -36,7 +36,6 @@ PARAMETERS = {  # of an estimator, that decide a field of `NetworkSpec`
     "modality_heads": "modality_loss_weight or alignment",
     "impute": "missing",
 }
-KEPT_BYTES = 2**26  # of scaled rows; more of them are scaled anew for each batch
 
 
 class RowSplit(NamedTuple):
@@ -69,7 +68,8 @@ def fit(
     rows, scale = _scale_target(problem, rows)
     groups = problem.columns.network_groups
     scaler = ColumnScaler.fit(problem.X, rows.index, groups, rows.present, rows.weight)
-    x = scale_rows(problem, rows.index, scaler, in_memory=settings.solver._name == "lbfgs")
+    in_memory = settings.solver._name == "lbfgs"
+    x = scale_rows(problem.X, rows.index, problem.network_columns, scaler, in_memory=in_memory)
     random_state = _open_random_state(settings, checkpoint)
     split = _split_rows(problem, settings, rows, order_rows(x), random_state)
     seed = random_state.randint(np.iinfo(np.int32).max)
@@ -131,7 +131,7 @@ def update(
     rows = TrainingRows(index, problem.target[index], problem.present[index], weight)
     scaler = fitted.scaler if fitted is not None else ColumnScaler(problem.X.shape[1])
     _update_scaler(scaler, problem, rows)
-    x = scale_rows(problem, index, scaler)
+    x = scale_rows(problem.X, index, problem.network_columns, scaler)
     device, objective = choose_device(settings.device), make_objective(problem, settings)
     with use_generators(Generators.seeded(device, stream.next_seed(rank()))):
         if fitted is None:
@@ -178,14 +178,6 @@ def select_training_rows(problem: FusionProblem, settings: FusionSettings) -> Tr
     )
 
 
-def scale_rows(
-    problem: FusionProblem, index: np.ndarray, scaler: ColumnScaler, *, in_memory: bool = False
-) -> np.ndarray | ScaledRows:
-    """Scale rows; at once, unless they would take much memory."""
-    x = ScaledRows(problem.X, index, problem.network_columns, scaler)
-    return x[:] if in_memory or x.nbytes <= KEPT_BYTES else x
-
-
 def make_spec(problem: FusionProblem, settings: FusionSettings) -> NetworkSpec:
     """Return what the network is built from."""
     n_outputs, mlp = [task.n_outputs for task in problem.tasks], settings.mlp
@@ -222,7 +214,7 @@ def make_objective(problem: FusionProblem, settings: FusionSettings) -> FusionOb
 def make_tensors(
     x: np.ndarray | ScaledRows, rows: TrainingRows, device: torch.device
 ) -> TrainingTensors:
-    """Copy rows to a device."""
+    """Return rows as tensors on a device."""
     return TrainingTensors(
         put_on_device(x, device),
         torch.from_numpy(rows.present).to(device),
@@ -328,7 +320,7 @@ def _add_scores(
     x: np.ndarray | ScaledRows,
     seed: int,
 ) -> tuple[np.ndarray | ScaledRows, dict[str, ScoreModel]]:
-    """Put scores in the place of columns whose f_i is an estimator; return those fitted, too."""
+    """Replace columns whose f_i is an estimator by its scores; also return the estimators."""
     if not settings.score_models:
         return x, {}
     groups, folds = problem.columns.network_groups, split.folds

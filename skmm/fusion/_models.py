@@ -21,7 +21,7 @@ from .._torch.tasks import Task
 from .._warnings import warn_user
 
 MODELS = ("auto", "mlp", "linear")
-LEAST_PROBABILITY = 1e-6  # what is sure is not infinitely so
+SCORE_MARGIN = 1e-6  # of probabilities from 0 and 1: what is sure is not infinitely so
 
 
 def resolve_models(modality_model, names: Sequence[str]) -> dict[str, BaseEstimator]:
@@ -240,7 +240,7 @@ def _fit_column(
         constant = _log_odds(np.array([share @ y]))
     else:
         constant = np.array([share @ y])
-    needed = 1 if task.kind not in ("multiclass", "multilabel") else 2
+    needed = 1 if task.is_numeric else 2
     if len(np.unique(y)) < needed:
         return None, constant
     model = clone(estimator)
@@ -269,10 +269,10 @@ def _scores(estimator: Any, X: np.ndarray, constant: np.ndarray) -> np.ndarray:
 
 def _log_scores(proba: np.ndarray) -> np.ndarray:
     """Return log-probabilities (n, k), centred over the classes."""
-    logs = np.log(np.clip(proba, LEAST_PROBABILITY, 1))
+    logs = np.log(np.clip(proba, SCORE_MARGIN, 1))
     return logs - logs.mean(1, keepdims=True)
 
 
 def _log_odds(proba: np.ndarray) -> np.ndarray:
-    clipped = np.clip(proba, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    clipped = np.clip(proba, SCORE_MARGIN, 1 - SCORE_MARGIN)
     return np.log(clipped) - np.log1p(-clipped)

@@ -21,11 +21,10 @@ from torch import Tensor, nn
 
 from .._torch.fusing import TemperatureHead, WeightedSum, renormalise, weigh
 from .._torch.layers import Calibration, ModalityNormalizer, first_member
+from .._torch.loop import EVALUATION_ROWS
 from .._torch.parallel import gather_rows
 from .._torch.processes import is_data_parallel, sum_over_processes
 from .._torch.tensors import TrainingTensors, tile, to_float64
-
-EVALUATION_ROWS = 2048
 
 
 class FusionOutput(NamedTuple):

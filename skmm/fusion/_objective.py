@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .._torch.loop import History
+from .._torch.loop import EVALUATION_ROWS, History
 from .._torch.losses import ALIGNMENT_LOSSES, known, row_losses, supervised, task_kl
 from .._torch.tasks import Task
 from .._torch.tensors import TrainingTensors
-from ._network import EVALUATION_ROWS, FusionNetwork, FusionOutput
+from ._network import FusionNetwork, FusionOutput
 
 
 class FusionObjective(NamedTuple):
@@ -33,12 +33,12 @@ class FusionObjective(NamedTuple):
 
     @property
     def coefficients(self) -> list[float]:
-        """What each term is multiplied by: 1, then lambda, then gamma."""
+        """The factor of each term: 1, then lambda, then gamma."""
         return [1.0, *self.modality.values(), *self.pairs.values()]
 
     @property
     def modality_terms(self) -> slice:
-        """Which terms are the loss of one modality."""
+        """The terms that are the loss of one modality."""
         return slice(1, 1 + len(self.modality))
 
     def run(

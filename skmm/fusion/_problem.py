@@ -30,7 +30,7 @@ class FusionProblem(NamedTuple):
     @property
     def is_numeric(self) -> bool:
         """Whether y holds numbers, which are scaled before they are learned."""
-        return self.tasks[0].kind not in ("multiclass", "multilabel")
+        return self.tasks[0].is_numeric
 
     @property
     def network_columns(self) -> np.ndarray:

@@ -289,7 +289,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
             parameter names an unknown modality or target, or two parameters contradict each other.
         """
         X = self._read_training_rows(X, y)
-        values, names, self._is_flat = read_numbers(y)
+        values, names, is_flat = read_numbers(y)
         check_consistent_length(X, values)
         if self._is_warm_start() and len(names) != len(self._fitted.prior_outputs):
             raise ValueError(
@@ -302,6 +302,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         weight = leave_out_unknown(~np.isnan(values), weight, names)
         tasks = column_tasks(self.loss, resolve_task_weight(self.task_weight, names))
         self._fit_problem(X, values, weight, tasks, names, np.zeros(len(names)), groups)
+        self._is_flat = is_flat
         return self
 
     @property

@@ -275,15 +275,26 @@ RULES: dict[str, type[FusionRule]] = {
 
 
 def resolve_rule(fusion: str | FusionRule) -> FusionRule:
-    """Return the rule that a name stands for, its parameters checked."""
+    """Return the rule that a name stands for, its parameters checked.
+
+    Raises
+    ------
+    ValueError
+        If the rule is not in the table, from which a saved network is built again.
+    """
     rule = RULES[fusion]() if isinstance(fusion, str) else fusion
+    if type(rule) not in RULES.values():
+        raise ValueError(
+            f"fusion must be one of {[*RULES]} or an object of one of these rules, got {rule!r}: a "
+            "rule of another class is not in skmm.fusion._rules.RULES."
+        )
     rule._validate_params()
     return rule
 
 
-def names_of(attribute: str, value: bool = True) -> tuple[str, ...]:
+def names_of(attribute: str) -> tuple[str, ...]:
     """Return the names of the rules that have an attribute, for a message."""
-    return tuple(name for name, rule in RULES.items() if getattr(rule, attribute) is value)
+    return tuple(name for name, rule in RULES.items() if getattr(rule, attribute))
 
 
 def _linear_head(sizes: RuleSizes) -> nn.Module:

@@ -183,7 +183,7 @@ def _check_models(settings: FusionSettings, tasks: Sequence[Task]) -> None:
     """Raise if the models f_i do not go with the rule, or with each other."""
     rule, mlps = settings.rule, [m for m in settings.models.values() if isinstance(m, MLP)]
     for name, model in settings.score_models.items():
-        check_score_model(name, model, numeric=tasks[0].kind not in ("multiclass", "multilabel"))
+        check_score_model(name, model, numeric=tasks[0].is_numeric)
         if not rule.fuses_scores:
             raise ValueError(
                 f"modality_model of {name!r} is a {type(model).__name__}, of which only scores can "
@@ -199,8 +199,8 @@ def _check_models(settings: FusionSettings, tasks: Sequence[Task]) -> None:
     sizes = {model._spec().hidden_layer_sizes for model in mlps}
     if () in sizes and not rule.fuses_scores:
         raise ValueError(
-            "hidden_layer_sizes=() leaves each modality as wide as it came, and "
-            f'fusion="{rule.name}" needs the same width for all: give at least one hidden layer.'
+            "MLP(hidden_layer_sizes=()) leaves each modality as wide as it came, and "
+            f'fusion="{rule.name}" needs the same width for all: give it at least one hidden layer.'
         )
     has_pairs = settings.alignment not in (None, "kl") and settings.alignment_weight.any()
     if len({size[-1:] for size in sizes}) > 1 and (has_pairs or not rule.fuses_scores):
@@ -215,14 +215,14 @@ def _check_models(settings: FusionSettings, tasks: Sequence[Task]) -> None:
         )
     if settings.mlp.n_members > 1 and not rule.takes_ensembles:
         raise ValueError(
-            f'fusion="{rule.name}" cannot train several members at once, and n_members='
-            f"{settings.mlp.n_members}. Average classifiers of several random_state, with "
-            "VotingClassifier, or take n_members=1."
+            f'fusion="{rule.name}" cannot train several members at once, and modality_model is '
+            f"MLP(n_members={settings.mlp.n_members}). Average classifiers of several "
+            "random_state, with VotingClassifier, or take n_members=1."
         )
     if settings.mlp.n_members > 1 and settings.score_models:
         raise ValueError(
-            f"modality_model has estimators beside perceptrons with n_members="
-            f"{settings.mlp.n_members}: take n_members=1."
+            "modality_model has estimators beside perceptrons, which are "
+            f"MLP(n_members={settings.mlp.n_members}): take n_members=1."
         )
 
 
@@ -234,29 +234,30 @@ def _check_sharing(settings: FusionSettings) -> None:
     specs = {m._spec() if isinstance(m, MLP) else None for m in settings.models.values()}
     if len(specs) > 1:
         raise ValueError(
-            f'sharing="{sharing}" needs one and the same MLP for all modalities as modality_model.'
+            f'MLP(sharing="{sharing}") needs one and the same MLP for all modalities as '
+            "modality_model."
         )
     if rule.reads_inputs or (sharing == "representation" and not rule.shares_head):
         what = "layers" if rule.reads_inputs else "head that reads one modality alone"
         raise ValueError(
-            f'sharing="{sharing}" does not go with fusion="{rule.name}": there a modality has no '
-            f"{what} that it could share."
+            f'MLP(sharing="{sharing}") does not go with fusion="{rule.name}": there a modality has '
+            f"no {what} that it could share."
         )
     sizes = settings.mlp._spec().hidden_layer_sizes
     if sharing == "layers" and len(sizes) < 2:
         raise ValueError(
-            'sharing="layers" leaves each modality its own first layer and needs a second one to '
-            f"share, got hidden_layer_sizes={settings.mlp.hidden_layer_sizes!r}."
+            'MLP(sharing="layers") leaves each modality its own first layer and needs a second one '
+            f"to share, got hidden_layer_sizes={settings.mlp.hidden_layer_sizes!r}."
         )
     if not sizes:
         raise ValueError(
-            "hidden_layer_sizes=() leaves each modality as wide as it came, and "
-            f'sharing="{sharing}" needs the same width for all: give at least one hidden layer.'
+            "MLP(hidden_layer_sizes=()) leaves each modality as wide as it came, and "
+            f'sharing="{sharing}" needs the same width for all: give it at least one hidden layer.'
         )
     lambda_ = settings.modality_loss_weight
     if sharing == "representation" and not rule.fuses_scores and not lambda_.any():
         raise ValueError(
-            'sharing="representation" has each modality read by one head, and with '
+            'MLP(sharing="representation") has each modality read by one head, and with '
             f'fusion="{rule.name}" only modality_loss_weight asks the head to read them '
             "one by one: give at least one modality a weight above 0."
         )
@@ -265,9 +266,9 @@ def _check_sharing(settings: FusionSettings) -> None:
 def _check_solver(settings: FusionSettings, tasks: Sequence[Task]) -> None:
     """Raise if the solver does not go with the target, the models or their losses."""
     solver, lambda_ = settings.solver, settings.modality_loss_weight
-    if solver.calibrate and tasks[0].kind not in ("multiclass", "multilabel"):
+    if solver.calibrate and tasks[0].is_numeric:
         raise ValueError(
-            f"calibrate={solver.calibrate!r} scales logits, and y holds numbers: set "
+            f"AdamW(calibrate={solver.calibrate!r}) scales logits, and y holds numbers: set "
             "calibrate=None."
         )
     if isinstance(solver, LBFGS):
@@ -275,12 +276,12 @@ def _check_solver(settings: FusionSettings, tasks: Sequence[Task]) -> None:
     elif solver.balance is not None and len(lambda_) > 1:
         if not all(model._spec().hidden_layer_sizes for model in _mlps(settings)):
             raise ValueError(
-                f"balance={solver.balance!r} slows down the hidden layers of a modality, and "
-                "hidden_layer_sizes=() leaves none: set balance=None."
+                f"AdamW(balance={solver.balance!r}) slows down the hidden layers of a modality, "
+                "and MLP(hidden_layer_sizes=()) has none: set balance=None."
             )
         if (lambda_ == 0).any():
             raise ValueError(
-                f"balance={solver.balance!r} compares the losses of the modalities, and "
+                f"AdamW(balance={solver.balance!r}) compares the losses of the modalities, and "
                 "modality_loss_weight is 0 for at least one: give each a number above 0."
             )
 
@@ -291,16 +292,17 @@ def _mlps(settings: FusionSettings) -> list[MLP]:
 
 def _check_full_batch(settings: FusionSettings) -> None:
     """Raise if something makes the loss another function at each step."""
-    drops = [("modality_dropout", settings.modality_dropout)]
+    drops = [("modality_dropout", settings.modality_dropout, "modality_dropout=0")]
     for model in _mlps(settings):
         spec = model._spec()
         if spec.hidden_layer_sizes:  # without hidden units there are none to leave out
-            drops += [("dropout", spec.dropout), ("input_dropout", spec.input_dropout)]
-    for name, rate in sorted(drops):
+            fix = "modality_model=MLP(dropout=0, input_dropout=0)"
+            drops += [("dropout", spec.dropout, fix), ("input_dropout", spec.input_dropout, fix)]
+    for name, rate, fix in sorted(drops):
         if rate:
             raise ValueError(
                 f'solver="lbfgs" minimises one fixed function, and {name}={rate} makes it another '
-                f'one at each step: set {name}=0, or take solver="adamw".'
+                f'one at each step: set {fix}, or take solver="adamw".'
             )
 
 
@@ -316,7 +318,7 @@ def _check_alignment(settings: FusionSettings, tasks: Sequence[Task]) -> None:
             )
     if settings.alignment != "kl":
         return
-    if tasks[0].kind not in ("multiclass", "multilabel") and gamma.any():
+    if tasks[0].is_numeric and gamma.any():
         raise ValueError(
             'alignment="kl" compares probabilities, and alignment_weight is not 0, but y holds '
             f'numbers (loss="{tasks[0].kind}"): take alignment="mse".'
@@ -332,27 +334,19 @@ def _check_alignment(settings: FusionSettings, tasks: Sequence[Task]) -> None:
 
 def check_stream(estimator, settings: FusionSettings) -> None:
     """Raise on what `partial_fit` cannot do, one batch at a time."""
-    solver = settings.solver
-    for name, value, is_wrong, why in [
-        ("solver", "lbfgs", isinstance(solver, LBFGS), "which needs all rows at once"),
-        ("early_stopping", True, solver.early_stopping, "for which no rows are held out"),
+    solver, n_members = settings.solver, settings.mlp.n_members
+    for given, is_wrong, why in [
+        ('solver="lbfgs"', isinstance(solver, LBFGS), "which needs all rows at once"),
+        ("AdamW(early_stopping=True)", solver.early_stopping, "for which no rows are held out"),
         (
-            "class_weight",
-            "balanced",
+            'class_weight="balanced"',
             estimator.class_weight == "balanced",
-            "for which all are counted",
+            "for which all rows are counted",
         ),
-        (
-            "n_members",
-            settings.mlp.n_members,
-            settings.mlp.n_members > 1,
-            "whose members are trained in fit alone",
-        ),
+        (f"MLP(n_members={n_members})", n_members > 1, "whose members are trained in fit alone"),
     ]:
         if is_wrong:
-            raise ValueError(
-                f"partial_fit does not go with {name}={value!r}, {why}: use fit, or another {name}."
-            )
+            raise ValueError(f"partial_fit does not go with {given}, {why}: use fit, or leave it.")
     if estimator.guard:
         raise ValueError(
             "guard=True compares models on all rows, and partial_fit sees them batch by batch: "

@@ -27,7 +27,7 @@ MAX_ROWS_REDUCED = 2000  # of each fold, that are predicted without some of thei
 class OutOfFold(NamedTuple):
     """What a network computes of rows that it was not trained on; it lives while alpha is learned.
 
-    By convention on the CPU, in float64 but for the masks.
+    `to_cpu` copies it, for what is learned of it in float64.
     """
 
     head: nn.Module

@@ -98,5 +98,5 @@ def test_interrupted_training_keeps_what_it_has(frame, quick, monkeypatch):
 
 def test_rows_that_take_much_memory_are_scaled_when_they_are_needed(frame, quick, monkeypatch):
     expected = quick("correlation").fit(frame)
-    monkeypatch.setattr("skmm.alignment._fit.KEPT_BYTES", 100)
+    monkeypatch.setattr("skmm._data.scaling.KEPT_BYTES", 100)
     np.testing.assert_array_equal(quick("correlation").fit(frame).embeddings_, expected.embeddings_)

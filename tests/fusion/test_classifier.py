@@ -79,6 +79,20 @@ def test_clone_is_unfitted_and_fits_the_same(data, small):
     assert_same(copy.fit(*data), model, data[0])
 
 
+def test_a_fit_that_fails_leaves_the_model_as_it_was(data, small):
+    X, y = data
+    model = small().fit(X, y)
+    before = model.predict(X)
+    others = np.array(list("abcd") * len(y))[: len(y)]
+    with pytest.raises(ValueError, match="'image'"):
+        model.fit(X.assign(**dict.fromkeys(X.columns, np.nan)), others)
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert model.classes_.tolist() == np.unique(y).tolist()
+    with pytest.raises(ValueError, match="classes"):
+        model.partial_fit(X, y, classes=list("abcd"))
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
 def test_refitting_forgets(data, small):
     X, y = data
     model = small(early_stopping=True).fit(X, y)

@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from skmm.fusion import _fit
+from skmm._data import scaling
 
 PARAMETERS = {"early_stopping": True, "validation_fraction": 0.3, "modality_dropout": 0.2}
 
@@ -17,7 +17,7 @@ def test_rows_scaled_on_demand_give_the_same_fit(data, small, monkeypatch):
     X = X.copy()
     X.loc[:30, X.columns.str.startswith("text")] = np.nan
     kept = small(**PARAMETERS).fit(X, y)
-    monkeypatch.setattr(_fit, "KEPT_BYTES", 0)
+    monkeypatch.setattr(scaling, "KEPT_BYTES", 0)
     on_demand = small(**PARAMETERS).fit(X, y)
     np.testing.assert_array_equal(on_demand.predict_proba(X), kept.predict_proba(X))
     assert on_demand.modality_weights_ == kept.modality_weights_

@@ -6,7 +6,7 @@ import pytest
 from sklearn.base import clone
 
 from skmm import MLP, AdamW, FusionClassifier, FusionRegressor
-from skmm.fusion import Additive, Attention, Bilinear, Concat, Gated, Late, Weighted
+from skmm.fusion import Additive, Attention, Bilinear, Concat, FusionRule, Gated, Late, Weighted
 
 RULES = {
     "late": Late,
@@ -28,6 +28,16 @@ def test_a_name_is_the_rule_with_its_defaults(data, small, name):
     for method in ("contributions", "row_weights"):
         assert hasattr(by_object, method) == hasattr(by_name, method)
         assert hasattr(small(fusion=RULES[name]()), method) == hasattr(by_name, method)
+
+
+class Heavier(Weighted):
+    """A rule that no table knows, under the name of one that it does."""
+
+
+@pytest.mark.parametrize("rule", [Heavier(), FusionRule()])
+def test_a_rule_that_the_table_does_not_have_is_an_error(data, small, rule):
+    with pytest.raises(ValueError, match=f"fusion.*{type(rule).__name__}"):
+        small(fusion=rule).fit(*data)
 
 
 @pytest.mark.parametrize("rule", RULES.values())
