@@ -24,7 +24,7 @@ HUBER_DELTA = 1.0  # in units of the scaled target's spread
 def supervised(
     tasks: Sequence[Task], outputs: Tensor, target: Tensor, weight: Tensor, valid: Tensor
 ) -> Tensor:
-    """L and L_i: the losses of outputs (n, k), summed over the columns of the target."""
+    """Compute L and L_i: the losses of outputs (n, k), summed over the columns of the target."""
     losses = row_losses(tasks, outputs, target)  # (n, t)
     return _mean(losses, weight[:, None], valid[:, None] & known(target)).sum()
 
@@ -75,12 +75,12 @@ LOSSES = {
 
 
 def cosine(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
-    """L_ij: one minus the cosine of the angle between a row's two representations."""
+    """Compute L_ij: one minus the cosine of the angle between a row's two representations."""
     return _mean(1 - F.cosine_similarity(f_i, f_j, dim=1), weight, valid)
 
 
 def mse(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
-    """L_ij: the mean squared difference of a row's two representations."""
+    """Compute L_ij: the mean squared difference of a row's two representations."""
     return _mean(((f_i - f_j) ** 2).mean(1), weight, valid)
 
 
@@ -91,7 +91,7 @@ def contrastive(
     valid: Tensor,
     temperature: Tensor | float = CONTRASTIVE_TEMPERATURE,
 ) -> Tensor:
-    """L_ij: each row's f_i has to find its own f_j among those of the batch.
+    """Compute L_ij: each row's f_i has to find its own f_j among those of the batch.
 
     InfoNCE (van den Oord et al. 2018) from i to j on cosine similarities; the sum over ordered
     pairs in the composite loss makes it the symmetric loss of CLIP (Radford et al. 2021).
@@ -109,7 +109,7 @@ def supervised_contrastive(
     temperature: Tensor | float,
     positive: Tensor,
 ) -> Tensor:
-    """L_ij: each row's f_i has to find the f_j of all rows that are ``positive`` (n, n) to it.
+    """Compute L_ij: f_i of a row has to find f_j of all rows that are ``positive`` (n, n) to it.
 
     The mean over these of minus the log-probability of each (Khosla et al. 2020, their L_out).
     Rows that have none of them do not count.
@@ -124,14 +124,14 @@ def supervised_contrastive(
 def _contrastive_logits(
     f_i: Tensor, f_j: Tensor, valid: Tensor, temperature: Tensor | float
 ) -> Tensor:
-    """Cosines of all f_i (rows) and f_j, over the temperature; of rows without a pair, 0."""
+    """Compute cosines of f_i (rows) and f_j, over the temperature; 0 for rows without a pair."""
     similarity = F.normalize(f_i, dim=1) @ F.normalize(f_j, dim=1).T  # (n, n)
     logits = (similarity / temperature).masked_fill(~valid, float("-inf"))
     return logits.masked_fill(~valid[:, None], 0.0)  # rows without a pair must stay finite
 
 
 def kl(logits_i: Tensor, logits_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
-    """L_ij: the Kullback-Leibler divergence of j's own prediction from i's, KL(p_i || p_j).
+    """Compute L_ij: the Kullback-Leibler divergence of j's own prediction from i's, KL(p_i || p_j).
 
     As in deep mutual learning (Zhang et al. 2018), but nothing is detached: i and j both move, so
     that this is a loss with a gradient, as a line search needs it.
@@ -144,7 +144,7 @@ def kl(logits_i: Tensor, logits_j: Tensor, weight: Tensor, valid: Tensor) -> Ten
 def task_kl(
     tasks: Sequence[Task], outputs_i: Tensor, outputs_j: Tensor, weight: Tensor, valid: Tensor
 ) -> Tensor:
-    """L_ij: `kl` of every task, weighted as their losses are; a label is a choice of two."""
+    """Compute L_ij: `kl` of each task, weighted as its loss is; a label is a choice of two."""
     total = torch.zeros((), dtype=outputs_i.dtype, device=outputs_i.device)
     for task in tasks:
         logits_i, logits_j = outputs_i[:, task.outputs], outputs_j[:, task.outputs]
@@ -159,7 +159,7 @@ def _two_classes(logits: Tensor) -> Tensor:
 
 
 def correlation(f_i: Tensor, f_j: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
-    """L_ij: each unit is to correlate with its namesake of the other modality, and with no other.
+    """Compute L_ij: each unit is to correlate with its namesake of f_j, and with no other.
 
     Barlow Twins (Zbontar et al. 2021): with C the correlations of the units of f_i (rows) and f_j
     over the batch, the mean over units of (1 - C_dd)^2 plus a small weight times the sum of the
@@ -191,5 +191,5 @@ def _standardise(values: Tensor, share: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
-    """Mean of weight times value over the valid rows (axis 0), 0 where there is none."""
+    """Compute the mean of weight times value over valid rows (axis 0), 0 without any."""
     return (values * weight * valid).sum(0) / valid.sum(0).clamp(min=1)

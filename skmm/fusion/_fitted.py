@@ -199,7 +199,7 @@ class FusionRun:
         ``fallback_name``. With ``members`` the outputs are those of each member of an ensemble
         (n, n_members, k).
         """
-        outputs = self._collect(
+        outputs = self._evaluate(
             lambda network, values, weights: network.logits(weights, values), members=members
         )
         outputs = outputs.astype(np.float64)
@@ -214,7 +214,7 @@ class FusionRun:
 
     def outputs_of_each(self) -> np.ndarray:
         """Compute the outputs of each modality alone (n, m, k); NaN where it is missing."""
-        outputs = self._collect(
+        outputs = self._evaluate(
             lambda network, values, weights: network.logits_of_each(values), alone=True
         )
         outputs = self._fitted.columns.to_user(outputs, axis=1).astype(np.float64)
@@ -223,18 +223,18 @@ class FusionRun:
 
     def contributions(self) -> np.ndarray:
         """Split the outputs by modality (n, m, k)."""
-        parts = self._collect(
+        contributions = self._evaluate(
             lambda network, values, weights: network.contributions(weights, values)
         )
-        return self._fitted.columns.to_user(parts, axis=1).astype(np.float64)
+        return self._fitted.columns.to_user(contributions, axis=1).astype(np.float64)
 
     def fused(self) -> np.ndarray:
         """Compute what the rule makes of the modalities (n, q)."""
-        return self._collect(lambda network, values, weights: network.fuse(weights, values))
+        return self._evaluate(lambda network, values, weights: network.fuse(weights, values))
 
     def row_weights(self) -> np.ndarray:
         """Compute the weights of each row (n, m), or of each class (n, m, k)."""
-        weights = self._collect(lambda network, values, weights: weights)
+        weights = self._evaluate(lambda network, values, weights: weights)
         return self._fitted.columns.to_user(weights, axis=1)
 
     @property
@@ -243,7 +243,7 @@ class FusionRun:
         has_weight = self._fitted.network.has_weight.cpu().numpy()
         return ~np.any(self.present[:, self._fitted.columns.to_user(has_weight)], axis=1)
 
-    def _collect(
+    def _evaluate(
         self,
         read: Callable[[FusionNetwork, Tensor, Tensor], Tensor],
         *,
@@ -257,7 +257,7 @@ class FusionRun:
         """
         network = float64_network(self._fitted.network, self._device)
         present = self._fitted.columns.to_network(self.present, axis=1)
-        collected: np.ndarray | None = None
+        results: np.ndarray | None = None
         for start in range(0, len(self._X), PREDICTION_ROWS):
             rows = slice(start, min(start + PREDICTION_ROWS, len(self._X)))
             x = torch.from_numpy(self._fitted.make_inputs(self._X, rows)).to(self._device)
@@ -266,8 +266,8 @@ class FusionRun:
                 values, weights = network.evaluate(to_float64(x), has, alone=alone)
                 result = network.members(read(network, values, weights))  # (e, n, ...)
                 chunk = (result.transpose(0, 1) if members else result.mean(0)).cpu().numpy()
-            if collected is None:
-                collected = np.empty((len(self._X), *chunk.shape[1:]), dtype=chunk.dtype)
-            collected[rows] = chunk
-        assert collected is not None  # X has rows: it was validated
-        return collected
+            if results is None:
+                results = np.empty((len(self._X), *chunk.shape[1:]), dtype=chunk.dtype)
+            results[rows] = chunk
+        assert results is not None  # X has rows: it was validated
+        return results

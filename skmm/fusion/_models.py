@@ -200,20 +200,20 @@ def out_of_fold_scores(
     weight: np.ndarray,
     tasks: Sequence[Task],
     seed: int,
-    parts: Sequence[np.ndarray],
-    unseen: np.ndarray | None,
+    folds: Sequence[np.ndarray],
+    held_out: np.ndarray | None,
 ) -> np.ndarray:
     """Compute each row's scores (n, k) by a clone that was fitted to other rows.
 
-    ``parts`` are the positions of the folds, ``unseen`` those of rows that belong to none. Rows of
-    X that lack the modality are NaN, and their scores 0.
+    ``folds`` are the positions of the folds, ``held_out`` those of rows that belong to none. Rows
+    of X that lack the modality are NaN, and their scores 0.
     """
     present = ~np.isnan(X[:, 0])
     n_outputs = max(task.outputs.stop for task in tasks)
     scores = np.zeros((len(X), n_outputs), dtype=np.float32)
-    splits = [(np.setdiff1d(np.concatenate(parts), fold), fold) for fold in parts]
-    if unseen is not None:
-        splits.append((np.concatenate(parts), unseen))
+    splits = [(np.setdiff1d(np.concatenate(folds), fold), fold) for fold in folds]
+    if held_out is not None:
+        splits.append((np.concatenate(folds), held_out))
     for training, scored in splits:
         is_trained_on = np.zeros(len(X), dtype=bool)
         is_trained_on[training] = present[training]

@@ -41,21 +41,21 @@ def train_on_batch(
     state: StreamState,
 ) -> list[float]:
     """Evaluate the rows, then train on them once; return the terms of the loss."""
-    n_own = len(rows.weight)
-    everyone, n_rows = torch.arange(n_own, device=rows.weight.device), sum_over_processes(n_own)
+    n_local = len(rows.weight)
+    all_rows, n_rows = torch.arange(n_local, device=rows.weight.device), sum_over_processes(n_local)
     if state.n_rows == 0:
-        network.store_statistics(rows, everyone)
+        network.store_statistics(rows, all_rows)
         if learned.scale:
             network.head.log_scale.requires_grad_(False)
     elif learned.needs_folds:
         _remember(network, rows, state)
         _learn(network, tasks, learned, state)
-    solver = AdamWSolver(network.train(), rows, everyone, objective, settings)
+    solver = AdamWSolver(network.train(), rows, all_rows, objective, settings)
     if state.optimizer:
         solver.optimizer.load_state_dict(_map(state.optimizer, np.ndarray, torch.from_numpy))
     mean, rms = network.normalizer.mean.clone(), network.normalizer.rms.clone()
     terms = solver.run_epoch(0, constant=True)
-    network.store_statistics(rows, everyone)
+    network.store_statistics(rows, all_rows)
     news = n_rows / (n_rows + min(state.n_rows, STATISTICS_ROWS))
     network.normalizer.mean.copy_(mean.lerp(network.normalizer.mean, news))
     network.normalizer.rms.copy_(rms.lerp(network.normalizer.rms, news))
@@ -67,8 +67,8 @@ def train_on_batch(
 
 def _remember(network: FusionNetwork, rows: TrainingTensors, state: StreamState) -> None:
     """Add what the network computes of rows to the window, and drop the oldest."""
-    n_own = len(rows.weight)
-    index = torch.arange(0, n_own, math.ceil(sum_over_processes(n_own) / WINDOW_ROWS))
+    n_local = len(rows.weight)
+    index = torch.arange(0, n_local, math.ceil(sum_over_processes(n_local) / WINDOW_ROWS))
     sample = rows.take(index.to(rows.weight.device))
     network.eval()
     values, gate_scores = evaluate_unseen(network, sample)
