@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion import MLP, Late
