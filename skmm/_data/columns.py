@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 
 SINGLE_MODALITY = "all"
+INTERACTION = "interaction"  # the name of f_inter among those of the modalities
 CHUNK_VALUES = 2**18  # values worked on at a time: what fits a processor's cache
 
 

@@ -87,8 +87,13 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         are ``MLP()``, "linear" is a perceptron without hidden layers. With rules that fuse scores,
         "late" and "additive", it may be any classifier of scikit-learn with `predict_proba`: its
         centred log-probabilities are fused, in training those of rows that it was not fitted to.
-    interaction : None, default=None
-        Reserved for a model of what only several modalities say together.
+    interaction : {None, "auto"} or regressor, default=None
+        The model f_inter of all columns, for what only several modalities say together. It learns
+        the residuals of out-of-fold predictions, so that it counts for nothing where the sum of the
+        modalities says all. "auto" is the mean of extremely randomised trees and gradient boosting;
+        any regressor of scikit-learn that copes with NaN may take their place. It is learned by
+        `fit` alone, and does not go with ``checkpoint`` and ``guard``. With "auto" and more than 50
+        outputs there is none.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda of L_i, the log-loss of each modality on its own: one for all modalities,
         or one for each.
@@ -155,7 +160,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         centred scores over the training rows, divided by their sum. These were not tested on unseen
         rows, so a modality that is only memorised has its share too. With "gated": the mean of
         `row_weights` over the training rows. Missing with "attention" and "bilinear", where no
-        number says how much a modality counts.
+        number says how much a modality counts. With ``interaction`` its share is among them: the
+        spread of its contributions divided by that of both parts, on rows that neither has seen.
     network_ : torch.nn.Module
         The trained network. It knows the modalities in alphabetical order.
     guard_scores_ : DataFrame of shape (n_models, 3)
@@ -251,7 +257,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         modalities: str | Mapping[str, Any] | None = None,
         modality_weights: str | Mapping[str, float] | None = None,
         modality_model: str | BaseEstimator | Mapping[str, str | BaseEstimator] = "auto",
-        interaction: None = None,
+        interaction: str | BaseEstimator | None = None,
         modality_loss_weight: float | Mapping[str, float] = 0.3,
         alignment: str | None = None,
         alignment_weight: float | Mapping[tuple[str, str], float] | ArrayLike = 1.0,
@@ -640,8 +646,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
             Contributions whose sum over modalities are the logits, the softmax of which (of labels,
             the logistic function) is `predict_proba`; with several targets a list.
             0 for a modality that the row does not have, unless it is imputed. In the order of
-            ``modalities_`` and ``classes_``. All zeros for rows without any modality that counts,
-            whose prediction is ``class_prior_``.
+            ``modalities_`` and ``classes_``; with ``interaction`` its part comes last. All zeros
+            for rows without any modality that counts, whose prediction is ``class_prior_``.
         """
         return self._per_target(self._run(X).contributions(), np.asarray)
 

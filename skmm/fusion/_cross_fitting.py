@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .._torch.checkpoint import Checkpoint
+from .._torch.fusing import TemperatureHead
 from .._torch.loop import EpochLoop, History, warn_of_interrupt
 from .._torch.solvers import TrainingSettings
 from .._torch.tensors import TrainingTensors, to_float64
@@ -43,11 +44,19 @@ class Learned(NamedTuple):
     alpha: bool
     scale: bool  # of late fusion
     calibration: bool
+    interaction: bool = False
 
     @property
     def needs_folds(self) -> bool:
         """Whether rows have to be held out."""
-        return self.alpha or self.scale or self.calibration
+        return self.alpha or self.scale or self.calibration or self.interaction
+
+
+class Training(NamedTuple):
+    """What comes of training a network, beside the network."""
+
+    history: History
+    out_of_fold: Tensor | None  # (n, k) logits of rows by networks that have not seen them
 
 
 def train(
@@ -58,7 +67,7 @@ def train(
     settings: TrainingSettings,
     learned: Learned,
     checkpoint: Checkpoint | None = None,
-) -> History:
+) -> Training:
     """Train ``network`` in place, from where ``checkpoint`` says that the fit had stopped."""
     calibrate_later = learned.calibration and split.held_out is not None
     learned = learned._replace(calibration=learned.calibration and not calibrate_later)
@@ -72,6 +81,7 @@ def train(
         used = rows._replace(x=to_float64(rows.values), weight=to_float64(rows.weight))
         network.to(used.values.dtype)
     loop: EpochLoop | None = None
+    out_of_fold = None
     with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
         try:
             if folds and not (checkpoint and checkpoint.find(len(folds))):
@@ -79,7 +89,9 @@ def train(
                 short = settings._replace(
                     max_iter=n_short, batch_size=math.ceil(settings.batch_size * trained_on)
                 )
-                cross_fit(network, used, folds, objective, short, learned, bar, checkpoint)
+                out_of_fold = cross_fit(
+                    network, used, folds, objective, short, learned, bar, checkpoint
+                )
             loop = EpochLoop(network, used, split.fitting, split.held_out, objective, settings)
             loop.run(bar, checkpoint, len(folds))
         except KeyboardInterrupt:
@@ -95,7 +107,7 @@ def train(
         logits = torch.cat(list(unseen_logits(network, rows, split.held_out)))
         target, weight = rows.target[split.held_out], rows.weight[split.held_out]
         learn_calibration(network, logits, target, weight, objective.tasks)
-    return loop.history._replace(converged=loop.converged)
+    return Training(loop.history._replace(converged=loop.converged), out_of_fold)
 
 
 def cross_fit(
@@ -107,12 +119,13 @@ def cross_fit(
     learned: Learned,
     bar: tqdm,
     checkpoint: Checkpoint | None,
-) -> None:
+) -> Tensor | None:
     """Set what is learned on unseen rows, by a copy of ``network`` trained without each fold.
 
-    Of an ensemble, by copies of one member.
+    Of an ensemble, by copies of one member. Returns the copies' logits of the rows of the folds
+    (n, k), if the interaction is learned of them.
     """
-    single, samples = objective._replace(n_members=1), []
+    single, samples, networks = objective._replace(n_members=1), [], []
     for i, fold in enumerate(folds):
         trained = network.first_member()
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
@@ -125,6 +138,7 @@ def cross_fit(
             EpochLoop(trained, rows, rest, None, single, settings).run(bar, checkpoint, i)
             trained.store_statistics(rows, rest)
             values, gate_scores = evaluate_unseen(trained, sample)
+            networks.append(trained)
             if checkpoint:
                 head = trained.head.state_dict()
                 result = {"head": head, "values": values, "gate_scores": gate_scores}
@@ -136,6 +150,27 @@ def cross_fit(
     learn_weights(network, samples, objective.tasks, alpha=alpha, calibrate=calibrate)
     if checkpoint:
         checkpoint.results.clear()  # what came of them is in the network
+    return _fold_logits(network, networks, rows, folds) if learned.interaction else None
+
+
+def _fold_logits(
+    network: FusionNetwork,
+    networks: Sequence[FusionNetwork],
+    rows: TrainingTensors,
+    folds: Sequence[Tensor],
+) -> Tensor:
+    """Compute logits of the rows of each fold by its network, with what ``network`` has learned."""
+    k = sum(network.calibration.n_outputs.tolist())
+    logits = torch.zeros(len(rows.weight), k, dtype=torch.float64, device=rows.weight.device)
+    for trained, fold in zip(networks, folds, strict=True):
+        trained.modality_weights.copy_(network.modality_weights)
+        trained.missing_penalty.copy_(network.missing_penalty)
+        trained.calibration.load_state_dict(network.calibration.state_dict())
+        if isinstance(trained.head, TemperatureHead) and isinstance(network.head, TemperatureHead):
+            with torch.no_grad():
+                trained.head.log_scale.copy_(network.head.log_scale)
+        logits[fold] = torch.cat(list(unseen_logits(trained, rows, fold))).double()
+    return logits
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._data.columns import ModalityColumns, group_columns
+from .._data.columns import INTERACTION, ModalityColumns, group_columns
 from .._data.labels import TargetClasses
 from .._data.persistence import (
     damaged,
@@ -81,7 +81,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "modalities": [None, StrOptions({"prefix"}), dict],
         "modality_weights": [None, StrOptions({"uniform"}), dict],
         "modality_model": [str, HasMethods(["fit", "get_params"]), MLP, dict],
-        "interaction": [None],
+        "interaction": [None, StrOptions({"auto"}), HasMethods(["fit", "predict"])],
         "modality_loss_weight": [Interval(Real, 0, None, closed="left"), dict],
         "alignment": [None, StrOptions({"contrastive", "cosine", "mse", "kl", "correlation"})],
         "alignment_weight": [Interval(Real, 0, None, closed="left"), dict, "array-like"],
@@ -110,10 +110,15 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         """How much each modality counts."""
         fitted = self._fitted_attribute("modality_weights_")
         weights, names = fitted.modality_weights, fitted.columns.names
+        interaction = fitted.interaction
         if weights is None:
             raise AttributeError(
                 f'With fusion="{fitted.spec.fusion}" no number says how much a modality counts.'
             )
+        if interaction is not None:
+            share = interaction.weight
+            weights = np.concatenate([(1 - share) * weights, np.full_like(weights[:1], share)])
+            names = [*names, INTERACTION]
         if weights.ndim == 2:
             index = pd.Index(self.classes_)
             return pd.DataFrame(weights.T.astype(float), index=index, columns=pd.Index(names))
@@ -160,6 +165,11 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         groups = group_columns(self.modalities, names, self.n_features_in_)
         labels = np.arange(self.n_features_in_) if names is None else names
         columns = ModalityColumns(groups, labels.tolist())
+        if self.interaction is not None and INTERACTION in groups:
+            raise ValueError(
+                f"X has a modality called {INTERACTION!r}, which names what all columns say "
+                "together: rename it, or set interaction=None."
+            )
         if self._is_warm_start() and columns.named != self.modalities_:
             raise ValueError(
                 "warm_start=True goes on with the network of the last fit, which had other "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from ._objective import FusionObjective
 from ._problem import FusionProblem
 from ._settings import FusionSettings
 from ._streaming import train_on_batch
+
+if TYPE_CHECKING:
+    from ._interaction import FittedInteraction
 
 N_FOLDS = 3
 PARAMETERS = {  # of an estimator, that decide a field of `NetworkSpec`
@@ -84,7 +87,7 @@ def fit(
         if start is not None:  # no row is unseen any more: what was learned of them stays
             positions = positions._replace(folds=[])
             copy_parameters(start.network, network, with_alpha=settings.learns_alpha)
-        history = train(
+        history, out_of_fold = train(
             network,
             make_tensors(x, rows, device),
             positions,
@@ -105,7 +108,43 @@ def fit(
         converged=history.converged,
     )
     fitted.measure_weights(problem.X, rows, settings.fixed_alpha, settings.device)
+    if start is not None:
+        fitted.interaction = start.interaction
+    elif out_of_fold is not None:
+        outputs = out_of_fold.cpu().numpy()
+        fitted.interaction = _fit_interaction(problem, settings, rows, outputs, split, seed)
     return fitted
+
+
+def _fit_interaction(
+    problem: FusionProblem,
+    settings: FusionSettings,
+    rows: TrainingRows,
+    outputs: np.ndarray,
+    split: RowSplit,
+    seed: int,
+) -> FittedInteraction:
+    """Learn what the outputs of networks that had not seen the rows leave of y."""
+    from ._interaction import FittedInteraction, learn_interaction, make_interaction
+
+    groups = problem.columns.network_groups
+    blocks = np.split(
+        np.arange(sum(map(len, groups.values()))), np.cumsum([*map(len, groups.values())])[:-1]
+    )
+    estimator = make_interaction(settings.interaction, blocks, problem.tasks)
+    if estimator is None:
+        return FittedInteraction(problem.network_columns)
+    return learn_interaction(
+        estimator,
+        problem.X[rows.index],
+        problem.network_columns,
+        outputs,
+        rows.target,
+        rows.weight,
+        split.folds,
+        problem.tasks,
+        seed,
+    )
 
 
 def update(
@@ -158,6 +197,7 @@ def update(
         columns=problem.columns,
         scaler=scaler,
         prior_outputs=problem.prior_outputs,
+        interaction=None if fitted is None else fitted.interaction,
         history=history,
         stream=stream,
     )
@@ -226,7 +266,8 @@ def make_tensors(
 def what_is_learned(settings: FusionSettings) -> Learned:
     """Return what is learned on rows that no network was trained on."""
     calibration = settings.solver.calibrate is not None
-    return Learned(settings.learns_alpha, settings.rule.learns_scale, calibration)
+    has_interaction = settings.interaction is not None
+    return Learned(settings.learns_alpha, settings.rule.learns_scale, calibration, has_interaction)
 
 
 def _scale_target(problem: FusionProblem, rows: TrainingRows) -> tuple[TrainingRows, Scale | None]:

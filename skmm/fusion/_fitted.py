@@ -24,6 +24,7 @@ from .._warnings import warn_user
 from ._architecture import NetworkSpec, pack_network, unpack_network
 
 if TYPE_CHECKING:
+    from ._interaction import FittedInteraction
     from ._models import ScoreModel
     from ._network import FusionNetwork
 
@@ -75,6 +76,7 @@ class FittedFusion:
     prior_outputs: np.ndarray  # (k,) what is predicted for a row without any modality
     scale: Scale | None = None  # of y, where it holds numbers
     score_models: Mapping[str, ScoreModel] = field(default_factory=dict)
+    interaction: FittedInteraction | None = None
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     modality_weights: np.ndarray | None = None  # (m,) or (m, k), in the user's order
     converged: bool = True
@@ -152,6 +154,7 @@ class FittedFusion:
             "prior_outputs": self.prior_outputs,
             "scale": None if self.scale is None else self.scale._asdict(),
             "score_models": {n: list(model) for n, model in self.score_models.items()},
+            "interaction": None if self.interaction is None else list(self.interaction),
             "history": frame_to_plain(self.history),
             "modality_weights": self.modality_weights,
             "converged": self.converged,
@@ -164,7 +167,11 @@ class FittedFusion:
         from ._models import ScoreModel
 
         spec = NetworkSpec.from_plain(plain["spec"])
-        stream, scale = plain["stream"], plain["scale"]
+        stream, scale, interaction = plain["stream"], plain["scale"], plain["interaction"]
+        if interaction is not None:
+            from ._interaction import FittedInteraction
+
+            interaction = FittedInteraction(*interaction)
         return cls(
             network=unpack_network(plain["network"], spec),
             spec=spec,
@@ -173,6 +180,7 @@ class FittedFusion:
             prior_outputs=plain["prior_outputs"],
             scale=None if scale is None else Scale(**scale),
             score_models={n: ScoreModel(*model) for n, model in plain["score_models"].items()},
+            interaction=interaction,
             history=frame_from_plain(plain["history"]),
             modality_weights=plain["modality_weights"],
             converged=plain["converged"],
@@ -203,6 +211,9 @@ class FusionRun:
             lambda network, values, weights: network.logits(weights, values), members=members
         )
         outputs = outputs.astype(np.float64)
+        if self._fitted.interaction is not None:
+            added = self._interaction_outputs(outputs.shape[-1])
+            outputs += added[:, None] if members else added
         empty = self.without_modality
         if empty.any():
             warn_user(
@@ -222,11 +233,26 @@ class FusionRun:
         return outputs
 
     def contributions(self) -> np.ndarray:
-        """Split the outputs by modality (n, m, k)."""
+        """Split the outputs by modality (n, m, k); with an interaction its part comes last."""
         contributions = self._evaluate(
             lambda network, values, weights: network.contributions(weights, values)
         )
-        return self._fitted.columns.to_user(contributions, axis=1).astype(np.float64)
+        contributions = self._fitted.columns.to_user(contributions, axis=1).astype(np.float64)
+        if self._fitted.interaction is None:
+            return contributions
+        added = self._interaction_outputs(contributions.shape[-1])
+        added[self.without_modality] = 0.0
+        return np.concatenate([contributions, added[:, None]], axis=1)
+
+    def _interaction_outputs(self, n_outputs: int) -> np.ndarray:
+        """Compute what the interaction adds to the outputs (n, k), a chunk of rows at a time."""
+        interaction = self._fitted.interaction
+        assert interaction is not None
+        added = np.zeros((len(self._X), n_outputs))
+        for start in range(0, len(added) if interaction.weight else 0, PREDICTION_ROWS):
+            rows = slice(start, start + PREDICTION_ROWS)
+            added[rows] = interaction.predict(self._X[rows])
+        return added
 
     def fused(self) -> np.ndarray:
         """Compute what the rule makes of the modalities (n, q)."""

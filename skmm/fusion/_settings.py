@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_regressor
 
 from .._data.persistence import describe_value
 from .._data.weights import (
@@ -44,6 +44,7 @@ class FusionSettings:
     alignment: str | None
     alignment_weight: np.ndarray  # (m, m) gamma
     modality_dropout: float
+    interaction: str | BaseEstimator | None  # f_inter, which reads all columns
     solver: AdamW | LBFGS
     random_state: int | np.random.RandomState | None
     device: str
@@ -117,6 +118,7 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
         alignment=estimator.alignment,
         alignment_weight=columns.to_network(columns.to_network(gamma, axis=0), axis=1),
         modality_dropout=estimator.modality_dropout,
+        interaction=_resolve_interaction(estimator),
         solver=resolve_solver(estimator.solver),
         random_state=estimator.random_state,
         device=estimator.device,
@@ -130,6 +132,31 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
     _check_solver(settings, tasks)
     _check_alignment(settings, tasks)
     return settings
+
+
+def _resolve_interaction(estimator) -> str | BaseEstimator | None:
+    """Return f_inter, or "auto"; None where it is not wanted.
+
+    Raises
+    ------
+    ValueError
+        If it is no regressor, or another parameter does not go with it.
+    """
+    interaction = estimator.interaction
+    if interaction is None:
+        return None
+    if interaction != "auto" and not is_regressor(interaction):
+        raise ValueError(
+            'interaction must be None, "auto" or a regressor of scikit-learn, which learns the '
+            f"residuals of the sum of the modalities, got {interaction!r}."
+        )
+    for name, given in [("checkpoint", estimator.checkpoint), ("guard", estimator.guard or None)]:
+        if given is not None:
+            raise ValueError(
+                f"interaction={interaction!r} does not go with {name}={given!r}: set one of them "
+                "to what it is by default."
+            )
+    return interaction
 
 
 def describe_parameters(estimator) -> dict[str, str]:

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from .._data.columns import INTERACTION
+
 TO_LOGIT, TO_LOG_ODDS = "contribution to the logit", "contribution to the log-odds"
 OF_PROBABILITY = "share of the probability"
 
@@ -20,6 +22,12 @@ class Attribution(NamedTuple):
     members: np.ndarray  # (n, k), whether a row is of the class
     outputs: list
     unit: str
+
+
+def name_contributions(model: Any, contributions: np.ndarray) -> list:
+    """Return the names of contributions: the modalities, and the interaction, if it has one."""
+    names = list(model.modalities_)
+    return names if contributions.shape[1] == len(names) else [*names, INTERACTION]
 
 
 def attribute_predictions(model: Any, X: Any, y: Any, target: int) -> Attribution:

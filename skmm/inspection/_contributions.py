@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._attribution import OF_PROBABILITY, TO_LOG_ODDS, TO_LOGIT, attribute_predictions
+from ._attribution import (
+    OF_PROBABILITY,
+    TO_LOG_ODDS,
+    TO_LOGIT,
+    attribute_predictions,
+    name_contributions,
+)
 from ._fitted import fusion_step, split_pipeline
 from ._inputs import draw_input, read_raw_inputs
 from ._style import (
@@ -150,7 +156,7 @@ class ContributionsDisplay:
             contributions=attribution.contributions,
             predictions=attribution.predictions,
             members=attribution.members,
-            modalities=list(model.modalities_),
+            modalities=name_contributions(model, attribution.contributions),
             outputs=attribution.outputs,
             inputs=read_raw_inputs(estimator, X) if len(rows) == 1 else None,
             unit=attribution.unit,
@@ -221,10 +227,12 @@ class ContributionsDisplay:
             bar_ax.sharex(axes[0, -1])
             bar_ax.tick_params(axis="x", labelbottom=i == n_modalities)
             axes[i, 0].set_title(title, loc="left", fontsize="medium", fontweight="bold")
-            if self.inputs is not None and i < n_modalities:
+            if self.inputs is None:
+                continue
+            if title in self.inputs:
                 draw_input(axes[i, 0], self.inputs[title])
-        if self.inputs is not None:
-            axes[-1, 0].set_axis_off()
+            else:  # the interaction, and the sum
+                axes[i, 0].set_axis_off()
         axes[-1, -1].set_xlabel(self.unit)
         axes[0, -1].margins(x=0.08)
 

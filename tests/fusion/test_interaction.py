@@ -1,0 +1,214 @@
+"""f_inter: a model of what only several modalities say together."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+
+from skmm import MLP, AdamW, FusionClassifier, FusionRegressor
+from skmm._torch.tasks import class_tasks, column_tasks
+from skmm.fusion._interaction import TreeMixture, compute_residuals
+from skmm.inspection import ContributionsDisplay, ModalityWeightsDisplay
+
+N_TRAIN = 300
+QUICK = {"modality_model": MLP((8,)), "solver": AdamW(0.02, max_iter=15, batch_size=50)}
+
+
+@pytest.fixture(scope="module")
+def X():
+    values = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
+    return pd.DataFrame(values, columns=[f"{m}__{i}" for m in "ab" for i in range(4)])
+
+
+@pytest.fixture(scope="module")
+def product(X):
+    """What neither modality tells alone."""
+    return (X["a__0"] * X["b__0"]).to_numpy(dtype=float)
+
+
+@pytest.fixture(scope="module")
+def fitted(X, product):
+    parameters = {**QUICK, "interaction": "auto", "random_state": 0}
+    regressor = FusionRegressor(**parameters).fit(X[:N_TRAIN], product[:N_TRAIN])
+    classifier = FusionClassifier(**parameters).fit(X[:N_TRAIN], product[:N_TRAIN] > 0)
+    return {"numbers": regressor, "classes": classifier}
+
+
+def test_a_product_is_learned(X, product, fitted):
+    test = slice(N_TRAIN, None)
+    alone = FusionRegressor(**QUICK, random_state=0).fit(X[:N_TRAIN], product[:N_TRAIN])
+    assert alone.score(X[test], product[test]) < 0.1
+    assert fitted["numbers"].score(X[test], product[test]) > 0.5
+    assert fitted["numbers"].modality_weights_["interaction"] > 0.5
+    assert fitted["classes"].score(X[test], product[test] > 0) > 0.75
+    assert fitted["classes"].modality_weights_["interaction"] > 0.5
+
+
+def test_where_a_sum_says_all_nothing_changes(X):
+    shares = []
+    for seed in range(3):
+        noise = np.random.default_rng(seed).normal(size=len(X))
+        y = (X["a__0"] - X["b__0"] + 0.5 * noise > 0).to_numpy()
+        model = FusionClassifier(**QUICK, interaction="auto", random_state=seed)
+        model.fit(X[:N_TRAIN], y[:N_TRAIN])
+        shares.append(model.modality_weights_["interaction"])
+        alone = clone(model).set_params(interaction=None).fit(X[:N_TRAIN], y[:N_TRAIN])
+        if shares[-1] == 0:
+            np.testing.assert_array_equal(model.predict_proba(X), alone.predict_proba(X))
+    assert np.mean(shares) <= 0.1
+
+
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_contributions_are_exact_with_one_more_part(X, fitted, kind):
+    model = fitted[kind]
+    contributions = model.contributions(X)
+    assert contributions.shape[1] == 3
+    total = contributions.sum(1)
+    if kind == "numbers":
+        np.testing.assert_allclose(total + model.intercept_, model.predict(X))
+    else:
+        log_odds = np.diff(total, axis=1)[:, 0]
+        proba = model.predict_proba(X)
+        np.testing.assert_allclose(log_odds, np.log(proba[:, 1] / proba[:, 0]), rtol=1e-6)
+    assert sum(model.modality_weights_.values()) == pytest.approx(1)
+    assert list(model.modality_weights_) == ["a", "b", "interaction"]
+    assert list(model.modalities_) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_pickle_predicts_the_same_and_refitting_repeats(X, product, fitted, kind):
+    model = fitted[kind]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    y = product[:N_TRAIN] if kind == "numbers" else product[:N_TRAIN] > 0
+    again = clone(model).fit(X[:N_TRAIN], y)
+    np.testing.assert_array_equal(again.contributions(X), model.contributions(X))
+
+
+def test_rows_that_lack_a_modality(X, product, fitted):
+    missing = X.copy()
+    missing.loc[:99, [c for c in X if c.startswith("b")]] = np.nan
+    model = clone(fitted["numbers"]).fit(missing[:N_TRAIN], product[:N_TRAIN])
+    assert model.score(X[N_TRAIN:], product[N_TRAIN:]) > 0.3
+    assert np.isfinite(model.predict(missing)).all()
+    empty = X[:3].copy()
+    empty.iloc[1] = np.nan
+    with pytest.warns(UserWarning, match="row 1"):
+        assert model.predict(empty)[1] == model.intercept_
+    assert (model.contributions(empty)[1] == 0).all()
+
+
+def test_weights_of_rows_count_as_copies(X, product):
+    weight = np.where(np.arange(N_TRAIN) % 3, 1.0, 2.0)
+    copies = np.repeat(np.arange(N_TRAIN), weight.astype(int))
+    model = FusionRegressor(**QUICK, interaction="auto", random_state=0)
+    by_weight = clone(model).fit(X[:N_TRAIN], product[:N_TRAIN], sample_weight=weight)
+    by_copies = clone(model).fit(X.iloc[copies], product[copies])
+    np.testing.assert_allclose(by_copies.predict(X), by_weight.predict(X), rtol=1e-5, atol=1e-6)
+
+
+def test_several_targets_and_labels(X, product):
+    several = np.column_stack([product, X["a__1"]])
+    model = FusionRegressor(**QUICK, interaction="auto", random_state=0)
+    model.fit(X[:N_TRAIN], several[:N_TRAIN])
+    assert model.contributions(X).shape == (600, 3, 2)
+    assert model.score(X[N_TRAIN:], several[N_TRAIN:]) > 0.5
+    labels = (several > 0).astype(int)
+    model = FusionClassifier(**QUICK, interaction="auto", random_state=0)
+    model.fit(X[:N_TRAIN], labels[:N_TRAIN])
+    assert (model.predict(X[N_TRAIN:])[:, 0] == labels[N_TRAIN:, 0]).mean() > 0.7
+
+
+@pytest.mark.parametrize("fusion", ["concat", "gated", "weighted"])
+def test_other_rules_take_one_too(X, product, fusion):
+    model = FusionRegressor(fusion, **QUICK, interaction="auto", random_state=0)
+    model.fit(X[:N_TRAIN], product[:N_TRAIN])
+    assert np.isfinite(model.predict(X)).all()
+    if fusion != "concat":
+        total = model.contributions(X).sum(1) + model.intercept_
+        np.testing.assert_allclose(total, model.predict(X))
+
+
+def test_a_regressor_of_the_user(X, product):
+    polynomial = make_pipeline(PolynomialFeatures(2), KNeighborsRegressor(15))
+    model = FusionRegressor(**QUICK, interaction=polynomial, random_state=0)
+    model.fit(X[:N_TRAIN], product[:N_TRAIN])
+    assert model.modality_weights_["interaction"] > 0
+    assert model.score(X[N_TRAIN:], product[N_TRAIN:]) > 0.1
+
+
+def test_what_does_not_go_with_it(X, product, tmp_path):
+    y = product > 0
+    for parameters, match in [
+        ({"interaction": LogisticRegression()}, "interaction.*regressor.*LogisticRegression"),
+        ({"interaction": "auto", "checkpoint": tmp_path / "c"}, "interaction.*checkpoint"),
+        ({"interaction": "auto", "guard": True}, "interaction.*guard"),
+        (
+            {"interaction": "auto", "modalities": {"interaction": 4, "b": 4}},
+            "modality called 'interaction'",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            FusionClassifier(**QUICK, **parameters).fit(X, y)
+
+
+def test_save_weights_names_what_it_cannot_write(X, fitted, tmp_path):
+    with pytest.raises(TypeError, match="interaction"):
+        fitted["numbers"].save_weights(tmp_path / "w")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stream_goes_on_with_it(X, product, fitted):
+    model = pickle.loads(pickle.dumps(fitted["classes"]))
+    model.partial_fit(X[N_TRAIN:450], product[N_TRAIN:450] > 0)
+    assert model.score(X[450:], product[450:] > 0) > 0.7
+    assert model.contributions(X[:5]).shape == (5, 3, 2)
+
+
+def test_few_rows(X):
+    for n_rows in (1, 2, 5):
+        model = FusionRegressor(**QUICK, interaction="auto", random_state=0)
+        model.fit(X[:n_rows], np.arange(n_rows, dtype=float))
+        assert np.isfinite(model.predict(X)).all()
+
+
+def test_displays_show_the_interaction(X, fitted):
+    weights = ModalityWeightsDisplay.from_estimator(fitted["classes"])
+    labels = [
+        text.get_text() for text in weights.ax_.get_yticklabels() + weights.ax_.get_xticklabels()
+    ]
+    assert any("interaction" in label for label in labels)
+    for rows in (X[:1], X[:50]):
+        display = ContributionsDisplay.from_estimator(fitted["classes"], rows)
+        assert display.modalities == ["a", "b", "interaction"]
+        assert len(display.bars_) == 3 + (len(rows) == 1)
+
+
+def test_residuals_are_minus_the_gradient():
+    outputs = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    residuals = compute_residuals(outputs, np.array([[1], [0], [-1]]), class_tasks([3], [1.0]))
+    np.testing.assert_allclose(residuals[0], [-1 / 3, 2 / 3, -1 / 3])
+    assert residuals[1, 0] > 0
+    assert (residuals[2] == 0).all()  # not known
+    numbers = compute_residuals(
+        np.array([[1.0], [2.0]]), np.array([[3.0], [np.nan]]), column_tasks("squared_error", [1.0])
+    )
+    assert numbers.tolist() == [[2.0], [0.0]]
+
+
+def test_wide_modalities_are_reduced_and_sparse_ones_are_not():
+    rng = np.random.default_rng(0)
+    dense = rng.normal(size=(200, 100))
+    one_hot = np.eye(100)[rng.integers(100, size=200)]
+    dense[:20] = np.nan
+    X = np.hstack([dense, one_hot]).astype(np.float32)
+    y = one_hot[:, :1] * 5 + rng.normal(size=(200, 1)) * 0.1
+    model = TreeMixture(np.split(np.arange(200), 2), random_state=0).fit(X, y)
+    assert model.components_[0].n_components_ == 64
+    assert model.components_[1] is None
+    assert np.isfinite(model.predict(X)).all()
