@@ -183,7 +183,7 @@ def leaderboard(
     modalities: list[str] | None = None
     results = []
     with (
-        _ctrl_c_raises(),
+        _warnings_of_fits(),
         ignore_rows_without_modality(),
         tqdm(desc="leaderboard", disable=not verbose) as bar,
         Parallel(n_jobs=n_jobs, return_as="generator") as parallel,
@@ -371,30 +371,38 @@ def _fit_and_score(
         X, X_test = (_safe_indexing(rows, candidate.columns, axis=1) for rows in (X, X_test))
     groups = {"groups": fold.groups} if candidate.takes_groups else {}
     model = clone(candidate.estimator)
+    start = time.perf_counter()
     try:
-        start = time.perf_counter()
         model.fit(X, fold.y, **groups)
-        seconds = time.perf_counter() - start
-        score = float(scorer(model, X_test, fold.y_test))
     except ValueError as e:
-        raise ValueError(f"In fold {number} the model {name!r} fails: {e}") from e
-    if not np.isfinite(score):
         raise ValueError(
-            f"In fold {number} the score of {name!r} is {score}: it may need rows of each class in "
-            "each fold. Take fewer folds, a cv that stratifies, or another scoring."
-        )
+            f"Model {name!r} cannot be fitted to the training rows of fold {number}: {e}"
+        ) from e
+    seconds = time.perf_counter() - start
+    try:
+        score = float(scorer(model, X_test, fold.y_test))
+        if not np.isfinite(score):
+            raise ValueError(f"The score is {score}.")
+    except ValueError as e:
+        raise ValueError(
+            f"Model {name!r} cannot be scored on the held-out rows of fold {number}: {e} If these "
+            "or the training rows lack a class, take fewer folds, a cv that stratifies, or another "
+            "scoring."
+        ) from e
     return {"model": name, "fold": number, "score": score, "fit_time": seconds}
 
 
 @contextmanager
-def _ctrl_c_raises() -> Iterator[None]:
+def _warnings_of_fits() -> Iterator[None]:
     """Raise KeyboardInterrupt where a fusion would end training early, with a warning, and go on.
 
-    The fits of other threads and processes inherit the filter.
+    That a class is too rare for the inner folds of the linear model is of no interest. The fits of
+    other threads and processes inherit the filters.
     """
     message = "Training was interrupted"
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=message)
+        warnings.filterwarnings("ignore", message="The least populated class in y has only")
         try:
             yield
         except UserWarning as e:

@@ -368,7 +368,7 @@ def test_folds_that_cannot_be_used(data, fast):
     with pytest.raises(ValueError, match=r"Fold 0 .*one class"):
         leaderboard(fast, X.iloc[order], y[order], cv=half)
     splits = [(np.arange(60), np.arange(60, 160)), (np.arange(160), np.flatnonzero(y == 0))]
-    with pytest.raises(ValueError, match=r"fold 1.*'model'"):
+    with pytest.raises(ValueError, match=r"'model'.* fold 1.*scoring"):
         leaderboard(fast, X, y, cv=splits, scoring="neg_log_loss")
     with pytest.raises(ValueError, match="groups"):
         leaderboard(fast, X, y, cv=LeaveOneGroupOut(), groups=np.arange(160) % 2)
@@ -378,7 +378,7 @@ def test_modality_that_a_fold_lacks(data, fast):
     X, y = data
     X = X.copy()
     X.loc[:79, [c for c in X if c.startswith("noise")]] = np.nan
-    with pytest.raises(ValueError, match=r"fold 1.*'noise'"):
+    with pytest.raises(ValueError, match=r"'model'.* fold 1.*'noise'"):
         leaderboard(fast, X, y, cv=KFold(2), models=NO_OTHERS)
 
 
@@ -393,7 +393,7 @@ def test_bad_names_and_models(data, fast):
         leaderboard(fast, X, y, models={"svm": "drop"})
     lacking = X.copy()
     lacking.loc[5, [c for c in X if c.startswith("noise")]] = np.nan
-    with pytest.raises(ValueError, match=r"(?s)fold 0.*'lr'.*NaN"):
+    with pytest.raises(ValueError, match=r"(?s)'lr'.* fold 0.*NaN"):
         leaderboard(fast, lacking, y, cv=2, models={"lr": LogisticRegression(), **NO_OTHERS})
     with pytest.raises(ValueError, match="columns of X"):
         leaderboard(fast.set_params(modalities={"text": 4}), X, y)
