@@ -1,8 +1,10 @@
-"""What a fitted model makes of each modality: Displays, and a report."""
+"""What a fitted model makes of each modality: Displays, and a report; and whether fusing pays."""
 
 from ._ablation import ModalityAblationDisplay
 from ._contributions import ContributionsDisplay
 from ._embedding import EmbeddingDisplay
+from ._leaderboard import leaderboard
+from ._leaderboard_display import LeaderboardDisplay
 from ._path import FusionPathDisplay
 from ._report import modality_report
 from ._report_display import ModalityReportDisplay
@@ -13,9 +15,11 @@ __all__ = [
     "ContributionsDisplay",
     "EmbeddingDisplay",
     "FusionPathDisplay",
+    "LeaderboardDisplay",
     "LossTermsDisplay",
     "ModalityAblationDisplay",
     "ModalityReportDisplay",
     "ModalityWeightsDisplay",
+    "leaderboard",
     "modality_report",
 ]

@@ -95,7 +95,7 @@ def split_pipeline(estimator: Any, X: Any, modalities: Mapping | None = None) ->
     estimator = unwrap(estimator)
     X = as_frame_or_array(X)
     if modalities is not None:
-        return SplitPipeline(estimator, Table(X, _group_columns_of(X, modalities)))
+        return SplitPipeline(estimator, Table(X, group_columns_of(X, modalities)))
     model = last_step(estimator)
     if hasattr(model, "modalities_"):
         while isinstance(estimator, Pipeline):
@@ -112,7 +112,7 @@ def split_pipeline(estimator: Any, X: Any, modalities: Mapping | None = None) ->
                     if columns.stop > columns.start
                 }
                 return SplitPipeline(estimator[i + 1 :], Table(X, groups))
-    return SplitPipeline(estimator, Table(X, _group_columns_of(X, "prefix")))
+    return SplitPipeline(estimator, Table(X, group_columns_of(X, "prefix")))
 
 
 def as_frame_or_array(X: Any) -> pd.DataFrame | np.ndarray:
@@ -155,9 +155,10 @@ def apply_steps(steps: Sequence[tuple[str, Any]], X: Any) -> pd.DataFrame | np.n
     return as_frame_or_array(X)
 
 
-def _group_columns_of(
-    X: pd.DataFrame | np.ndarray, modalities: Mapping | str
+def group_columns_of(
+    X: pd.DataFrame | np.ndarray, modalities: Mapping | str | None
 ) -> dict[str, np.ndarray]:
+    """Find the positions of each modality's columns, by a dict or by their names."""
     columns = getattr(X, "columns", None)
     names = None if columns is None else columns.to_numpy()
     if names is not None and not all(isinstance(name, str) for name in names):
