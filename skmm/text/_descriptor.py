@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import as_column, is_missing, shorten
 from ..encoding.engine import check_texts, set_column_tags
-from ._counting import TOKENS, count_tokens, learn_vocabulary
+from ._counting import TOKENS, compute_tfidf, count_tokens, learn_vocabulary
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
@@ -49,8 +49,8 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
     ----------
     vocabularies_ : dict of str to dict
         The columns of the words ("words") and of the runs of characters ("runs") that are counted.
-    weightings_ : dict of str to TfidfTransformer
-        TF-IDF of the counts of each.
+    idf_ : dict of str to ndarray
+        The inverse document frequencies of the words and of the runs.
     svd_ : TruncatedSVD
         The decomposition.
     n_components_ : int
@@ -224,15 +224,15 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
 
     def _learn_tokens(self, texts: list[str]) -> list[sparse.csr_matrix]:
         """Set the vocabularies and their weights, and return TF-IDF of words and of runs."""
-        self.vocabularies_, self.weightings_, blocks = {}, {}, []
+        self.vocabularies_, self.idf_, blocks = {}, {}, []
         for name, list_tokens in TOKENS.items():
             vocabulary, counts = learn_vocabulary(
                 texts, list_tokens, min_df=self.min_df, max_features=self.max_features
             )
             if vocabulary:  # in texts such as "?!" there are no words
                 self.vocabularies_[name] = vocabulary
-                self.weightings_[name] = TfidfTransformer(sublinear_tf=True).fit(counts)
-                blocks.append(self.weightings_[name].transform(counts, copy=False))
+                self.idf_[name] = TfidfTransformer().fit(counts).idf_
+                blocks.append(compute_tfidf(counts, self.idf_[name]))
         return blocks
 
     def _transform_texts(self, texts: list[str]) -> np.ndarray:
@@ -242,17 +242,15 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         described = []
         for chunk in np.split(np.array(texts, dtype=object), bounds):
             blocks = [
-                weighting.transform(
-                    count_tokens(chunk, TOKENS[name], self.vocabularies_[name]), copy=False
-                )
-                for name, weighting in self.weightings_.items()
+                compute_tfidf(count_tokens(chunk, TOKENS[name], vocabulary), self.idf_[name])
+                for name, vocabulary in self.vocabularies_.items()
             ]
             counts: Any = sparse.hstack(blocks, format="csr")
             described.append(self._reduce(counts))
         return np.concatenate(described)
 
     def _reduce(self, counts: sparse.csr_matrix) -> np.ndarray:
-        return np.asarray(self.svd_.transform(counts))[:, : self.n_components_]
+        return np.asarray(counts @ self.svd_.components_.T)[:, : self.n_components_]
 
     def __sklearn_tags__(self):
         return set_column_tags(super().__sklearn_tags__())
