@@ -131,7 +131,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        encoded = np.asarray(self.columns_.transform(self._prepare(X)), dtype=np.float32)
+        encoded = self._encode(self._prepare(X))
         encoded[X.isna().all(axis=1).to_numpy()] = np.nan
         return encoded
 
@@ -168,7 +168,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 )
         checked: Any = frame  # scikit-learn's annotations leave frames out
         validate_data(self, checked, reset=reset, skip_check_array=True)
-        return frame.infer_objects().rename(columns=str)
+        if frame.dtypes.eq(object).any():
+            frame = frame.infer_objects()
+        names = frame.columns
+        are_texts = names.inferred_type == "string" and not names.hasnans
+        return frame if are_texts else frame.rename(columns=str)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -178,16 +182,46 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def _encode(self, prepared: pd.DataFrame) -> np.ndarray:
+        """Transform by `columns_`, without what scikit-learn checks again at each step."""
+        blocks = [np.empty((len(prepared), 0))]
+        for name, transformer, columns in self.columns_.transformers_:
+            if name == "remainder" or not len(columns):
+                continue
+            chosen = prepared if len(columns) == prepared.shape[1] else prepared[columns]
+            if name == "numbers":
+                imputer, scaler = transformer[0], transformer[1]
+                numbers = chosen.to_numpy()
+                imputed = np.where(np.isnan(numbers), imputer.statistics_, numbers)
+                blocks.append((imputed - scaler.mean_) / scaler.scale_)
+            else:
+                blocks.append(transformer.transform(chosen))
+        return np.hstack(blocks).astype(np.float32)
+
     def _prepare(self, X: pd.DataFrame) -> pd.DataFrame:
         """Convert numbers to float64 with NaN, dates to seconds, categories to strings and None."""
+        plain = [self.kinds_[c] == "numbers" and _is_plain(dtype) for c, dtype in X.dtypes.items()]
+        block = X.to_numpy(np.float64) if all(plain) else X.loc[:, plain].to_numpy(np.float64)
+        if X.columns.has_duplicates or (np.abs(block) > LARGEST).any():
+            plain = [False] * X.shape[1]  # column by column, to name the first that is wrong
+        if all(plain):
+            return pd.DataFrame(block, columns=X.columns, index=X.index, copy=False)
         prepared = {}
-        for column, values in X.items():
+        numbers = iter(block.T)
+        for is_plain, (column, values) in zip(plain, X.items(), strict=True):
             kind = self.kinds_[column]
-            if kind == "categories":
+            if is_plain:
+                prepared[column] = next(numbers)
+            elif kind == "categories":
                 prepared[column] = values.astype(object).map(str).where(values.notna(), None)
             else:
                 prepared[column] = _as_float(values, kind)
         return pd.DataFrame(prepared, index=X.index)
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Return whether a column of this type is an array of numbers that needs no conversion."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
 
 
 def _has_few_levels(values: pd.Series) -> bool:

@@ -163,6 +163,7 @@ class ModalityTransformer(ColumnTransformer):
         for name, value in vars(explicit).items():
             if name != "transformers":
                 setattr(self, name, value)
+        self._names = pd.Index(self.get_feature_names_out())
         return self._named(encoded, X)
 
     def transform(self, X, **params):
@@ -273,7 +274,7 @@ class ModalityTransformer(ColumnTransformer):
             values = np.asarray(encoded, dtype=np.float32)
         except (TypeError, ValueError) as e:
             raise ValueError(self._describe_not_numeric(np.asarray(encoded, dtype=object))) from e
-        return pd.DataFrame(values, columns=self.get_feature_names_out(), index=X.index)
+        return pd.DataFrame(values, columns=self._names, index=X.index, copy=False)
 
     def _describe_not_numeric(self, encoded: np.ndarray) -> str:
         for modality, columns in self.output_indices_.items():

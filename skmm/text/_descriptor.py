@@ -9,13 +9,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import as_column, is_missing, shorten
 from ..encoding.engine import check_texts, set_column_tags
+from ._counting import TOKENS, compute_tfidf, count_tokens, learn_vocabulary
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
@@ -27,7 +28,9 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
     """Describe texts by their words and parts of words, without a pretrained model.
 
     TF-IDF of words and TF-IDF of runs of 2 to 5 characters within words, reduced by a truncated
-    singular value decomposition (latent semantic analysis [1]_).
+    singular value decomposition (latent semantic analysis [1]_). In scripts without blanks
+    (Chinese, Japanese, Thai, Lao, Khmer, Burmese) each character and each pair of characters
+    counts as a word, and the runs are of 1 to 5 characters.
 
     Parameters
     ----------
@@ -44,8 +47,10 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    vectorizers_ : list of TfidfVectorizer
-        For words, and for runs of characters.
+    vocabularies_ : dict of str to dict
+        The columns of the words ("words") and of the runs of characters ("runs") that are counted.
+    idf_ : dict of str to ndarray
+        The inverse document frequencies of the words and of the runs.
     svd_ : TruncatedSVD
         The decomposition.
     n_components_ : int
@@ -61,6 +66,11 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
     -----
     Missing texts (None, NaN, pd.NA) become a row of NaN. An empty text is not missing; it has
     zeros.
+
+    What is a script without blanks is decided character by character: in "iPhone手机" one word is
+    Latin, and the two characters are Chinese. A character includes its combining marks, such as the
+    vowel signs of Thai. Texts that have such characters are normalized (NFKC), which makes
+    full-width letters and punctuation, and half-width kana, equal to the usual ones.
 
     Of more than ten million characters, `fit` learns from a random sample of texts that has so
     many, and memory stays bounded.
@@ -142,13 +152,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             )
         random_state = check_random_state(self.random_state)
         sample = _sample(texts, random_state)
-        self.vectorizers_, blocks = [], []
-        for vectorizer in self._make_vectorizers():
-            try:
-                blocks.append(vectorizer.fit_transform(sample))
-            except ValueError:  # an empty vocabulary: of words alone, in texts such as "?!"
-                continue
-            self.vectorizers_.append(vectorizer)
+        blocks = self._learn_tokens(sample)
         if sum(block.shape[1] for block in blocks) < 2:  # as TruncatedSVD needs
             raise ValueError(
                 f"TextDescriptor found nothing to count in {len(texts)} texts, the first being "
@@ -218,18 +222,18 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             return self.n_components
         return min(MOST_COMPONENTS, max(FEWEST_COMPONENTS, len(set(texts)) // 4))
 
-    def _make_vectorizers(self) -> tuple[TfidfVectorizer, TfidfVectorizer]:
-        """Make a vectorizer of words, and one of runs of characters."""
-        shared = {
-            "sublinear_tf": True,
-            "min_df": self.min_df,
-            "max_features": self.max_features,
-            "dtype": np.float32,
-        }
-        return (
-            TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", **shared),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared),
-        )
+    def _learn_tokens(self, texts: list[str]) -> list[sparse.csr_matrix]:
+        """Set the vocabularies and their weights, and return TF-IDF of words and of runs."""
+        self.vocabularies_, self.idf_, blocks = {}, {}, []
+        for name, list_tokens in TOKENS.items():
+            vocabulary, counts = learn_vocabulary(
+                texts, list_tokens, min_df=self.min_df, max_features=self.max_features
+            )
+            if vocabulary:  # in texts such as "?!" there are no words
+                self.vocabularies_[name] = vocabulary
+                self.idf_[name] = TfidfTransformer().fit(counts).idf_
+                blocks.append(compute_tfidf(counts, self.idf_[name]))
+        return blocks
 
     def _transform_texts(self, texts: list[str]) -> np.ndarray:
         """Transform texts in chunks, whose counts take little memory."""
@@ -237,13 +241,16 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         bounds = np.flatnonzero(np.diff(chunk_of)) + 1
         described = []
         for chunk in np.split(np.array(texts, dtype=object), bounds):
-            blocks = [vectorizer.transform(chunk) for vectorizer in self.vectorizers_]
+            blocks = [
+                compute_tfidf(count_tokens(chunk, TOKENS[name], vocabulary), self.idf_[name])
+                for name, vocabulary in self.vocabularies_.items()
+            ]
             counts: Any = sparse.hstack(blocks, format="csr")
             described.append(self._reduce(counts))
         return np.concatenate(described)
 
     def _reduce(self, counts: sparse.csr_matrix) -> np.ndarray:
-        return np.asarray(self.svd_.transform(counts))[:, : self.n_components_]
+        return np.asarray(counts @ self.svd_.components_.T)[:, : self.n_components_]
 
     def __sklearn_tags__(self):
         return set_column_tags(super().__sklearn_tags__())

@@ -6,6 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 
 from skmm.compose._tabular import MAX_CATEGORIES, TabularEncoder
 
@@ -164,3 +165,46 @@ def test_numbers_with_few_levels_are_categories_too():
 def test_numbers_in_few_rows_are_numbers_alone():
     encoder = TabularEncoder().fit(pd.DataFrame({"rating": [1, 2, 3, 4, 5] * 2}))
     assert encoder.get_feature_names_out().tolist() == ["rating"]
+
+
+def make_mixed_columns():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "int": rng.integers(0, 100, 60),
+            "kind": rng.choice(["x", "y"], 60),
+            "float32": rng.normal(size=60).astype(np.float32),
+            "day": pd.date_range("2026-01-01", periods=60),
+            "flag": rng.random(60) < 0.5,
+            "gaps": np.where(rng.random(60) < 0.3, np.nan, rng.normal(size=60)),
+            "level": np.repeat([1.0, 2.0, 4.0], 20),
+            "object": pd.Series([1, 2.5, None] * 20, dtype=object),
+            "nothing": np.nan,
+        }
+    )
+
+
+@pytest.mark.parametrize("columns", [slice(None), ["int", "float32", "flag", "gaps", "nothing"]])
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 4)])
+def test_features_are_those_of_the_fitted_column_transformer(columns, rows):
+    frame = make_mixed_columns().loc[:, columns]
+    encoder = TabularEncoder().fit(frame)
+    before = frame.copy()
+    with config_context(transform_output="pandas"):
+        encoded = np.asarray(encoder.transform(frame[rows]))
+    expected = encoder.columns_.transform(encoder._prepare(frame))[rows]
+    np.testing.assert_array_equal(encoded, np.asarray(expected, dtype=np.float32))
+    assert encoded.shape[1] == len(encoder.get_feature_names_out())
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_the_first_wrong_column_is_named_beside_plain_numbers():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": pd.Series([1, 2], dtype=object), "c": [1.0, 2.0]})
+    encoder = TabularEncoder().fit(frame)
+    wrong = frame.assign(b=pd.Series(["x", 1], dtype=object), c=np.inf)
+    with pytest.raises(ValueError, match="'b'"):
+        encoder.transform(wrong)
+    with pytest.raises(ValueError, match=r"'c'.*infinite.*row 0"):
+        encoder.transform(wrong.assign(b=1))
+    with pytest.raises(ValueError, match=r"'a'.*infinite.*row 1"):
+        encoder.transform(wrong.assign(a=[1.0, -np.inf]))

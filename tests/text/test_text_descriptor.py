@@ -2,14 +2,20 @@
 
 import pickle
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
 from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skmm.text import TextDescriptor, _descriptor
+from skmm.text import TextDescriptor, _counting, _descriptor
 
 TEXTS = ["red apple", "green apple", "fast train", "slow train", "apple", "train station"]
 
@@ -77,6 +83,93 @@ def test_number_of_features():
     assert descriptor.transform(TEXTS).shape == (6, 6)
 
 
+def tfidf_of_scikit_learn(texts, max_features):
+    shared = {"sublinear_tf": True, "max_features": max_features, "dtype": np.float32}
+    words = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", **shared)
+    runs = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared)
+    return words.fit_transform(texts), runs.fit_transform(texts), words, runs
+
+
+WITH_BLANKS = [
+    "A red apple, and\ta GREEN apple!  ",
+    "naïve Œuvre ½ ﬁne \u00a0 ΟΔΟΣ İstanbul x",
+    "हिन्दी शब्द, 한국어 단어",
+    "",
+    "... 🙂 a a a",
+    "apple's (green) e-mail 3.5",
+]
+
+
+@pytest.mark.parametrize("max_features", [20, 50_000])
+def test_words_and_runs_with_blanks_are_those_of_scikit_learn(max_features):
+    descriptor = TextDescriptor(max_features=max_features, n_components=3).fit(WITH_BLANKS)
+    *blocks, words, runs = tfidf_of_scikit_learn(WITH_BLANKS, max_features)
+    assert descriptor.vocabularies_ == {"words": words.vocabulary_, "runs": runs.vocabulary_}
+    counts = sparse.hstack(blocks, format="csr")
+    counts.sort_indices()
+    expected = descriptor.svd_.transform(counts)
+    np.testing.assert_array_equal(descriptor.fit_transform(WITH_BLANKS), expected)
+    np.testing.assert_array_equal(descriptor.transform(WITH_BLANKS), expected)
+
+
+def predict_from_texts(texts, labels):
+    """Fit on one half of the texts, and return the accuracy on the other half."""
+    half = len(texts) // 2
+    model = make_pipeline(TextDescriptor(), StandardScaler(), LogisticRegression(C=0.1))
+    return model.fit(texts[:half], labels[:half]).score(texts[half:], labels[half:])
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "letters", "stop"),
+    [
+        ("喜欢", "讨厌", "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出", "\uff0c"),
+        ("すき", "きら", "あいうえおかくけこさしせそたちつてとなにぬのはひふへほまみむ", "、"),
+        ("ชอบ", "แย่", "กขคงจฉชซญดตถทธนบปผฝพฟภมยรลวศสหอ", " "),
+        ("ລາວ", "ໄທ", "ກຂຄງຈຊຍດຕຖທນບປຜຝພຟມຢຣລວສຫອຮ", " "),
+    ],
+)
+def test_word_of_two_characters_in_clauses_that_never_repeat(good, bad, letters, stop):
+    rng = np.random.default_rng(0)
+    texts, labels = [], np.arange(400) % 2
+    for label in labels:
+        clauses = ["".join(rng.choice([*letters], rng.integers(10, 16))) for _ in range(3)]
+        middle = rng.integers(2, 8)
+        clauses[1] = clauses[1][:middle] + (bad, good)[label] + clauses[1][middle:]
+        texts.append(stop.join(clauses))
+    assert predict_from_texts(texts, labels) > 0.85
+
+
+def test_scripts_without_blanks_in_a_text_with_blanks():
+    descriptor = TextDescriptor(n_components=2)
+    descriptor.fit(["my iPhone手机 is new", "my手机", "𠮷野家、ｱｶﾞ", "Ｔシャツ１００\uff05"])
+    words = descriptor.vocabularies_["words"]
+    assert {"my", "iphone", "is", "new", "手", "机", "手机", "𠮷", "𠮷野"} <= words.keys()
+    assert {"ア", "ガ", "アガ", "t", "シ", "100"} <= words.keys()  # of usual width
+    assert not {"my手机", "iphone手机", "吉", "家ア", "ー、"} & words.keys()
+    runs = descriptor.vocabularies_["runs"]
+    assert {"手", "机", "手机", " 手机 ", " my ", "e "} <= runs.keys()
+    assert not {" ", "e手", "y手", "家、"} & runs.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "characters"),
+    [
+        ("ก่ยา", ["ก่", "ย", "า"]),
+        ("か\u3099き", ["が", "き"]),
+        ("葛\U000e0100城", ["葛\U000e0100", "城"]),
+        ("ក្រុង", ["ក្", "រុ", "ង"]),
+        ("ဗမာ", ["ဗ", "မာ"]),
+        ("พ.ศ.๒๕๖๙", ["พ", "ศ", "๒๕๖๙"]),
+        ("ไทย\u200bลาว", [*"ไทย", *"ลาว"]),
+        ("人々の〇", [*"人々の〇"]),
+    ],
+)
+def test_marks_belong_to_their_character(text, characters):
+    found = _counting.list_words(text)
+    pairs = {a + b for a, b in pairwise(characters)}
+    assert [word for word in found if word not in pairs] == characters
+
+
 @pytest.mark.parametrize("cell", [3.5, 7, b"bytes", ["list"]])
 def test_cell_that_is_no_text_is_named(cell):
     column = pd.Series(["a", cell, "b"], index=[4, 5, 6], dtype=object)
@@ -112,7 +205,8 @@ def test_of_very_long_texts_a_sample_is_learned_from(monkeypatch):
     monkeypatch.setattr(_descriptor, "CHUNK_CHARACTERS", 1000)
     sampled = TextDescriptor(n_components=5)
     described = sampled.fit_transform(texts)
-    assert 0 < len(sampled.vectorizers_[0].vocabulary_) < len(whole.vectorizers_[0].vocabulary_)
+    n_words = len(sampled.vocabularies_["words"])
+    assert 0 < n_words < len(whole.vocabularies_["words"])
     np.testing.assert_array_equal(described, sampled.transform(texts))
     np.testing.assert_array_equal(described, TextDescriptor(n_components=5).fit_transform(texts))
     alone = np.concatenate([sampled.transform([one]) for one in texts])

@@ -1,0 +1,165 @@
+"""TF-IDF of words and runs of characters; scripts without blanks are split into characters."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+
+import numpy as np
+from scipy import sparse
+
+# Letters and marks of the scripts that put no blanks between words. Digits and punctuation are left
+# out: they are no different there.
+_IDEOGRAPHS = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff"
+_MORE_IDEOGRAPHS = "\uf900-\ufaff\U00020000-\U0003ffff"
+_KANA = "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f\U0001aff0-\U0001b16f"
+_BOPOMOFO = "\u3105-\u312f\u31a0-\u31bf"
+_THAI_AND_LAO = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u0edc-\u0edf"
+_BURMESE = "\u1000-\u103f\u1050-\u108f\u109a-\u109d\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f"
+_KHMER = "\u1780-\u17d3\u17d7\u17dc\u17dd"
+UNSPACED = _IDEOGRAPHS + _MORE_IDEOGRAPHS + _KANA + _BOPOMOFO + _THAI_AND_LAO + _BURMESE + _KHMER
+_VARIATION_SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_BRAHMIC_BLOCKS = (range(0x0E00, 0x0F00), range(0x1000, 0x10A0), range(0x1780, 0x1800))
+_MORE_BURMESE_BLOCKS = (range(0xA9E0, 0xAA00), range(0xAA60, 0xAA80))
+MARKS = (
+    _VARIATION_SELECTORS
+    + "\u3099\u309a"
+    + "".join(  # and the sound marks of kana
+        chr(code)
+        for block in _BRAHMIC_BLOCKS + _MORE_BURMESE_BLOCKS
+        for code in block
+        if unicodedata.category(chr(code)) in ("Mn", "Mc")
+    )
+)
+ZERO_WIDTH_SPACE = "\u200b"  # marks words in Thai, Khmer and Burmese; no blank to `str.split`
+
+_search_unspaced = re.compile(f"[{UNSPACED}]").search
+_find_segments = re.compile(
+    f"[{UNSPACED}][{UNSPACED}{MARKS}]*|[^\\s{ZERO_WIDTH_SPACE}{UNSPACED}]+"
+).findall
+_find_characters = re.compile(f".[{MARKS}]*", re.DOTALL).findall
+_find_words = re.compile(r"\b\w+\b").findall
+
+FEW_TEXTS = 10  # of which no segments are collected
+
+LENGTHS = range(2, 6)  # of the runs of characters
+
+
+def _has_unspaced(text: str) -> bool:
+    return not text.isascii() and _search_unspaced(text) is not None
+
+
+def split_segments(text: str) -> list[str]:
+    """Split a text at its blanks, and before and after each run of a script without blanks."""
+    if not _has_unspaced(text):
+        return text.lower().split()
+    # One form for full-width and half-width characters, and for letters with marks.
+    return _find_segments(unicodedata.normalize("NFKC", text).lower())
+
+
+def list_words(text: str) -> list[str]:
+    """List the words of a text; in a script without blanks, each character and each pair is one."""
+    words: list[str] = []
+    for segment in split_segments(text):
+        if _has_unspaced(segment):
+            characters = _find_characters(segment)
+            words += characters
+            words += map("".join, pairwise(characters))
+        else:
+            words += _find_words(segment)
+    return words
+
+
+def list_runs(text: str) -> list[str]:
+    """List the runs of 2 to 5 characters in a text, within words that have a blank at each end.
+
+    In a script without blanks they are of 1 to 5 characters.
+    """
+    runs: list[str] = []
+    for segment in split_segments(text):
+        if _has_unspaced(segment):
+            characters = _find_characters(segment)
+            runs += characters
+            padded: str | list[str] = [" ", *characters, " "]
+        else:
+            padded = f" {segment} "
+        for length in LENGTHS:
+            starts = range(max(1, len(padded) - length + 1))
+            runs += ["".join(padded[start : start + length]) for start in starts]
+            if length >= len(padded):  # a short word is counted only once
+                break
+    return runs
+
+
+TOKENS = {"words": list_words, "runs": list_runs}
+
+
+def count_tokens(texts, list_tokens: Callable, vocabulary: Mapping[str, int]) -> sparse.csr_matrix:
+    """Count in each text the tokens that the vocabulary numbers, those of a segment only once.
+
+    A token may have no number. A dict that makes one, such as `Numbering`, learns all tokens.
+    """
+    if len(texts) < FEW_TEXTS:
+        return _count(map(list_tokens, texts), vocabulary)
+    segments = Numbering()
+    of_texts = _count(map(split_segments, texts), segments)  # (n_texts, n_segments)
+    of_segments = _count(map(list_tokens, segments), vocabulary)  # (n_segments, n_tokens)
+    counts = of_texts @ of_segments
+    counts.sort_indices()
+    return counts
+
+
+def learn_vocabulary(texts, list_tokens: Callable, *, min_df: int, max_features: int):
+    """Return the tokens of the texts, numbered in alphabetical order, and their counts.
+
+    Those in fewer than ``min_df`` texts are left out, and all but the most frequent.
+    """
+    numbering = Numbering()
+    counts = count_tokens(texts, list_tokens, numbering)
+    tokens = sorted(numbering)
+    counts = counts[:, [numbering[token] for token in tokens]]
+    kept = np.flatnonzero(np.bincount(counts.indices, minlength=len(tokens)) >= min_df)
+    if len(kept) > max_features:
+        totals = np.asarray(counts.sum(axis=0)).ravel()[kept]
+        kept = np.sort(kept[(-totals).argsort()[:max_features]])
+    counts = counts[:, kept]
+    counts.sort_indices()
+    return {tokens[column]: number for number, column in enumerate(kept.tolist())}, counts
+
+
+def compute_tfidf(counts: sparse.csr_matrix, idf: np.ndarray) -> sparse.csr_matrix:
+    """Compute TF-IDF as `TfidfTransformer(sublinear_tf=True)` does, to the last bit, but faster."""
+    data = (np.log(counts.data) + np.float32(1)) * idf[counts.indices]
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    norms = np.sqrt(np.bincount(rows, weights=data * data, minlength=counts.shape[0]))
+    data = (data / norms[rows]).astype(np.float32)
+    return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
+
+
+class Numbering(dict):
+    """A dict that numbers each new key."""
+
+    def __missing__(self, key):
+        self[key] = number = len(self)
+        return number
+
+    def get(self, key, default=None):
+        """Return the number of a key, which is made if there is none."""
+        return self[key]
+
+
+def _count(lists: Iterable[list[str]], vocabulary: Mapping[str, int]) -> sparse.csr_matrix:
+    """Count the items of each list, in the columns that the vocabulary names."""
+    indices, ends = array("q"), array("q", [0])
+    for items in lists:
+        numbers = map(vocabulary.get, items)
+        indices.extend([number for number in numbers if number is not None])
+        ends.append(len(indices))
+    ones = np.ones(len(indices), dtype=np.float32)
+    arrays = ones, np.array(indices, dtype=np.int64), np.array(ends, dtype=np.int64)
+    counts = sparse.csr_matrix(arrays, shape=(len(ends) - 1, len(vocabulary)))
+    counts.sum_duplicates()
+    return counts
