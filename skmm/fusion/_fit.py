@@ -104,15 +104,13 @@ def fit(
         prior_outputs=problem.prior_outputs,
         scale=scale,
         score_models=score_models,
+        interaction=None if start is None else start.interaction,
         history=objective.history_frame(history, problem.columns.network_names),
         converged=history.converged,
     )
     fitted.measure_weights(problem.X, rows, settings.fixed_alpha, settings.device)
-    if start is not None:
-        fitted.interaction = start.interaction
-    elif out_of_fold is not None:
-        outputs = out_of_fold.cpu().numpy()
-        fitted.interaction = _fit_interaction(problem, settings, rows, outputs, split, seed)
+    if settings.interaction is not None and start is None:
+        fitted.interaction = _fit_interaction(problem, settings, rows, out_of_fold, split, seed)
     return fitted
 
 
@@ -120,11 +118,11 @@ def _fit_interaction(
     problem: FusionProblem,
     settings: FusionSettings,
     rows: TrainingRows,
-    outputs: np.ndarray,
+    out_of_fold: torch.Tensor | None,
     split: RowSplit,
     seed: int,
 ) -> FittedInteraction:
-    """Learn what the outputs of networks that had not seen the rows leave of y."""
+    """Learn what the outputs of networks that had not seen the rows leave of y, if any."""
     from ._interaction import FittedInteraction, learn_interaction, make_interaction
 
     groups = problem.columns.network_groups
@@ -132,13 +130,13 @@ def _fit_interaction(
         np.arange(sum(map(len, groups.values()))), np.cumsum([*map(len, groups.values())])[:-1]
     )
     estimator = make_interaction(settings.interaction, blocks, problem.tasks)
-    if estimator is None:
+    if estimator is None or out_of_fold is None:
         return FittedInteraction(problem.network_columns)
     return learn_interaction(
         estimator,
         problem.X[rows.index],
         problem.network_columns,
-        outputs,
+        out_of_fold.cpu().numpy(),
         rows.target,
         rows.weight,
         split.folds,

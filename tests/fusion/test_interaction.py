@@ -175,6 +175,15 @@ def test_few_rows(X):
         model = FusionRegressor(**QUICK, interaction="auto", random_state=0)
         model.fit(X[:n_rows], np.arange(n_rows, dtype=float))
         assert np.isfinite(model.predict(X)).all()
+        assert model.contributions(X).shape == (600, 3)
+
+
+def test_warm_start_keeps_it(X, product, fitted):
+    model = pickle.loads(pickle.dumps(fitted["numbers"])).set_params(warm_start=True)
+    share = model.modality_weights_["interaction"]
+    model.fit(X[:N_TRAIN], product[:N_TRAIN])
+    assert model.modality_weights_["interaction"] == share
+    assert model.score(X[N_TRAIN:], product[N_TRAIN:]) > 0.5
 
 
 def test_displays_show_the_interaction(X, fitted):
