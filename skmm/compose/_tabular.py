@@ -132,7 +132,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._validate(X, reset=False)
         encoded = self._encode(self._prepare(X))
-        encoded[X.isna().all(axis=1).to_numpy()] = np.nan
+        encoded[X.isna().to_numpy().all(axis=1)] = np.nan
         return encoded
 
     def get_feature_names_out(self, input_features=None):

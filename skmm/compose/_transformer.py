@@ -163,7 +163,7 @@ class ModalityTransformer(ColumnTransformer):
         for name, value in vars(explicit).items():
             if name != "transformers":
                 setattr(self, name, value)
-        self._names = pd.Index(self.get_feature_names_out())
+        self._names = self.get_feature_names_out()
         return self._named(encoded, X)
 
     def transform(self, X, **params):
