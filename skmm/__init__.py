@@ -18,7 +18,6 @@ trusted_types = [
     "skmm.compose._tabular.TabularEncoder",
     "skmm.compose._transformer.ModalityTransformer",
     "skmm.fusion._classifier.FusionClassifier",
-    "skmm.fusion._interaction.TreeMixture",
     "skmm.fusion._late.LateFusionClassifier",
     "skmm.fusion._regressor.FusionRegressor",
     "skmm.fusion._rules.Additive",

@@ -50,7 +50,7 @@ BAD_PARAMETERS = [
     ({"fusion": Attention(n_heads=0)}, "'n_heads' parameter of Attention"),
     ({"fusion": Bilinear(rank=0)}, "'rank' parameter of Bilinear"),
     ({"fusion": Late(per_class="yes")}, "'per_class' parameter of Late"),
-    ({"interaction": "auto"}, "'interaction' parameter"),
+    ({"interaction": "trees"}, "'interaction' parameter"),
     ({"modality_model": "tree"}, "modality_model.*'tree'"),
     ({"modality_model": MLP}, "modality_model"),
     ({"modality_model": {"text": "mlp", "image": "tree"}}, "modality_model of 'image'.*'tree'"),

@@ -18,7 +18,7 @@ FUSIONS = ["late", "weighted", "concat"]
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_early_stopping_returns_to_the_best_epoch(fusion):
     network, rows, split, objective, *how = make_training(fusion)
-    history = train(network, rows, split, objective, *how)
+    history = train(network, rows, split, objective, *how).history
     best = int(np.argmin(history.validation))
     assert len(history.terms) == len(history.validation) < 100
     assert len(history.validation) - 1 - best == 5  # n_iter_no_change
@@ -32,7 +32,8 @@ def test_held_out_rows_are_not_trained_on():
     changed = make_training(**settings)
     rows = changed[1]
     rows.x[300:] = rows.x[300:].flip(0)  # other rows for the same targets: stops elsewhere at most
-    history, same = train(*changed), train(*make_training(**settings))
+    history = train(*changed).history
+    same = train(*make_training(**settings)).history
     assert history.terms == same.terms
     assert history.validation != same.validation
 
