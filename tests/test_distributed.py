@@ -563,7 +563,7 @@ def test_each_row_is_encoded_once_though_a_node_is_killed(cluster, tmp_path):
     assert read(tmp_path / "encoded", X)["tabular__age"].tolist() == (X["age"] * 2).tolist()
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):  # Ray starts slowly where it shares two cores
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
