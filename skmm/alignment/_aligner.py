@@ -18,7 +18,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.columns import ModalityColumns, group_columns
-from .._data.validation import FLOATS, check_known, find_classes, friendlier_errors
+from .._data.validation import (
+    FLOATS,
+    check_known,
+    find_classes,
+    friendlier_errors,
+    read_fitted,
+)
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import MLP, AdamW
 from ._partial_rows import PartialRows, read_partial_rows
@@ -291,11 +297,7 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _fitted_attribute(self, name: str) -> FittedAligner:
         """Return what is fitted, from which a fitted attribute is read."""
-        if "_fitted" not in self.__dict__:
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r} before fit"
-            )
-        return self._fitted
+        return read_fitted(self, "_fitted", name)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return whether a fit came to its end: one that failed has set some attributes too."""

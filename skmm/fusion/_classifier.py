@@ -27,7 +27,13 @@ from .._data.labels import (
 )
 from .._data.rows import weigh_rows
 from .._data.targets import resolve_task_weight
-from .._data.validation import FLOATS, check_known, find_classes, friendlier_errors
+from .._data.validation import (
+    FLOATS,
+    check_known,
+    find_classes,
+    friendlier_errors,
+    read_fitted,
+)
 from .._torch.processes import sum_over_processes
 from .._torch.tasks import class_tasks, column_tasks
 from ._estimator import BaseFusion, splits_exactly
@@ -388,20 +394,12 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     @property
     def classes_(self):
         """The classes of y."""
-        return self._target_classes("classes_").classes
+        return read_fitted(self, "_targets", "classes_").classes
 
     @property
     def class_prior_(self):
         """The share of each class by weight."""
-        return self._target_classes("class_prior_").prior
-
-    def _target_classes(self, name: str) -> TargetClasses:
-        """Return the classes of y, from which a fitted attribute is read."""
-        if "_targets" not in self.__dict__:
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r} before fit"
-            )
-        return self._targets
+        return read_fitted(self, "_targets", "class_prior_").prior
 
     @available_if(learns_in_batches)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -444,7 +442,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
                 "partial_fit learns one column of classes, y of shape (n_samples,); for labels or "
                 "several targets use fit."
             )
-        targets = self._check_stream_classes(classes)
+        targets = _find_stream_classes(before, classes)
         X, y = self._read_rows_and_classes(X, y, reset=not hasattr(self, "_fitted"))
         check_classification_targets(y)
         classes = targets.classes
@@ -465,23 +463,6 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         self._fit_batch(X, codes[:, None], weight * factors[codes], tasks, targets.prior_outputs)
         self._targets = targets
         return self
-
-    def _check_stream_classes(self, classes) -> TargetClasses:
-        """Return the classes of the stream, which ``classes`` names in its first batch."""
-        before = getattr(self, "_targets", None)
-        if classes is None:
-            if before is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            return before
-        classes = unique_labels(classes)
-        if before is None:
-            return TargetClasses("classes", classes, None)
-        if not np.array_equal(before.classes, classes):
-            raise ValueError(
-                f"classes={classes.tolist()} is not the same as on the last call to partial_fit, "
-                f"{before.classes.tolist()}."
-            )
-        return before
 
     def _count_classes(
         self, targets: TargetClasses, codes: np.ndarray, weight: np.ndarray
@@ -656,3 +637,20 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _find_stream_classes(before: TargetClasses | None, classes) -> TargetClasses:
+    """Return the classes of a stream, which ``classes`` names in its first batch."""
+    if classes is None:
+        if before is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return before
+    classes = unique_labels(classes)
+    if before is None:
+        return TargetClasses("classes", classes, None)
+    if not np.array_equal(before.classes, classes):
+        raise ValueError(
+            f"classes={classes.tolist()} is not the same as on the last call to partial_fit, "
+            f"{before.classes.tolist()}."
+        )
+    return before

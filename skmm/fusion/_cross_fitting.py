@@ -138,7 +138,8 @@ def cross_fit(
             EpochLoop(trained, rows, rest, None, single, settings).run(bar, checkpoint, i)
             trained.store_statistics(rows, rest)
             values, gate_scores = evaluate_unseen(trained, sample)
-            networks.append(trained)
+            if learned.interaction:
+                networks.append(trained)
             if checkpoint:
                 head = trained.head.state_dict()
                 result = {"head": head, "values": values, "gate_scores": gate_scores}

@@ -27,7 +27,7 @@ from .._data.persistence import (
     write_weights,
 )
 from .._data.rows import check_groups
-from .._data.validation import FLOAT_DTYPES, FLOATS, friendlier_errors
+from .._data.validation import FLOAT_DTYPES, FLOATS, friendlier_errors, read_fitted
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import LBFGS, MLP, SOLVERS, AdamW
 from .._warnings import warn_user
@@ -145,11 +145,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
 
     def _fitted_attribute(self, name: str) -> FittedFusion:
         """Return what is fitted, from which a fitted attribute is read."""
-        if "_fitted" not in self.__dict__:
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r} before fit"
-            )
-        return self._fitted
+        return read_fitted(self, "_fitted", name)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return whether a fit came to its end: one that failed has set some attributes too."""

@@ -125,20 +125,17 @@ def _fit_interaction(
     """Learn what the outputs of networks that had not seen the rows leave of y, if any."""
     from ._interaction import FittedInteraction, learn_interaction, make_interaction
 
-    groups = problem.columns.network_groups
-    blocks = np.split(
-        np.arange(sum(map(len, groups.values()))), np.cumsum([*map(len, groups.values())])[:-1]
-    )
+    ends = np.cumsum([len(columns) for columns in problem.columns.network_groups.values()])
+    blocks = np.split(np.arange(ends[-1]), ends[:-1])
     estimator = make_interaction(settings.interaction, blocks, problem.tasks)
     if estimator is None or out_of_fold is None:
         return FittedInteraction(problem.network_columns)
     return learn_interaction(
         estimator,
-        problem.X[rows.index],
+        problem.X,
         problem.network_columns,
         out_of_fold.cpu().numpy(),
-        rows.target,
-        rows.weight,
+        rows,
         split.folds,
         problem.tasks,
         seed,

@@ -15,18 +15,17 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
-from sklearn.ensemble._base import _set_random_states
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import has_fit_parameter
 
 from .._data.columns import as_slice
+from .._data.rows import TrainingRows
 from .._torch.losses import row_losses
 from .._torch.tasks import Task
-from .._warnings import warn_user
+from ._models import fit_clone
 
 STANDARD_ERRORS = 1.0  # by which new rows must be predicted better
 MAX_LOG_SCALE = 5.0
@@ -42,14 +41,13 @@ class FittedInteraction(NamedTuple):
     """f_inter, its factor, and how much it counts: nothing, if it would gain nothing."""
 
     columns: np.ndarray  # of X, that it reads
-    model: Any = None
+    models: Sequence[Any] = ()  # one for all outputs, or one for each
     scale: float = 0.0  # what its outputs are multiplied by
     weight: float = 0.0  # its share, in [0, 1]
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Compute what is added to the outputs of the network (n, k)."""
-        predicted = self.model.predict(X[:, as_slice(self.columns)])
-        return self.scale * np.asarray(predicted, dtype=np.float64).reshape(len(X), -1)
+        return self.scale * _predict(self.models, X[:, as_slice(self.columns)])
 
 
 class TreeMixture(RegressorMixin, BaseEstimator):
@@ -78,7 +76,7 @@ class TreeMixture(RegressorMixin, BaseEstimator):
     def fit(self, X, y, sample_weight=None):
         """Fit the components, the trees and the boosting to residuals y (n, k)."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.components_ = [_fit_components(X[:, columns], seed) for columns in self.blocks]
+        self.components_ = [_fit_components(X[:, as_slice(c)], seed) for c in self.blocks]
         Z, has_many_rows = self._reduce(X), len(X) > TREE_ROWS
         trees = ExtraTreesRegressor(
             max_features=1 / 3,
@@ -103,7 +101,7 @@ class TreeMixture(RegressorMixin, BaseEstimator):
         """Replace wide modalities by their components; NaN where a row lacks one."""
         blocks = []
         for columns, pca in zip(self.blocks, self.components_, strict=True):
-            block = X[:, columns]
+            block = X[:, as_slice(columns)]
             if pca is not None:
                 present = ~np.isnan(block[:, 0])
                 reduced = np.full((len(X), pca.n_components_), np.nan, dtype=np.float32)
@@ -145,8 +143,7 @@ def learn_interaction(
     X: np.ndarray,
     columns: np.ndarray,
     outputs: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray,
+    rows: TrainingRows,
     folds: Sequence[np.ndarray],
     tasks: Sequence[Task],
     seed: int,
@@ -157,33 +154,33 @@ def learn_interaction(
     ----------
     estimator : estimator
         A regressor.
-    X : ndarray of shape (n, n_columns)
-        The training rows.
+    X : ndarray of shape (n_samples, n_columns)
     columns : ndarray of int
         The columns of all modalities.
     outputs : ndarray of shape (n, k)
-        What networks that have not seen a row compute of it.
-    target : ndarray of shape (n, t)
-    weight : ndarray of shape (n,)
+        What networks that have not seen a training row compute of it.
+    rows : TrainingRows
     folds : sequence of ndarray of int
         The positions of the rows, a partition.
     tasks : sequence of Task
     seed : int
         Of the estimator.
     """
-    values, residuals = X[:, as_slice(columns)], compute_residuals(outputs, target, tasks)
+    values = X[:, as_slice(columns)][rows.index]
+    residuals = compute_residuals(outputs, rows.target, tasks)
     added = np.zeros_like(outputs)
     fitting = np.concatenate(folds)
     for fold in folds:
         rest = np.setdiff1d(fitting, fold)
-        model = _fit(estimator, values[rest], residuals[rest], weight[rest], seed)
-        added[fold] = model.predict(values[fold]).reshape(len(fold), -1)
+        models = _fit(estimator, values[rest], residuals[rest], rows.weight[rest], seed)
+        added[fold] = _predict(models, values[fold])
+    target = torch.from_numpy(rows.target[fitting])
 
     def losses(scale: float) -> np.ndarray:
         total = torch.from_numpy(outputs[fitting] + scale * added[fitting])
-        return row_losses(tasks, total, torch.from_numpy(target[fitting])).sum(1).numpy()
+        return row_losses(tasks, total, target).sum(1).numpy()
 
-    share = weight[fitting] / weight[fitting].sum()
+    share = rows.weight[fitting] / rows.weight[fitting].sum()
     best = minimize_scalar(
         lambda log_scale: share @ losses(math.exp(log_scale)),
         bounds=(-MAX_LOG_SCALE, MAX_LOG_SCALE),
@@ -195,8 +192,8 @@ def learn_interaction(
     if not share @ gain > STANDARD_ERRORS * error:
         return FittedInteraction(columns)
     spreads = [_spread(part[fitting], share) for part in (outputs, scale * added)]
-    model = _fit(estimator, values[fitting], residuals[fitting], weight[fitting], seed)
-    return FittedInteraction(columns, model, scale, spreads[1] / sum(spreads))
+    models = _fit(estimator, values[fitting], residuals[fitting], rows.weight[fitting], seed)
+    return FittedInteraction(columns, models, scale, spreads[1] / sum(spreads))
 
 
 def compute_residuals(outputs: np.ndarray, target: np.ndarray, tasks: Sequence[Task]) -> np.ndarray:
@@ -216,20 +213,18 @@ def compute_residuals(outputs: np.ndarray, target: np.ndarray, tasks: Sequence[T
     return residuals
 
 
-def _fit(estimator, X: np.ndarray, residuals: np.ndarray, weight: np.ndarray, seed: int) -> Any:
-    """Fit a clone; of an estimator that is not ours, one for each output."""
-    model = clone(estimator)
-    if not isinstance(model, TreeMixture):
-        model = MultiOutputRegressor(model)
-    _set_random_states(model, np.random.RandomState(seed))
-    if np.allclose(weight, weight[0]):
-        return model.fit(X, residuals)
-    if has_fit_parameter(estimator, "sample_weight"):
-        return model.fit(X, residuals, sample_weight=weight)
-    warn_user(
-        f"{type(estimator).__name__}.fit takes no sample_weight: all distinct rows count alike."
-    )
-    return model.fit(X, residuals)
+def _fit(
+    estimator: BaseEstimator, X: np.ndarray, residuals: np.ndarray, weight: np.ndarray, seed: int
+) -> list[Any]:
+    """Fit one model to all outputs; of an estimator that is not ours, one to each."""
+    if isinstance(estimator, TreeMixture):
+        return [fit_clone(estimator, X, residuals, weight, seed)]
+    return [fit_clone(estimator, X, residual, weight, seed) for residual in residuals.T]
+
+
+def _predict(models: Sequence[Any], X: np.ndarray) -> np.ndarray:
+    """Predict residuals (n, k)."""
+    return np.column_stack([model.predict(X) for model in models]).astype(np.float64, copy=False)
 
 
 def _spread(outputs: np.ndarray, share: np.ndarray) -> float:

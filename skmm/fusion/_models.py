@@ -243,17 +243,24 @@ def _fit_column(
     needed = 1 if task.is_numeric else 2
     if len(np.unique(y)) < needed:
         return None, constant
-    model = clone(estimator)
+    return fit_clone(estimator, X[known], y, weight[known], seed), constant
+
+
+def fit_clone(
+    estimator: BaseEstimator, X: np.ndarray, y: np.ndarray, weight: np.ndarray, seed: int
+) -> Any:
+    """Fit a clone of an estimator, with the weights of rows if it takes them."""
+    model: Any = clone(estimator)
     _set_random_states(model, np.random.RandomState(seed))
-    if np.allclose(weight[known], 1):
-        return model.fit(X[known], y), constant
+    if np.allclose(weight, 1):
+        return model.fit(X, y)
     if has_fit_parameter(model, "sample_weight"):
-        return model.fit(X[known], y, sample_weight=weight[known]), constant
-    if not np.allclose(weight[known], weight[known][0]):
+        return model.fit(X, y, sample_weight=weight)
+    if not np.allclose(weight, weight[0]):
         warn_user(
             f"{type(model).__name__}.fit takes no sample_weight: all distinct rows count alike.",
         )
-    return model.fit(X[known], y), constant
+    return model.fit(X, y)
 
 
 def _scores(estimator: Any, X: np.ndarray, constant: np.ndarray) -> np.ndarray:

@@ -115,9 +115,8 @@ def make_alone(fusion: Any, name: str, n_columns: int, y: np.ndarray) -> Any:
         modality_loss_weight=loss_weight,
         alignment=None,
         alignment_weight=1.0,
+        guard=False,
     )
-    if "guard" in alone.get_params(deep=False):
-        alone.set_params(guard=False)
     if is_classifier(fusion):  # which gives rows that lack the modality the prior of all rows
         return alone
     return PriorWhereMissing(alone, make_prior(fusion, y))

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.base import clone, is_classifier
-from sklearn.metrics import get_scorer
+from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.utils import check_consistent_length
 from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils._param_validation import validate_params
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
+from .._data.labels import subset_accuracy
 from ._baselines import make_alone, make_boosting, make_linear, make_prior
 from ._fitted import as_frame_or_array, find_scorer, unwrap
 from ._folds import Fold, check_target, encode, split, split_model
@@ -195,14 +196,14 @@ def _find_scorer(model: Any, scoring: str | Callable | None) -> Callable:
     That of a search over a linear model's regularisation is the score that it chose by.
     """
     if scoring is None and getattr(model, "scoring", None) is None:
-        return _subset_accuracy if is_classifier(unwrap(model)) else get_scorer("r2")
+        return _accuracy if is_classifier(unwrap(model)) else get_scorer("r2")
     return find_scorer(model, scoring)
 
 
-def _subset_accuracy(model: Any, X: Any, y: Any) -> float:
+def _accuracy(model: Any, X: Any, y: Any) -> float:
     """Compute the share of rows whose targets are all predicted right."""
-    equal = np.asarray(y) == model.predict(X)
-    return float(equal.reshape(len(equal), -1).all(axis=1).mean())
+    predicted = model.predict(X)
+    return accuracy_score(y, predicted) if predicted.ndim == 1 else subset_accuracy(y, predicted)
 
 
 def _make_candidates(fusion: Any, fold: Fold, extra: Mapping[str, Any]) -> dict[str, Candidate]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -96,22 +96,40 @@ def list_runs(text: str) -> list[str]:
 TOKENS = {"words": list_words, "runs": list_runs}
 
 
-def count_tokens(texts, list_tokens: Callable, vocabulary: Mapping[str, int]) -> sparse.csr_matrix:
-    """Count in each text the tokens that the vocabulary numbers, those of a segment only once.
+class SegmentedTexts(NamedTuple):
+    """Texts by their distinct segments, of each of which tokens are listed only once."""
+
+    segments: Sequence[str]
+    counts: sparse.csr_matrix | None  # (n_texts, n_segments); None: each text is one segment
+
+
+def segment_texts(texts: Sequence[str]) -> SegmentedTexts:
+    """Split texts into segments; few texts are left whole."""
+    if len(texts) < FEW_TEXTS:
+        return SegmentedTexts(texts, None)
+    segments = Numbering()
+    counts = _count(map(split_segments, texts), segments)
+    return SegmentedTexts([*segments], counts)
+
+
+def count_tokens(
+    texts: SegmentedTexts, list_tokens: Callable, vocabulary: Mapping[str, int]
+) -> sparse.csr_matrix:
+    """Count in each text the tokens that the vocabulary numbers.
 
     A token may have no number. A dict that makes one, such as `Numbering`, learns all tokens.
     """
-    if len(texts) < FEW_TEXTS:
-        return _count(map(list_tokens, texts), vocabulary)
-    segments = Numbering()
-    of_texts = _count(map(split_segments, texts), segments)  # (n_texts, n_segments)
-    of_segments = _count(map(list_tokens, segments), vocabulary)  # (n_segments, n_tokens)
-    counts = of_texts @ of_segments
+    of_segments = _count(map(list_tokens, texts.segments), vocabulary)  # (n_segments, n_tokens)
+    if texts.counts is None:
+        return of_segments
+    counts = texts.counts @ of_segments
     counts.sort_indices()
     return counts
 
 
-def learn_vocabulary(texts, list_tokens: Callable, *, min_df: int, max_features: int):
+def learn_vocabulary(
+    texts: SegmentedTexts, list_tokens: Callable, *, min_df: int, max_features: int
+) -> tuple[dict[str, int], sparse.csr_matrix]:
     """Return the tokens of the texts, numbered in alphabetical order, and their counts.
 
     Those in fewer than ``min_df`` texts are left out, and all but the most frequent.

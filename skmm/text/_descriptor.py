@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import as_column, is_missing, shorten
 from ..encoding.engine import check_texts, set_column_tags
-from ._counting import TOKENS, compute_tfidf, count_tokens, learn_vocabulary
+from ._counting import TOKENS, compute_tfidf, count_tokens, learn_vocabulary, segment_texts
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
@@ -225,9 +225,10 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
     def _learn_tokens(self, texts: list[str]) -> list[sparse.csr_matrix]:
         """Set the vocabularies and their weights, and return TF-IDF of words and of runs."""
         self.vocabularies_, self.idf_, blocks = {}, {}, []
+        segmented = segment_texts(texts)
         for name, list_tokens in TOKENS.items():
             vocabulary, counts = learn_vocabulary(
-                texts, list_tokens, min_df=self.min_df, max_features=self.max_features
+                segmented, list_tokens, min_df=self.min_df, max_features=self.max_features
             )
             if vocabulary:  # in texts such as "?!" there are no words
                 self.vocabularies_[name] = vocabulary
@@ -241,8 +242,9 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         bounds = np.flatnonzero(np.diff(chunk_of)) + 1
         described = []
         for chunk in np.split(np.array(texts, dtype=object), bounds):
+            segmented = segment_texts(chunk.tolist())
             blocks = [
-                compute_tfidf(count_tokens(chunk, TOKENS[name], vocabulary), self.idf_[name])
+                compute_tfidf(count_tokens(segmented, TOKENS[name], vocabulary), self.idf_[name])
                 for name, vocabulary in self.vocabularies_.items()
             ]
             counts: Any = sparse.hstack(blocks, format="csr")

@@ -1,4 +1,5 @@
 import warnings
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -53,8 +54,8 @@ def board(data):
 class RecordingClassifier(ClassifierMixin, BaseEstimator):
     """Predict the first class, and record the rows of each call in a list of the class."""
 
-    fitted: list = []  # noqa: RUF012
-    predicted: list = []  # noqa: RUF012
+    fitted: ClassVar[list] = []
+    predicted: ClassVar[list] = []
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -69,8 +70,8 @@ class RecordingClassifier(ClassifierMixin, BaseEstimator):
 class CountingEncoder(TransformerMixin, BaseEstimator):
     """Double the numbers, named as two modalities, and record the rows of each call."""
 
-    fitted: list = []  # noqa: RUF012
-    transformed: list = []  # noqa: RUF012
+    fitted: ClassVar[list] = []
+    transformed: ClassVar[list] = []
 
     def fit(self, X, y=None):
         self.fitted.append(len(X))
