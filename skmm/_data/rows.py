@@ -194,8 +194,8 @@ def _check_groups_left(groups: np.ndarray) -> int:
     if n_groups < 2:
         raise ValueError(
             "groups has too few of them: the rows that are left to train on are of one group, from "
-            "which none can be held out whole. early_stopping=True holds out a group at least, and "
-            "guard=True up to half of them: set these to False, or give more groups."
+            "which none can be held out whole. early_stopping=True holds out a group at least: set "
+            "it to False, or give more groups."
         )
     return n_groups
 

@@ -43,7 +43,7 @@ OF_SCIKIT_LEARN = ("_sklearn", "_metadata_request")
 
 
 def _used_rule(estimator: BaseFusion) -> FusionRule:
-    """Return the fusion rule; once fitted that of the network, which ``guard`` may have chosen."""
+    """Return the fusion rule; once fitted that of the network."""
     if hasattr(estimator, "_fitted"):
         return estimator._fitted.spec.rule
     return resolve_rule(estimator.fusion)
@@ -88,7 +88,6 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
         "solver": [StrOptions({*SOLVERS}), AdamW, LBFGS],
         "warm_start": ["boolean"],
-        "guard": ["boolean"],
         "checkpoint": [None, str, os.PathLike],
         "random_state": ["random_state"],
         "device": [str],
@@ -185,7 +184,6 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         groups,
     ) -> None:
         """Fit to validated rows, and hold what is fitted."""
-        from ._comparison import compare
         from ._fit import fit
 
         columns = self._group_columns()
@@ -195,14 +193,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             X, target, weight, columns, tasks, target_names, prior_outputs, groups
         )
         start = self._fitted if self._is_warm_start() else None
-        scores = None
-        if self.guard:
-            scores, settings = compare(problem, settings)
         self._fitted = fit(problem, settings, start)
-        if scores is not None:
-            self.guard_scores_ = scores
-        elif hasattr(self, "guard_scores_"):  # of an earlier fit
-            del self.guard_scores_
         if not self._fitted.converged:
             warn_user(
                 f"L-BFGS did not converge to tol={settings.solver.tol} within "

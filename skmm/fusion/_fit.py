@@ -301,8 +301,8 @@ def _check_same_network(fitted: FittedFusion, spec: NetworkSpec, settings: Fusio
         name, before, now = changed
         raise ValueError(
             f"partial_fit goes on with the network that it has, and {PARAMETERS.get(name, name)} "
-            f"asks for another ({name} was {before!r} and is {now!r}). Set it to what it was "
-            "(after guard=True, to what that chose), or start anew."
+            f"asks for another ({name} was {before!r} and is {now!r}). Set it to what it was, or "
+            "start anew."
         )
 
 

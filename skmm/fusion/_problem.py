@@ -37,16 +37,6 @@ class FusionProblem(NamedTuple):
         """The positions of all modalities' columns, in the network's order."""
         return np.concatenate(list(self.columns.network_groups.values()))
 
-    def take(self, index: np.ndarray) -> FusionProblem:
-        """Return the problem of some of the rows."""
-        return self._replace(
-            X=self.X[index],
-            target=self.target[index],
-            weight=self.weight[index],
-            present=self.present[index],
-            groups=None if self.groups is None else self.groups[index],
-        )
-
 
 def make_problem(
     X: np.ndarray,

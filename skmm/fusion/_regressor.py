@@ -82,7 +82,7 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         the residuals of out-of-fold predictions, so that it counts for nothing where the sum of the
         modalities says all. "auto" is the mean of extremely randomised trees and gradient boosting;
         any regressor of scikit-learn that copes with NaN may take their place. It is learned by
-        `fit` alone, and does not go with ``checkpoint`` and ``guard``. With "auto" and more than 50
+        `fit` alone, and does not go with ``checkpoint``. With "auto" and more than 50
         outputs there is none.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda of L_i, the loss of each modality on its own: one for all modalities,
@@ -109,11 +109,6 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         Whether `fit` starts from the network of the last one, on data of the same columns, rather
         than anew. What was learned on unseen rows, as the weights alpha are, stays as it is, for no
         row is unseen any more.
-    guard : bool, default=False
-        Whether to compare with simpler models first: each modality alone, their average, and a
-        linear model of all columns. Each is fitted to two thirds of the rows three times. If one
-        has a lower loss on the other third, by more than two standard errors of the difference, it
-        is fitted in place of the fused model, with a warning.
     checkpoint : str, path-like or None, default=None
         A file in which `fit` saves its state after each epoch, whole or not at all. A fit that was
         killed, or interrupted by Ctrl-C, continues when `fit` is called again with the same data
@@ -147,9 +142,6 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         neither has seen.
     network_ : torch.nn.Module
         The trained network. It knows the modalities in alphabetical order, and y as it is scaled.
-    guard_scores_ : DataFrame of shape (n_models, 3)
-        With ``guard``: "loss" of each model on rows that it was not trained on, by how much it is
-        lower than that of the fused one ("gain"), and the "standard_error" of that.
     history_ : DataFrame of shape (`n_iter_`, n_terms + 1)
         Each term of the loss in each epoch, before it is multiplied by its weight: "fused",
         "modality__NAME", "alignment__NAME__NAME", and "loss", the sum of their products. With early
@@ -241,7 +233,6 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         solver: str | AdamW | LBFGS = "adamw",
         task_weight: ArrayLike | Mapping[Any, float] | None = None,
         warm_start: bool = False,
-        guard: bool = False,
         checkpoint: str | PathLike | None = None,
         random_state: int | RandomState | None = None,
         device: str = "auto",
@@ -260,7 +251,6 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         self.solver = solver
         self.task_weight = task_weight
         self.warm_start = warm_start
-        self.guard = guard
         self.checkpoint = checkpoint
         self.random_state = random_state
         self.device = device
@@ -280,8 +270,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, not negative.
         groups : array-like of shape (n_samples,), default=None
-            Group labels, such as speakers: held-out rows, to learn weights, for early stopping or
-            for ``guard``, are whole groups.
+            Group labels, such as speakers: held-out rows, to learn weights or for early stopping,
+            are whole groups.
 
         Returns
         -------

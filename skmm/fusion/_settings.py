@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,14 +84,6 @@ class FusionSettings:
             return self.alpha
         return np.repeat(self.alpha[:, None], tasks[0].n_outputs, axis=1)
 
-    def with_models(self, **parameters) -> FusionSettings:
-        """Change parameters of all perceptrons."""
-        models = {
-            name: MLP(**{**model.get_params(), **parameters}) if isinstance(model, MLP) else model
-            for name, model in self.models.items()
-        }
-        return replace(self, models=models)
-
 
 def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task]) -> FusionSettings:
     """Resolve the parameters of a fusion estimator.
@@ -150,12 +142,11 @@ def _resolve_interaction(estimator) -> str | BaseEstimator | None:
             'interaction must be None, "auto" or a regressor of scikit-learn, which learns the '
             f"residuals of the sum of the modalities, got {interaction!r}."
         )
-    for name, given in [("checkpoint", estimator.checkpoint), ("guard", estimator.guard or None)]:
-        if given is not None:
-            raise ValueError(
-                f"interaction={interaction!r} does not go with {name}={given!r}: set one of them "
-                "to what it is by default."
-            )
+    if estimator.checkpoint is not None:
+        raise ValueError(
+            f"interaction={interaction!r} does not go with checkpoint={estimator.checkpoint!r}: "
+            "set one of them to None."
+        )
     return interaction
 
 
@@ -180,7 +171,7 @@ def _describe_models(modality_model):
 
 
 def _check_rule(estimator, settings: FusionSettings, tasks: Sequence[Task]) -> None:
-    """Raise if the rule does not go with weights, guard or the kind of target."""
+    """Raise if the rule does not go with weights or the kind of target."""
     rule, name = settings.rule, settings.rule.name
     allowed = (None, "uniform") if rule.fuses_scores else (None,)
     if not rule.has_weights and estimator.modality_weights not in allowed:
@@ -198,11 +189,6 @@ def _check_rule(estimator, settings: FusionSettings, tasks: Sequence[Task]) -> N
         raise ValueError(
             "fusion=Late(per_class=True) needs y to be one column of classes; for labels, several "
             "targets or numbers take Late()."
-        )
-    if estimator.guard and estimator.warm_start:
-        raise ValueError(
-            "guard=True may fit another model than the one that warm_start=True goes on with: set "
-            "one of them to False."
         )
 
 
@@ -374,8 +360,3 @@ def check_stream(estimator, settings: FusionSettings) -> None:
     ]:
         if is_wrong:
             raise ValueError(f"partial_fit does not go with {given}, {why}: use fit, or leave it.")
-    if estimator.guard:
-        raise ValueError(
-            "guard=True compares models on all rows, and partial_fit sees them batch by batch: "
-            "set guard=False."
-        )

@@ -115,7 +115,6 @@ def make_alone(fusion: Any, name: str, n_columns: int, y: np.ndarray) -> Any:
         modality_loss_weight=loss_weight,
         alignment=None,
         alignment_weight=1.0,
-        guard=False,
     )
     if is_classifier(fusion):  # which gives rows that lack the modality the prior of all rows
         return alone

@@ -147,7 +147,6 @@ def test_what_does_not_go_with_it(X, product, tmp_path):
     for parameters, match in [
         ({"interaction": LogisticRegression()}, "interaction.*regressor.*LogisticRegression"),
         ({"interaction": "auto", "checkpoint": tmp_path / "c"}, "interaction.*checkpoint"),
-        ({"interaction": "auto", "guard": True}, "interaction.*guard"),
         (
             {"interaction": "auto", "modalities": {"interaction": 4, "b": 4}},
             "modality called 'interaction'",

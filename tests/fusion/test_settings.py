@@ -31,7 +31,6 @@ CONTRADICTIONS = [
     {"balance": "ogm", "hidden_layer_sizes": ()},
     {"balance": "ogm", "modality_loss_weight": {"text": 0.0, "image": 1.0}},
     {"n_members": 2, "fusion": "attention"},
-    {"guard": True, "warm_start": True},
 ]
 
 

@@ -342,7 +342,6 @@ def test_noise_gets_no_weight(X, labels, classes, learning):
 
 
 @pytest.mark.filterwarnings("ignore:L-BFGS did not converge")
-@pytest.mark.filterwarnings("ignore:.*guard_scores_")
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -351,7 +350,6 @@ def test_noise_gets_no_weight(X, labels, classes, learning):
         {"missing": "impute", "fusion": "attention"},
         {"solver": "lbfgs", "dropout": 0.0},
         {"sharing": "parameters"},
-        {"guard": True},
         {"alignment": "kl", "alignment_weight": 0.1},
     ],
 )
