@@ -93,7 +93,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         are ``MLP()``, "linear" is a perceptron without hidden layers. With rules that fuse scores,
         "late" and "additive", it may be any classifier of scikit-learn with `predict_proba`: its
         centred log-probabilities are fused, in training those of rows that it was not fitted to.
-    interaction : {None, "auto"} or regressor, default=None
+    interaction : {None, "auto"} or regressor, default="auto"
         The model f_inter of all columns, for what only several modalities say together. It learns
         the residuals of out-of-fold predictions, so that it counts for nothing where the sum of the
         modalities says all. "auto" is the mean of extremely randomised trees and gradient boosting;
@@ -255,7 +255,7 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         modalities: str | Mapping[str, Any] | None = None,
         modality_weights: str | Mapping[str, float] | None = None,
         modality_model: str | BaseEstimator | Mapping[str, str | BaseEstimator] = "auto",
-        interaction: str | BaseEstimator | None = None,
+        interaction: str | BaseEstimator | None = "auto",
         modality_loss_weight: float | Mapping[str, float] = 0.3,
         alignment: str | None = None,
         alignment_weight: float | Mapping[tuple[str, str], float] | ArrayLike = 1.0,

@@ -92,6 +92,8 @@ def train(
                 out_of_fold = cross_fit(
                     network, used, folds, objective, short, learned, bar, checkpoint
                 )
+            elif checkpoint and learned.interaction and folds:
+                out_of_fold = checkpoint.results[0]["out_of_fold"]
             loop = EpochLoop(network, used, split.fitting, split.held_out, objective, settings)
             loop.run(bar, checkpoint, len(folds))
         except KeyboardInterrupt:
@@ -131,27 +133,28 @@ def cross_fit(
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
         if checkpoint and i < len(checkpoint.results):
             done, device = checkpoint.results[i], sample.weight.device
-            trained.eval().head.load_state_dict(done["head"])
+            trained.eval().load_state_dict(done["network"])
             values, gate_scores = done["values"].to(device), done["gate_scores"].to(device)
         else:
             rest = torch.cat([part for j, part in enumerate(folds) if j != i])
             EpochLoop(trained, rows, rest, None, single, settings).run(bar, checkpoint, i)
             trained.store_statistics(rows, rest)
             values, gate_scores = evaluate_unseen(trained, sample)
-            if learned.interaction:
-                networks.append(trained)
             if checkpoint:
-                head = trained.head.state_dict()
-                result = {"head": head, "values": values, "gate_scores": gate_scores}
+                state = trained.state_dict()
+                result = {"network": state, "values": values, "gate_scores": gate_scores}
                 checkpoint.results.append(result)
+        if learned.interaction:
+            networks.append(trained)
         present = network.imputed(sample.present)
         unseen = OutOfFold(trained.head, values, gate_scores, present, sample.target, sample.weight)
         samples.append(unseen)
     alpha, calibrate = learned.alpha, learned.calibration
     learn_weights(network, samples, objective.tasks, alpha=alpha, calibrate=calibrate)
-    if checkpoint:
-        checkpoint.results.clear()  # what came of them is in the network
-    return _fold_logits(network, networks, rows, folds) if learned.interaction else None
+    logits = _fold_logits(network, networks, rows, folds) if learned.interaction else None
+    if checkpoint:  # the rest of what came of them is in the network
+        checkpoint.results = [] if logits is None else [{"out_of_fold": logits}]
+    return logits
 
 
 def _fold_logits(

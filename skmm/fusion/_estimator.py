@@ -115,8 +115,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
                 f'With fusion="{fitted.spec.fusion}" no number says how much a modality counts.'
             )
         if interaction is not None:
-            share = interaction.weight
-            weights = np.concatenate([(1 - share) * weights, np.full_like(weights[:1], share)])
+            weights = fitted.columns.to_network(weights)
+            weights = interaction.weigh(weights)
+            weights = np.concatenate([fitted.columns.to_user(weights[:-1]), weights[-1:]])
             names = [*names, INTERACTION]
         if weights.ndim == 2:
             index = pd.Index(self.classes_)

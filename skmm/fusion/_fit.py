@@ -11,6 +11,8 @@ import pandas as pd
 import torch
 from sklearn.utils import check_random_state
 
+from .._data.columns import as_slice
+from .._data.reduction import BlockReducer
 from .._data.rows import TrainingRows, assign_folds, order_rows, sample_holdout, select_rows
 from .._data.scaling import ColumnScaler, ScaledRows, compute_moments, scale_rows
 from .._data.targets import Scale, measure_scale, strata
@@ -76,6 +78,7 @@ def fit(
     random_state = _open_random_state(settings, checkpoint)
     split = _split_rows(problem, settings, rows, order_rows(x), random_state)
     seed = random_state.randint(np.iinfo(np.int32).max)
+    columns = x
     x, score_models = _add_scores(problem, settings, rows, split, x, seed)
     if checkpoint:
         checkpoint.identify(_describe_fit(settings, scaler, rows, split, x, start))
@@ -110,7 +113,8 @@ def fit(
     )
     fitted.measure_weights(problem.X, rows, settings.fixed_alpha, settings.device)
     if settings.interaction is not None and start is None:
-        fitted.interaction = _fit_interaction(problem, settings, rows, out_of_fold, split, seed)
+        data = problem, settings, rows, split, seed
+        fitted.interaction = _fit_interaction(*data, columns, out_of_fold)
     return fitted
 
 
@@ -118,28 +122,45 @@ def _fit_interaction(
     problem: FusionProblem,
     settings: FusionSettings,
     rows: TrainingRows,
-    out_of_fold: torch.Tensor | None,
     split: RowSplit,
     seed: int,
+    x: np.ndarray | ScaledRows,
+    out_of_fold: torch.Tensor | None,
 ) -> FittedInteraction:
-    """Learn what the outputs of networks that had not seen the rows leave of y, if any."""
-    from ._interaction import FittedInteraction, learn_interaction, make_interaction
+    """Mix models of all columns with the network, by what networks compute of unseen rows."""
+    from ._interaction import (
+        MIN_ROWS,
+        Candidate,
+        FittedInteraction,
+        InteractionProblem,
+        default_models,
+        learn_interaction,
+    )
 
-    ends = np.cumsum([len(columns) for columns in problem.columns.network_groups.values()])
-    blocks = np.split(np.arange(ends[-1]), ends[:-1])
-    estimator = make_interaction(settings.interaction, blocks, problem.tasks)
-    if estimator is None or out_of_fold is None:
-        return FittedInteraction(problem.network_columns)
-    return learn_interaction(
-        estimator,
-        problem.X,
-        problem.network_columns,
+    estimator = settings.interaction
+    widths = [len(columns) for columns in problem.columns.network_groups.values()]
+    n_outputs = sum(task.n_outputs for task in problem.tasks)
+    if out_of_fold is None or len(split.fitting) < MIN_ROWS:
+        return FittedInteraction(widths, n_outputs)
+    if estimator == "auto":
+        reducer = BlockReducer.fit(x, rows.present, widths, seed)
+        z, widths = reducer.transform(x, rows.present), reducer.reduced_widths
+    else:
+        reducer, z = None, problem.X[:, as_slice(problem.network_columns)][rows.index]
+    data = InteractionProblem(
+        z,
+        widths,
+        reducer,
         out_of_fold.cpu().numpy(),
         rows,
         split.folds,
         problem.tasks,
         seed,
+        settings.verbose,
     )
+    if estimator == "auto":
+        return learn_interaction(data, default_models(data))
+    return learn_interaction(data, {"interaction": Candidate(estimator)})
 
 
 def update(

@@ -154,7 +154,7 @@ class FittedFusion:
             "prior_outputs": self.prior_outputs,
             "scale": None if self.scale is None else self.scale._asdict(),
             "score_models": {n: list(model) for n, model in self.score_models.items()},
-            "interaction": None if self.interaction is None else list(self.interaction),
+            "interaction": None if self.interaction is None else self.interaction.to_plain(),
             "history": frame_to_plain(self.history),
             "modality_weights": self.modality_weights,
             "converged": self.converged,
@@ -171,7 +171,7 @@ class FittedFusion:
         if interaction is not None:
             from ._interaction import FittedInteraction
 
-            interaction = FittedInteraction(*interaction)
+            interaction = FittedInteraction.from_plain(interaction)
         return cls(
             network=unpack_network(plain["network"], spec),
             spec=spec,
@@ -211,8 +211,10 @@ class FusionRun:
             lambda network, values, weights: network.logits(weights, values), members=members
         )
         outputs = outputs.astype(np.float64)
-        if self._fitted.interaction is not None:
-            added = self._interaction_outputs(outputs.shape[-1])
+        interaction = self._fitted.interaction
+        if interaction is not None and interaction.models:
+            added = self._read_mixture(interaction.predict)
+            outputs *= interaction.network_coefficient
             outputs += added[:, None] if members else added
         empty = self.without_modality
         if empty.any():
@@ -238,21 +240,33 @@ class FusionRun:
             lambda network, values, weights: network.contributions(weights, values)
         )
         contributions = self._fitted.columns.to_user(contributions, axis=1).astype(np.float64)
-        if self._fitted.interaction is None:
-            return contributions
-        added = self._interaction_outputs(contributions.shape[-1])
-        added[self.without_modality] = 0.0
-        return np.concatenate([contributions, added[:, None]], axis=1)
-
-    def _interaction_outputs(self, n_outputs: int) -> np.ndarray:
-        """Compute what the interaction adds to the outputs (n, k), a chunk of rows at a time."""
         interaction = self._fitted.interaction
-        assert interaction is not None
-        added = np.zeros((len(self._X), n_outputs))
-        for start in range(0, len(added) if interaction.weight else 0, PREDICTION_ROWS):
+        if interaction is None:
+            return contributions
+        parts = self._read_mixture(interaction.split)
+        parts = np.concatenate(
+            [self._fitted.columns.to_user(parts[:, :-1], axis=1), parts[:, -1:]], axis=1
+        )
+        parts[self.without_modality] = 0.0
+        parts[:, :-1] += interaction.network_coefficient * contributions
+        return parts
+
+    def _read_mixture(self, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Call ``read(z)`` for each chunk of rows as models of all columns read them."""
+        fitted = self._fitted
+        assert fitted.interaction is not None
+        positions = np.concatenate(list(fitted.columns.network_groups.values()))
+        present = fitted.columns.to_network(self.present, axis=1)
+        results = []
+        for start in range(0, len(self._X), PREDICTION_ROWS):
             rows = slice(start, start + PREDICTION_ROWS)
-            added[rows] = interaction.predict(self._X[rows])
-        return added
+            if fitted.interaction.reducer is None:
+                z = self._X[rows][:, as_slice(positions)]
+            else:
+                x = fitted.scaler.transform(self._X, rows, positions)
+                z = fitted.interaction.reducer.transform(x, present[rows])
+            results.append(read(z))
+        return np.concatenate(results)
 
     def fused(self) -> np.ndarray:
         """Compute what the rule makes of the modalities (n, q)."""

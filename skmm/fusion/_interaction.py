@@ -1,233 +1,356 @@
-"""f_inter: what only several modalities say together, learned of what their sum leaves.
+"""f_inter: what only several modalities say together, read off a mixture of models of all columns.
 
-The residuals of out-of-fold predictions are what the sum of the modalities could not tell of new
-rows. A model of all columns learns them, out of fold again, and one number says how much of it is
-added: that which suits rows best that neither has seen, or 0, if what it gains there may be chance.
+Models that read all columns at once (trees, boosting, a linear model) are mixed with the network.
+Their coefficients, not negative, are those that suit rows best which no model has seen: stacked
+regression (Breiman 1996). What the mixture J says of a row is split as functional analysis of
+variance splits it: the first-order terms, sums of functions of one modality each, belong to the
+f_i, and the rest is f_inter:
+
+    J(x) = sum_i J_i(x_i) + J_inter(x),   J_i(x_i) = E[J(x_i, others)] - E[J],
+
+with the expectation over rows of the training data. So a mixture of trees that predicts better than
+perceptrons, and yet adds up by modality, is no interaction.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, softmax
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.decomposition import PCA
-from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
-from sklearn.multioutput import MultiOutputRegressor
-from sklearn.utils import check_random_state
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm.auto import tqdm
 
-from .._data.columns import as_slice
+from .._data.reduction import BlockReducer, QuantileBinner
 from .._data.rows import TrainingRows
 from .._torch.losses import row_losses
 from .._torch.tasks import Task
-from ._models import fit_clone
+from ._models import ScoreModel, fit_score_model
 
-STANDARD_ERRORS = 1.0  # by which new rows must be predicted better
-MAX_LOG_SCALE = 5.0
-MAX_OUTPUTS = 50  # of trees, which store all of them in each leaf
-N_COMPONENTS = 64  # of a wide modality
-MAX_SPARSE_COLUMNS = 512  # of a modality that is mostly zeros, such as one-hot columns
-PCA_ROWS = 10_000
-TREE_ROWS = 20_000  # for one tree; of more rows each tree takes a sample
-BOOSTED_OUTPUTS = 10  # boosting fits a model to each
+STANDARD_ERRORS = 1.0  # by which unseen rows must be predicted better
+PRIOR_STRENGTH = 0.5  # rows' worth of belief in the network alone
+MIN_ROWS = 40
+SCREENED_VALUES = 2e6  # rows times columns times outputs, from which on one fold screens models
+MIN_COEFFICIENT = 0.05  # of a model that passes
+MAX_OUTPUTS = 50
+TREES = 64
+TREE_ROWS = 10_000  # for one tree; of more rows each takes a sample
+TREE_VALUES = 100_000  # outputs that the leaves of one tree store, at most
+MAX_BOOSTED_OUTPUTS = 30  # for each of which boosting grows trees
+MAX_LINEAR_VALUES = 2e6  # of rows times columns times outputs
+MISSING_SHARE = 0.01  # of the rows that must lack a modality for trees to learn what that means
+MARGIN = 1e-3  # of probabilities from 0 and 1
+BACKGROUND_ROWS = 32  # that expectations are taken over
+MEASURED_ROWS = 128  # of each fold, whose outputs are split to see what counts
+CHUNK = 20_000
 
 
 class FittedInteraction(NamedTuple):
-    """f_inter, its factor, and how much it counts: nothing, if it would gain nothing."""
+    """A mixture of models of all columns, and what it takes to split its outputs by modality."""
 
-    columns: np.ndarray  # of X, that it reads
-    models: Sequence[Any] = ()  # one for all outputs, or one for each
-    scale: float = 0.0  # what its outputs are multiplied by
-    weight: float = 0.0  # its share, in [0, 1]
+    widths: list[int]  # of the modalities, as the models read them
+    n_outputs: int
+    reducer: BlockReducer | None = None  # None: the models read the columns of X
+    models: Sequence[ScoreModel] = ()
+    coefficients: Sequence[float] = ()
+    network_coefficient: float = 1.0
+    background: np.ndarray | None = None  # (b, q) rows that expectations are taken over
+    is_learned: Sequence[bool] = ()  # whether models have seen rows without the modality
+    share: float = 0.0  # of the mixture in the outputs
+    spreads: np.ndarray | None = None  # (m + 1, k) of the parts of its outputs, f_inter last
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Compute what is added to the outputs of the network (n, k)."""
-        return self.scale * _predict(self.models, X[:, as_slice(self.columns)])
+    def to_plain(self) -> dict[str, Any]:
+        """Return lists, numbers, arrays and estimators."""
+        return {
+            **self._asdict(),
+            "reducer": None if self.reducer is None else list(self.reducer),
+            "models": [list(model) for model in self.models],
+        }
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> FittedInteraction:
+        """Undo `to_plain`."""
+        reducer, models = plain["reducer"], [ScoreModel(*model) for model in plain["models"]]
+        reducer = None if reducer is None else BlockReducer(*reducer)
+        return cls(**{**plain, "reducer": reducer, "models": models})
 
-class TreeMixture(RegressorMixin, BaseEstimator):
-    """The mean of extremely randomised trees and gradient boosting, on columns of all modalities.
+    def weigh(self, alpha: np.ndarray) -> np.ndarray:
+        """Return how much modalities and interaction count, from alpha (m,) or (m, k)."""
+        padded = np.concatenate([alpha, np.zeros_like(alpha[:1])])
+        if self.spreads is None:
+            return padded
+        spreads = self.spreads if alpha.ndim == 2 else np.sqrt(np.square(self.spreads).sum(1))
+        shares = spreads / np.maximum(spreads.sum(0), np.finfo(float).tiny)
+        return (1 - self.share) * padded + self.share * shares
 
-    Extremely randomised trees: Geurts, Ernst and Wehenkel (2006). A modality of many columns that
-    are not mostly zeros, such as an embedding, is reduced to its principal components, since a
-    tree looks at one column at a time.
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        """Compute the outputs of the mixture (n, k) for rows as the models read them.
 
-    Parameters
-    ----------
-    blocks : sequence of ndarray of int
-        The positions of each modality's columns. A row that lacks a modality is NaN in them, which
-        trees can split on.
-    min_samples_leaf : int, default=1
-        The fewest rows in a leaf.
-    random_state : int, RandomState instance or None, default=None
-        Determines the trees.
-    """
+        For a modality that a row lacks, and that no training row has lacked, the mean over what it
+        may have been.
+        """
+        outputs = np.zeros((len(z), self.n_outputs))
+        if not self.models:
+            return outputs
+        unknown = self._is_missing(z) & ~np.asarray(self.is_learned)
+        is_complete = ~unknown.any(1)
+        if is_complete.any():
+            outputs[is_complete] = self._mix(z[is_complete])
+        for rows in _chunks(np.flatnonzero(~is_complete), BACKGROUND_ROWS):
+            is_replaced = np.repeat(unknown[rows], self.widths, axis=1)
+            outputs[rows] = self._mean_over_background(z[rows], is_replaced)
+        return outputs
 
-    def __init__(self, blocks: Sequence[np.ndarray], min_samples_leaf: int = 1, random_state=None):
-        self.blocks = blocks
-        self.min_samples_leaf = min_samples_leaf
-        self.random_state = random_state
+    def split(self, z: np.ndarray) -> np.ndarray:
+        """Split the outputs of the mixture by modality and interaction, (n, m + 1, k)."""
+        n, m = len(z), len(self.widths)
+        parts = np.zeros((n, m + 1, self.n_outputs))
+        if not self.models:
+            return parts
+        parts[:, -1] = self.predict(z)
+        if m == 1:
+            return parts[:, ::-1]
+        assert self.background is not None
+        present, mean = ~self._is_missing(z), self._mix(self.background).mean(0)
+        for i in range(m):
+            others = np.repeat(np.arange(m) != i, self.widths)
+            for rows in _chunks(np.flatnonzero(present[:, i]), BACKGROUND_ROWS):
+                is_replaced = np.broadcast_to(others, (len(rows), len(others)))
+                parts[rows, i] = self._mean_over_background(z[rows], is_replaced) - mean
+        n_present = np.maximum(present.sum(1), 1)
+        parts[:, :-1] += present[:, :, None] * (mean / n_present[:, None])[:, None]
+        parts[:, -1] -= parts[:, :-1].sum(1)
+        return parts
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit the components, the trees and the boosting to residuals y (n, k)."""
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.components_ = [_fit_components(X[:, as_slice(c)], seed) for c in self.blocks]
-        Z, has_many_rows = self._reduce(X), len(X) > TREE_ROWS
-        trees = ExtraTreesRegressor(
-            max_features=1 / 3,
-            min_samples_leaf=self.min_samples_leaf,
-            bootstrap=has_many_rows,
-            max_samples=TREE_ROWS if has_many_rows else None,
-            random_state=seed,
+    def _is_missing(self, z: np.ndarray) -> np.ndarray:
+        return np.isnan(z[:, np.cumsum([0, *self.widths[:-1]])])  # (n, m)
+
+    def _mix(self, z: np.ndarray) -> np.ndarray:
+        outputs = [model.predict(z) for model in self.models]
+        return sum(
+            (c * o.astype(float) for c, o in zip(self.coefficients, outputs, strict=True)),
+            np.zeros((len(z), self.n_outputs)),
         )
-        column_or_columns = y[:, 0] if y.shape[1] == 1 else y
-        self.models_: list[Any] = [trees.fit(Z, column_or_columns, sample_weight)]
-        if y.shape[1] <= BOOSTED_OUTPUTS:
-            boosting = MultiOutputRegressor(HistGradientBoostingRegressor(random_state=seed))
-            self.models_.append(boosting.fit(Z, y, sample_weight))
-        return self
 
-    def predict(self, X):
-        """Predict residuals (n, k)."""
-        Z = self._reduce(X)
-        return np.mean([model.predict(Z).reshape(len(X), -1) for model in self.models_], axis=0)
-
-    def _reduce(self, X: np.ndarray) -> np.ndarray:
-        """Replace wide modalities by their components; NaN where a row lacks one."""
-        blocks = []
-        for columns, pca in zip(self.blocks, self.components_, strict=True):
-            block = X[:, as_slice(columns)]
-            if pca is not None:
-                present = ~np.isnan(block[:, 0])
-                reduced = np.full((len(X), pca.n_components_), np.nan, dtype=np.float32)
-                if present.any():
-                    reduced[present] = pca.transform(block[present])
-                block = reduced
-            blocks.append(block)
-        return np.hstack(blocks)
+    def _mean_over_background(self, z: np.ndarray, is_replaced: np.ndarray) -> np.ndarray:
+        """Average the outputs of rows over what the background has in the place of some values."""
+        assert self.background is not None
+        n, b = len(z), len(self.background)
+        crossed = np.where(is_replaced[:, None], self.background[None], z[:, None])  # (n, b, q)
+        return self._mix(crossed.reshape(n * b, -1)).reshape(n, b, -1).mean(1)
 
 
-def _fit_components(block: np.ndarray, seed: int) -> PCA | None:
-    """Fit the components of a modality; None if its columns are read as they are."""
-    n_columns = block.shape[1]
-    if n_columns <= N_COMPONENTS:
-        return None
-    rows = block[~np.isnan(block[:, 0])]
-    if len(rows) > PCA_ROWS:
-        rows = rows[np.random.RandomState(seed).permutation(len(rows))[:PCA_ROWS]]
-    is_sparse = len(rows) > 0 and (rows == 0).mean() > 0.5
-    if len(rows) < 2 or (is_sparse and n_columns <= MAX_SPARSE_COLUMNS):
-        return None
-    n_components = min(N_COMPONENTS, len(rows) - 1)
-    return PCA(n_components, svd_solver="randomized", random_state=seed).fit(rows)
+class InteractionProblem(NamedTuple):
+    """What a mixture is learned from."""
+
+    z: np.ndarray  # (n, q) rows as the models read them, NaN where a modality is missing
+    widths: list[int]  # of the modalities in it
+    reducer: BlockReducer | None
+    outputs: np.ndarray  # (n, k) what networks that have not seen a row compute of it
+    rows: TrainingRows
+    folds: Sequence[np.ndarray]  # positions, a partition
+    tasks: Sequence[Task]
+    seed: int
+    verbose: bool = False
 
 
-def make_interaction(
-    interaction: str | BaseEstimator, blocks: Sequence[np.ndarray], tasks: Sequence[Task]
-) -> BaseEstimator | None:
-    """Return the model of all columns, not fitted; None if "auto" has none for so many outputs."""
-    if not isinstance(interaction, str):
-        return interaction
-    if sum(task.n_outputs for task in tasks) > MAX_OUTPUTS:
-        return None
-    return TreeMixture(blocks, min_samples_leaf=1 if tasks[0].is_numeric else 3)
+class Candidate(NamedTuple):
+    """A model of all columns that may be mixed with the network."""
+
+    estimator: BaseEstimator
+    fits_residuals: bool = False  # of the network, not y
+
+
+def default_models(problem: InteractionProblem) -> dict[str, Candidate]:
+    """Return the models of all columns that are tried, not fitted; none for many outputs.
+
+    Extremely randomised trees: Geurts, Ernst and Wehenkel (2006).
+    """
+    task, n_rows = problem.tasks[0], len(problem.z)
+    k = sum(task.n_outputs for task in problem.tasks)
+    if k > MAX_OUTPUTS:
+        return {}
+    sampled = {"bootstrap": True, "max_samples": TREE_ROWS} if n_rows > TREE_ROWS else {}
+    leaf = math.ceil(min(n_rows, TREE_ROWS) * k / TREE_VALUES)
+    models: dict[str, Candidate] = {}
+    if task.is_numeric:
+        trees = ExtraTreesRegressor(TREES, max_features=1 / 3, min_samples_leaf=leaf, **sampled)
+        loss = "absolute_error" if task.kind == "absolute_error" else "squared_error"
+        boosting = HistGradientBoostingRegressor(loss=loss)
+        linear: BaseEstimator = RidgeCV(np.logspace(-1, 5, 13))
+    else:
+        leaf = max(2, leaf)
+        trees = ExtraTreesClassifier(TREES, max_features=1 / 3, min_samples_leaf=leaf, **sampled)
+        boosting = HistGradientBoostingClassifier()
+        linear = LogisticRegression(C=0.03, max_iter=200)
+    models["trees"] = Candidate(trees)
+    if k <= MAX_BOOSTED_OUTPUTS:
+        binned = make_pipeline(QuantileBinner(), boosting)
+        models["boosting"] = Candidate(binned)
+        if task.is_numeric:
+            models["boosting of residuals"] = Candidate(binned, fits_residuals=True)
+    if problem.z.size * k <= MAX_LINEAR_VALUES:
+        imputer = SimpleImputer(keep_empty_features=True)
+        models["linear"] = Candidate(make_pipeline(imputer, StandardScaler(), linear))
+    return models
 
 
 def learn_interaction(
-    estimator: BaseEstimator,
-    X: np.ndarray,
-    columns: np.ndarray,
-    outputs: np.ndarray,
-    rows: TrainingRows,
-    folds: Sequence[np.ndarray],
-    tasks: Sequence[Task],
-    seed: int,
+    problem: InteractionProblem, models: Mapping[str, Candidate]
 ) -> FittedInteraction:
-    """Learn what the sum of the modalities leaves, unless what new rows gain may be chance.
+    """Mix models of all columns with the network, as far as unseen rows are predicted better.
 
-    Parameters
-    ----------
-    estimator : estimator
-        A regressor.
-    X : ndarray of shape (n_samples, n_columns)
-    columns : ndarray of int
-        The columns of all modalities.
-    outputs : ndarray of shape (n, k)
-        What networks that have not seen a training row compute of it.
-    rows : TrainingRows
-    folds : sequence of ndarray of int
-        The positions of the rows, a partition.
-    tasks : sequence of Task
-    seed : int
-        Of the estimator.
+    Nothing is mixed if what they gain may be chance. In large tables only models that count
+    in the first fold are fitted to the others.
     """
-    values = X[:, as_slice(columns)][rows.index]
-    residuals = compute_residuals(outputs, rows.target, tasks)
-    added = np.zeros_like(outputs)
-    fitting = np.concatenate(folds)
-    for fold in folds:
-        rest = np.setdiff1d(fitting, fold)
-        models = _fit(estimator, values[rest], residuals[rest], rows.weight[rest], seed)
-        added[fold] = _predict(models, values[fold])
-    target = torch.from_numpy(rows.target[fitting])
+    k = problem.outputs.shape[1]
+    nothing = FittedInteraction(problem.widths, k)
+    weight = problem.rows.weight[:, None]
+    with tqdm(
+        total=len(models) * (len(problem.folds) + 1),
+        desc="interaction",
+        disable=not problem.verbose,
+    ) as bar:
+        fitted: dict[str, list[ScoreModel]] = {name: [] for name in models}
+        scores = {name: np.zeros_like(problem.outputs) for name in models}
+        for i, fold in enumerate(problem.folds):
+            rest = np.concatenate([f for j, f in enumerate(problem.folds) if j != i])
+            for name in list(scores):
+                model = _fit(models[name], problem, rest)
+                fitted[name].append(model)
+                scores[name][fold] = model.predict(problem.z[fold])
+                bar.update()
+            if i == 0 and problem.z.size * k > SCREENED_VALUES:
+                mixed = _mix(problem, scores, fold)
+                scores = {
+                    name: scores[name]
+                    for name, c in zip(scores, mixed[1:], strict=True)
+                    if c > MIN_COEFFICIENT
+                }
+        fitting = np.concatenate(problem.folds)
+        coefficients = _mix(problem, scores, fitting)
+        added = sum(
+            (c * s for c, s in zip(coefficients[1:], scores.values(), strict=True)),
+            np.zeros_like(problem.outputs),
+        )
+        total = coefficients[0] * problem.outputs + added
+        gain = _losses(problem, problem.outputs, fitting) - _losses(problem, total, fitting)
+        share = weight[fitting, 0] / weight[fitting].sum()
+        error = math.sqrt(share**2 @ (gain - share @ gain) ** 2)
+        if not share @ gain > STANDARD_ERRORS * error:
+            return nothing
+        kept = {n: c for n, c in zip(scores, coefficients[1:], strict=True) if c > 0}
+        mixture = nothing._replace(
+            reducer=problem.reducer,
+            coefficients=list(kept.values()),
+            network_coefficient=float(coefficients[0]),
+            background=_sample_background(problem),
+            is_learned=((~problem.rows.present).mean(0) >= MISSING_SHARE).tolist(),
+        )
+        part_spreads = _measure_spreads(problem, mixture, [[*fitted[n]] for n in kept])
+        spreads = [_spread(part[fitting], share) for part in (total - added, added)]
+        final = []
+        for name in kept:
+            final.append(_fit(models[name], problem, fitting))
+            bar.update()
+    return mixture._replace(models=final, share=spreads[1] / sum(spreads), spreads=part_spreads)
 
-    def losses(scale: float) -> np.ndarray:
-        total = torch.from_numpy(outputs[fitting] + scale * added[fitting])
-        return row_losses(tasks, total, target).sum(1).numpy()
 
-    share = rows.weight[fitting] / rows.weight[fitting].sum()
-    best = minimize_scalar(
-        lambda log_scale: share @ losses(math.exp(log_scale)),
-        bounds=(-MAX_LOG_SCALE, MAX_LOG_SCALE),
-        method="bounded",
-    )
-    scale = math.exp(best.x)
-    gain = losses(0.0) - losses(scale)
-    error = math.sqrt(share**2 @ (gain - share @ gain) ** 2)
-    if not share @ gain > STANDARD_ERRORS * error:
-        return FittedInteraction(columns)
-    spreads = [_spread(part[fitting], share) for part in (outputs, scale * added)]
-    models = _fit(estimator, values[fitting], residuals[fitting], rows.weight[fitting], seed)
-    return FittedInteraction(columns, models, scale, spreads[1] / sum(spreads))
+def _fit(candidate: Candidate, problem: InteractionProblem, index: np.ndarray) -> ScoreModel:
+    """Fit a clone to some of the rows."""
+    target, is_used = problem.rows.target, np.zeros(len(problem.z), dtype=bool)
+    if candidate.fits_residuals:
+        target = target - problem.outputs
+    is_used[index] = True
+    data = problem.z, target, problem.rows.weight, problem.tasks, problem.seed
+    return fit_score_model(candidate.estimator, *data, is_used)._replace(margin=MARGIN)
 
 
-def compute_residuals(outputs: np.ndarray, target: np.ndarray, tasks: Sequence[Task]) -> np.ndarray:
-    """Compute how outputs (n, k) had to change: minus the gradient of the loss for each value.
+def _mix(
+    problem: InteractionProblem, scores: Mapping[str, np.ndarray], index: np.ndarray
+) -> np.ndarray:
+    """Compute the coefficients of the network and of the models that suit rows best (1 + M,)."""
+    target = torch.from_numpy(problem.rows.target[index])
+    weight = torch.from_numpy(problem.rows.weight[index])
+    values = [problem.outputs[index], *(s[index] for s in scores.values())]
+    stacked = torch.from_numpy(np.stack(values).astype(float))  # (1 + M, n, k)
+    start = np.eye(len(stacked))[0]
 
-    0 where the target is not known.
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        coefficients = torch.from_numpy(values).requires_grad_()
+        outputs = torch.tensordot(coefficients, stacked, dims=1)
+        losses = row_losses(problem.tasks, outputs, target).sum(1)
+        prior = (coefficients - torch.from_numpy(start)).square().sum()
+        total = weight @ losses + PRIOR_STRENGTH * prior
+        total.backward()
+        assert coefficients.grad is not None
+        return float(total.detach()), coefficients.grad.numpy()
+
+    bounds = [(0, None)] * len(start)
+    return minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+
+
+def _losses(problem: InteractionProblem, outputs: np.ndarray, index: np.ndarray) -> np.ndarray:
+    target = torch.from_numpy(problem.rows.target[index])
+    return row_losses(problem.tasks, torch.from_numpy(outputs[index]), target).sum(1).numpy()
+
+
+def _sample_background(problem: InteractionProblem) -> np.ndarray:
+    """Draw rows; where one lacks a modality that others have, another row's takes its place."""
+    random_state = np.random.RandomState(problem.seed)
+    order = random_state.permutation(np.concatenate(problem.folds))
+    background = problem.z[order[:BACKGROUND_ROWS]].copy()
+    starts = np.cumsum([0, *problem.widths])
+    for start, end in itertools.pairwise(starts):
+        is_missing = np.isnan(background[:, start])
+        having = order[~np.isnan(problem.z[order, start])]
+        if is_missing.any() and len(having):
+            drawn = random_state.choice(having, is_missing.sum())
+            background[is_missing, start:end] = problem.z[drawn, start:end]
+    return background
+
+
+def _measure_spreads(
+    problem: InteractionProblem, mixture: FittedInteraction, models: Sequence[list[ScoreModel]]
+) -> np.ndarray:
+    """Compute the spread of each part of the outputs, over unseen rows (m + 1, k).
+
+    Less what is chance: models of two folds have half of their rows in common. What they learn of
+    the data is the same in both, and of what they learn by chance about half, so the variance less
+    chance is twice their covariance less the variance.
     """
-    residuals = np.zeros_like(outputs)
-    for task in tasks:
-        scores, y = outputs[:, task.outputs], target[:, task.columns]
-        if task.kind == "multiclass":
-            change = (y == np.arange(task.n_outputs)) - softmax(scores, axis=1)
-            change[y[:, 0] < 0] = 0.0
-        else:
-            change = y - (scores if task.is_numeric else expit(scores))
-        residuals[:, task.outputs] = np.nan_to_num(change)
-    return residuals
-
-
-def _fit(
-    estimator: BaseEstimator, X: np.ndarray, residuals: np.ndarray, weight: np.ndarray, seed: int
-) -> list[Any]:
-    """Fit one model to all outputs; of an estimator that is not ours, one to each."""
-    if isinstance(estimator, TreeMixture):
-        return [fit_clone(estimator, X, residuals, weight, seed)]
-    return [fit_clone(estimator, X, residual, weight, seed) for residual in residuals.T]
-
-
-def _predict(models: Sequence[Any], X: np.ndarray) -> np.ndarray:
-    """Predict residuals (n, k)."""
-    return np.column_stack([model.predict(X) for model in models]).astype(np.float64, copy=False)
+    variances = np.zeros((len(problem.widths) + 1, problem.outputs.shape[1]))
+    for i, fold in enumerate(problem.folds):
+        z = problem.z[fold[:: math.ceil(len(fold) / MEASURED_ROWS)]]
+        unseen, other = [
+            mixture._replace(models=[model[j] for model in models]).split(z)
+            for j in (i, (i + 1) % len(problem.folds))
+        ]
+        unseen, other = unseen - unseen.mean(0), other - other.mean(0)
+        variances += len(fold) * (2 * (unseen * other).mean(0) - (unseen**2).mean(0))
+    return np.sqrt(variances.clip(min=0) / sum(map(len, problem.folds)))
 
 
 def _spread(outputs: np.ndarray, share: np.ndarray) -> float:
     """Compute the root mean square of outputs (n, k), centred for each output."""
     centred = outputs - share @ outputs
     return float(np.sqrt((share @ centred**2).sum()))
+
+
+def _chunks(rows: np.ndarray, n_copies: int) -> list[Any]:
+    size = max(1, CHUNK // n_copies)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

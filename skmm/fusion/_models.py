@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.ensemble._base import _set_random_states
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from .._data.columns import as_slice
@@ -85,6 +87,7 @@ class ScoreModel(NamedTuple):
 
     estimators: list[Any]  # None where only one class was known
     constants: list[np.ndarray]  # the scores where there is no estimator
+    margin: float = SCORE_MARGIN  # of probabilities from 0 and 1
 
     def predict_present(self, X: np.ndarray) -> np.ndarray:
         """Compute the scores of rows, zeros where the modality is missing (all NaN)."""
@@ -97,7 +100,9 @@ class ScoreModel(NamedTuple):
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Compute scores (n, k): centred log-probabilities, log-odds, or scaled numbers."""
         scores = [
-            np.tile(constant, (len(X), 1)) if estimator is None else _scores(estimator, X, constant)
+            np.tile(constant, (len(X), 1))
+            if estimator is None
+            else _scores(estimator, X, constant, self.margin)
             for estimator, constant in zip(self.estimators, self.constants, strict=True)
         ]
         return np.hstack(scores).astype(np.float32)
@@ -106,12 +111,10 @@ class ScoreModel(NamedTuple):
 def check_score_model(name: str, estimator: BaseEstimator, *, numeric: bool) -> None:
     """Raise if an estimator cannot score a modality for this kind of target."""
     if numeric and not is_regressor(estimator):
-        raise ValueError(
-            f"modality_model of {name!r} must be a regressor, for y holds numbers, got {estimator}."
-        )
+        raise ValueError(f"{name} must be a regressor, for y holds numbers, got {estimator}.")
     if not numeric and not (is_classifier(estimator) and hasattr(estimator, "predict_proba")):
         raise ValueError(
-            f"modality_model of {name!r} must be a classifier with predict_proba, for y holds "
+            f"{name} must be a classifier with predict_proba, for y holds "
             f"classes, got {estimator}. CalibratedClassifierCV adds predict_proba to a classifier "
             "that lacks it."
         )
@@ -256,6 +259,11 @@ def fit_clone(
         return model.fit(X, y)
     if has_fit_parameter(model, "sample_weight"):
         return model.fit(X, y, sample_weight=weight)
+    if isinstance(model, Pipeline) and has_fit_parameter(model[-1], "sample_weight"):
+        if not get_config()["enable_metadata_routing"]:
+            return model.fit(X, y, **{f"{model.steps[-1][0]}__sample_weight": weight})
+        model[-1].set_fit_request(sample_weight=True)
+        return model.fit(X, y, sample_weight=weight)
     if not np.allclose(weight, weight[0]):
         warn_user(
             f"{type(model).__name__}.fit takes no sample_weight: all distinct rows count alike.",
@@ -263,23 +271,23 @@ def fit_clone(
     return model.fit(X, y)
 
 
-def _scores(estimator: Any, X: np.ndarray, constant: np.ndarray) -> np.ndarray:
+def _scores(estimator: Any, X: np.ndarray, constant: np.ndarray, margin: float) -> np.ndarray:
     if is_regressor(estimator):
         return np.asarray(estimator.predict(X), dtype=float).reshape(len(X), 1)
     proba = np.asarray(estimator.predict_proba(X), dtype=float)
     if len(constant) == 1:  # a label
-        return _log_odds(proba[:, 1])[:, None]
+        return _log_odds(proba[:, 1], margin)[:, None]
     aligned = np.zeros((len(X), len(constant)))
     aligned[:, np.asarray(estimator.classes_, dtype=int)] = proba
-    return _log_scores(aligned)
+    return _log_scores(aligned, margin)
 
 
-def _log_scores(proba: np.ndarray) -> np.ndarray:
+def _log_scores(proba: np.ndarray, margin: float = SCORE_MARGIN) -> np.ndarray:
     """Return log-probabilities (n, k), centred over the classes."""
-    logs = np.log(np.clip(proba, SCORE_MARGIN, 1))
+    logs = np.log(np.clip(proba, margin, 1))
     return logs - logs.mean(1, keepdims=True)
 
 
-def _log_odds(proba: np.ndarray) -> np.ndarray:
-    clipped = np.clip(proba, SCORE_MARGIN, 1 - SCORE_MARGIN)
+def _log_odds(proba: np.ndarray, margin: float = SCORE_MARGIN) -> np.ndarray:
+    clipped = np.clip(proba, margin, 1 - margin)
     return np.log(clipped) - np.log1p(-clipped)

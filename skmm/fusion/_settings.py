@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator
 
 from .._data.persistence import describe_value
 from .._data.weights import (
@@ -110,7 +110,7 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
         alignment=estimator.alignment,
         alignment_weight=columns.to_network(columns.to_network(gamma, axis=0), axis=1),
         modality_dropout=estimator.modality_dropout,
-        interaction=_resolve_interaction(estimator),
+        interaction=_resolve_interaction(estimator, rule),
         solver=resolve_solver(estimator.solver),
         random_state=estimator.random_state,
         device=estimator.device,
@@ -126,27 +126,12 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
     return settings
 
 
-def _resolve_interaction(estimator) -> str | BaseEstimator | None:
-    """Return f_inter, or "auto"; None where it is not wanted.
-
-    Raises
-    ------
-    ValueError
-        If it is no regressor, or another parameter does not go with it.
-    """
+def _resolve_interaction(estimator, rule: FusionRule) -> str | BaseEstimator | None:
+    """Return f_inter, or "auto"; None where it is not wanted."""
     interaction = estimator.interaction
-    if interaction is None:
-        return None
-    if interaction != "auto" and not is_regressor(interaction):
-        raise ValueError(
-            'interaction must be None, "auto" or a regressor of scikit-learn, which learns the '
-            f"residuals of the sum of the modalities, got {interaction!r}."
-        )
-    if estimator.checkpoint is not None:
-        raise ValueError(
-            f"interaction={interaction!r} does not go with checkpoint={estimator.checkpoint!r}: "
-            "set one of them to None."
-        )
+    if isinstance(interaction, str):
+        learns_weights = rule.name == "late" and estimator.modality_weights is None
+        return interaction if learns_weights else None
     return interaction
 
 
@@ -195,8 +180,10 @@ def _check_rule(estimator, settings: FusionSettings, tasks: Sequence[Task]) -> N
 def _check_models(settings: FusionSettings, tasks: Sequence[Task]) -> None:
     """Raise if the models f_i do not go with the rule, or with each other."""
     rule, mlps = settings.rule, [m for m in settings.models.values() if isinstance(m, MLP)]
+    if settings.interaction is not None and not isinstance(settings.interaction, str):
+        check_score_model("interaction", settings.interaction, numeric=tasks[0].is_numeric)
     for name, model in settings.score_models.items():
-        check_score_model(name, model, numeric=tasks[0].is_numeric)
+        check_score_model(f"modality_model of {name!r}", model, numeric=tasks[0].is_numeric)
         if not rule.fuses_scores:
             raise ValueError(
                 f"modality_model of {name!r} is a {type(model).__name__}, of which only scores can "

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from skmm import MLP, AdamW, FusionClassifier, FusionRegressor
-from skmm._torch.tasks import class_tasks, column_tasks
-from skmm.fusion._interaction import TreeMixture, compute_residuals
+from skmm._torch.checkpoint import Checkpoint
 from skmm.inspection import ContributionsDisplay, ModalityWeightsDisplay
 
 N_TRAIN = 300
@@ -42,7 +43,8 @@ def fitted(X, product):
 
 def test_a_product_is_learned(X, product, fitted):
     test = slice(N_TRAIN, None)
-    alone = FusionRegressor(**QUICK, random_state=0).fit(X[:N_TRAIN], product[:N_TRAIN])
+    alone = FusionRegressor(**QUICK, interaction=None, random_state=0)
+    alone.fit(X[:N_TRAIN], product[:N_TRAIN])
     assert alone.score(X[test], product[test]) < 0.1
     assert fitted["numbers"].score(X[test], product[test]) > 0.5
     assert fitted["numbers"].modality_weights_["interaction"] > 0.5
@@ -50,18 +52,53 @@ def test_a_product_is_learned(X, product, fitted):
     assert fitted["classes"].modality_weights_["interaction"] > 0.5
 
 
-def test_where_a_sum_says_all_nothing_changes(X):
-    shares = []
-    for seed in range(2):
+def test_where_a_sum_says_all_the_interaction_counts_for_little_and_nothing_is_lost(X):
+    shares, gains = [], []
+    for seed in range(3):
         noise = np.random.default_rng(seed).normal(size=len(X))
-        y = (X["a__0"] - X["b__0"] + 0.5 * noise > 0).to_numpy()
-        model = FusionClassifier(**QUICK, interaction="auto", random_state=seed)
-        model.fit(X[:N_TRAIN], y[:N_TRAIN])
-        shares.append(model.modality_weights_["interaction"])
-        alone = clone(model).set_params(interaction=None).fit(X[:N_TRAIN], y[:N_TRAIN])
-        if shares[-1] == 0:
-            np.testing.assert_array_equal(model.predict_proba(X), alone.predict_proba(X))
+        numbers = (X["a__0"] - X["b__0"] + 0.5 * noise).to_numpy(dtype=float)
+        for model, y in ((FusionRegressor, numbers), (FusionClassifier, numbers > 0)):
+            model = model(**QUICK, random_state=seed).fit(X[:N_TRAIN], y[:N_TRAIN])
+            alone = clone(model).set_params(interaction=None).fit(X[:N_TRAIN], y[:N_TRAIN])
+            shares.append(model.modality_weights_["interaction"])
+            test = X[N_TRAIN:], y[N_TRAIN:]
+            gains.append(model.score(*test) - alone.score(*test))
     assert np.mean(shares) <= 0.1
+    assert np.mean(gains) > -0.01
+
+
+def test_the_parts_of_a_mixture_are_those_of_the_function(X, product):
+    """y = a_0 + b_0 + 2 a_1 b_1: an effect of each, and of both together."""
+    y = (X["a__0"] + X["b__0"] + 2 * X["a__1"] * X["b__1"]).to_numpy(dtype=float)
+    polynomial = make_pipeline(SimpleImputer(), PolynomialFeatures(2), LinearRegression())
+    model = FusionRegressor(**QUICK, interaction=polynomial, random_state=0)
+    model.fit(X[:N_TRAIN], y[:N_TRAIN])
+    assert model.score(X, y) > 0.99
+    parts = model.contributions(X).transpose()
+    together = 2 * X["a__1"] * X["b__1"]
+    for part, effect in zip(parts, [X["a__0"], X["b__0"], together], strict=True):
+        assert np.corrcoef(part, effect)[0, 1] > 0.7
+    assert 0.4 < model.modality_weights_["interaction"] < 0.65  # of spreads 1, 1 and 2
+
+
+def test_thresholds_of_one_modality_are_no_interaction():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3))
+    y = 1.0 * (X[:, 0] > 0.3) + 2.0 * (np.abs(X[:, 1]) > 1) + 0.1 * rng.normal(size=600)
+    model = FusionRegressor(modalities={"one": 2, "noise": 1}, **QUICK, random_state=0)
+    model.fit(X[:400], y[:400])
+    alone = clone(model).set_params(interaction=None).fit(X[:400], y[:400])
+    assert model.score(X[400:], y[400:]) > max(0.9, alone.score(X[400:], y[400:]) + 0.1)
+    weights = model.modality_weights_
+    assert weights["one"] > 0.85
+    assert weights["interaction"] < 0.05
+
+
+def test_one_modality_has_no_interaction(X, product):
+    model = FusionRegressor(modalities={"table": 8}, **QUICK, random_state=0)
+    model.fit(X[:N_TRAIN].to_numpy(), product[:N_TRAIN])
+    assert model.modality_weights_ == {"table": 1, "interaction": 0}
+    assert (model.contributions(X.to_numpy())[:, 1] == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["numbers", "classes"])
@@ -125,35 +162,74 @@ def test_several_targets_and_labels(X, product):
 
 
 @pytest.mark.parametrize("fusion", ["concat", "weighted"])
-def test_other_rules_take_one_too(X, product, fusion):
+def test_other_rules_take_an_estimator(X, product, fusion):
     model = FusionRegressor(fusion, **QUICK, interaction="auto", random_state=0)
     model.fit(X[:N_TRAIN], product[:N_TRAIN])
-    assert np.isfinite(model.predict(X)).all()
+    assert "interaction" not in model.modality_weights_
+    model.set_params(interaction=make_pipeline(PolynomialFeatures(2), LinearRegression()))
+    model.fit(X[:N_TRAIN], product[:N_TRAIN])
+    assert model.score(X[N_TRAIN:], product[N_TRAIN:]) > 0.9
+    assert model.modality_weights_["interaction"] > 0
     if fusion != "concat":
         total = model.contributions(X).sum(1) + model.intercept_
         np.testing.assert_allclose(total, model.predict(X))
 
 
-def test_a_regressor_of_the_user(X, product):
-    polynomial = make_pipeline(PolynomialFeatures(2), KNeighborsRegressor(15))
-    model = FusionRegressor(**QUICK, interaction=polynomial, random_state=0)
-    model.fit(X[:N_TRAIN], product[:N_TRAIN])
-    assert model.modality_weights_["interaction"] > 0
-    assert model.score(X[N_TRAIN:], product[N_TRAIN:]) > 0.1
+def test_fixed_weights_are_not_mixed_with_others(X, product):
+    for weights in ("uniform", {"a": 0.7, "b": 0.3}):
+        model = FusionRegressor(**QUICK, modality_weights=weights, random_state=0)
+        model.fit(X[:N_TRAIN], product[:N_TRAIN])
+        assert list(model.modality_weights_) == ["a", "b"]
 
 
-def test_what_does_not_go_with_it(X, product, tmp_path):
+def test_a_classifier_of_the_user(X, product):
+    model = FusionClassifier(**QUICK, interaction=HistGradientBoostingClassifier(), random_state=0)
+    model.fit(X[:N_TRAIN], product[:N_TRAIN] > 0)
+    assert model.modality_weights_["interaction"] > 0.3
+    assert model.score(X[N_TRAIN:], product[N_TRAIN:] > 0) > 0.75
+
+
+def test_a_model_that_knows_nothing_counts_for_nothing(X):
+    y = X["a__0"].to_numpy(dtype=float)
+    model = FusionRegressor(**QUICK, interaction=DummyRegressor(), random_state=0)
+    model.fit(X[:N_TRAIN], y[:N_TRAIN])
+    assert model.modality_weights_["interaction"] == 0
+    alone = clone(model).set_params(interaction=None).fit(X[:N_TRAIN], y[:N_TRAIN])
+    np.testing.assert_array_equal(model.predict(X), alone.predict(X))
+
+
+def test_what_does_not_go_with_it(X, product):
     y = product > 0
     for parameters, match in [
-        ({"interaction": LogisticRegression()}, "interaction.*regressor.*LogisticRegression"),
-        ({"interaction": "auto", "checkpoint": tmp_path / "c"}, "interaction.*checkpoint"),
-        (
-            {"interaction": "auto", "modalities": {"interaction": 4, "b": 4}},
-            "modality called 'interaction'",
-        ),
+        ({"interaction": LinearRegression()}, "interaction.*classifier.*LinearRegression"),
+        ({"modalities": {"interaction": 4, "b": 4}}, "modality called 'interaction'"),
     ]:
         with pytest.raises(ValueError, match=match):
             FusionClassifier(**QUICK, **parameters).fit(X, y)
+    with pytest.raises(ValueError, match=r"interaction.*regressor.*LogisticRegression"):
+        FusionRegressor(**QUICK, interaction=LogisticRegression()).fit(X, product)
+
+
+@pytest.mark.parametrize("n_epochs", [10, 30], ids=["cross-fitting", "final"])
+def test_a_killed_fit_ends_with_the_same_mixture(X, product, tmp_path, monkeypatch, n_epochs):
+    model = FusionRegressor(**QUICK, random_state=0)
+    whole = clone(model).fit(X[:N_TRAIN], product[:N_TRAIN])
+    saves, save = [], Checkpoint.save
+
+    def save_and_stop(self, *args):
+        if len(saves) == n_epochs:
+            raise RuntimeError("killed")
+        saves.append(1)
+        save(self, *args)
+
+    model.set_params(checkpoint=tmp_path / "state")
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        with pytest.raises(RuntimeError, match="killed"):
+            model.fit(X[:N_TRAIN], product[:N_TRAIN])
+    again = clone(model).fit(X[:N_TRAIN], product[:N_TRAIN])
+    assert again.modality_weights_["interaction"] > 0.3
+    np.testing.assert_array_equal(again.predict(X), whole.predict(X))
 
 
 def test_save_weights_names_what_it_cannot_write(X, fitted, tmp_path):
@@ -193,28 +269,3 @@ def test_displays_show_the_interaction(X, fitted):
         display = ContributionsDisplay.from_estimator(fitted["classes"], rows)
         assert display.modalities == ["a", "b", "interaction"]
         assert len(display.bars_) == 3 + (len(rows) == 1)
-
-
-def test_residuals_are_minus_the_gradient():
-    outputs = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
-    residuals = compute_residuals(outputs, np.array([[1], [0], [-1]]), class_tasks([3], [1.0]))
-    np.testing.assert_allclose(residuals[0], [-1 / 3, 2 / 3, -1 / 3])
-    assert residuals[1, 0] > 0
-    assert (residuals[2] == 0).all()  # not known
-    numbers = compute_residuals(
-        np.array([[1.0], [2.0]]), np.array([[3.0], [np.nan]]), column_tasks("squared_error", [1.0])
-    )
-    assert numbers.tolist() == [[2.0], [0.0]]
-
-
-def test_wide_modalities_are_reduced_and_sparse_ones_are_not():
-    rng = np.random.default_rng(0)
-    dense = rng.normal(size=(200, 100))
-    one_hot = np.eye(100)[rng.integers(100, size=200)]
-    dense[:20] = np.nan
-    X = np.hstack([dense, one_hot]).astype(np.float32)
-    y = one_hot[:, :1] * 5 + rng.normal(size=(200, 1)) * 0.1
-    model = TreeMixture(np.split(np.arange(200), 2), random_state=0).fit(X, y)
-    assert model.components_[0].n_components_ == 64
-    assert model.components_[1] is None
-    assert np.isfinite(model.predict(X)).all()

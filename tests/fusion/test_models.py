@@ -606,3 +606,15 @@ def test_what_estimators_cannot_do(X, targets, tmp_path):
 def test_an_error_of_an_estimator_is_raised_as_it_is(X, targets):
     with pytest.raises(ValueError, match="n_neighbors"):
         make_fusion("classes", KNeighborsClassifier(500)).fit(X, targets["classes"])
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_a_pipeline_takes_the_weights_of_rows(routing):
+    X = np.repeat([[-1.0], [1.0]], 40, axis=0)
+    y = np.tile([0, 1], 40)
+    weight = np.where((X[:, 0] > 0) == (y == 1), 1.0, 3.0)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    model = FusionClassifier(modality_model=pipeline, interaction=None, random_state=0)
+    with sklearn.config_context(enable_metadata_routing=routing):
+        model.fit(X, y, sample_weight=weight)
+    assert model.predict([[-1.0], [1.0]]).tolist() == [1, 0]
