@@ -18,9 +18,8 @@ from .._data.targets import strata
 from .._torch.losses import row_losses
 from .._warnings import warn_user
 from ._fit import N_FOLDS, fit, select_training_rows
-from ._problem import FusionProblem
 from ._rules import Additive, Late
-from ._settings import MLP, AdamW, FusionSettings
+from ._settings import MLP, AdamW, FusionProblem, FusionSettings
 
 STANDARD_ERRORS = 2.0
 SUREST_LOGIT = 50.0
