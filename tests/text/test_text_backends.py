@@ -56,8 +56,8 @@ def test_packages_that_are_not_installed(backend):
     if can_run(backend):
         pytest.skip("they are installed")
     match = (
-        rf"TextEncoder with backend='{backend}' needs optimum.* and {backend}.*: pip install "
-        rf"'sentence-transformers\[{backend}\]', best in an environment of its own.* Here, "
+        rf"TextEncoder .*backend='{backend}' .*optimum.* {backend}.*pip install "
+        rf"'sentence-transformers\[{backend}\]'"
     )
     with pytest.raises(ImportError, match=match):
         TextEncoder(MINILM, backend=backend).fit(TEXTS)
@@ -65,7 +65,7 @@ def test_packages_that_are_not_installed(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_precision_is_not_ignored(backend):
-    with pytest.raises(ValueError, match=f"'bfloat16' is for backend='torch'; backend='{backend}'"):
+    with pytest.raises(ValueError, match=rf"precision='bfloat16' .*backend='{backend}'"):
         TextEncoder(MINILM, backend=backend, precision="bfloat16").fit(TEXTS)
 
 
@@ -73,7 +73,7 @@ def test_loaded_model_whose_weights_cannot_be_seen(reference):
     """Two such models would have one digest, and get each other's vectors from the cache."""
     model = copy.deepcopy(reference)
     model.backend = "onnx"
-    with pytest.raises(ValueError, match=r"SentenceTransformer with backend='onnx', whose weights"):
+    with pytest.raises(ValueError, match=r"^model .*SentenceTransformer .*backend='onnx'"):
         TextEncoder(model).fit(TEXTS)
 
 
@@ -109,7 +109,7 @@ def test_vectors_are_those_of_sentence_transformers(exported, backend):
     vectors = encoder.transform(TEXTS)
     np.testing.assert_allclose(vectors, model.encode(TEXTS), atol=1e-5)
     np.testing.assert_array_equal(encoder.transform(TEXTS), vectors)
-    with pytest.raises(ValueError, match="max_seq_length=513 is more than the 512 tokens"):
+    with pytest.raises(ValueError, match=r"max_seq_length=513 .*\b512\b"):
         encode(model=exported, backend=backend, max_seq_length=513)
 
 
@@ -141,8 +141,8 @@ def test_export_is_told_and_leaves_the_folder_as_it_is(backend, tmp_path, capfd)
     folder = shutil.copytree(MINILM, tmp_path / "model")
     before = sorted(folder.rglob("*"))
     match = (
-        rf"{EXPORTING[backend].file}, so the model was exported to a temporary folder.* To do it "
-        rf"once: SentenceTransformer\('.*model', backend='{backend}'\).save_pretrained\("
+        rf"TextEncoder: '.*model' .*{EXPORTING[backend].file}.*"
+        rf"SentenceTransformer\('.*model', backend='{backend}'\).save_pretrained\("
     )
     with pytest.warns(UserWarning, match=match) as caught:
         encode(model=folder, backend=backend)

@@ -102,10 +102,10 @@ def test_nothing_to_do(make_cache):
 @pytest.mark.parametrize(
     ("keys", "vectors", "message"),
     [
-        (make_keys(2), make_vectors(3), "a vector for each of 2 keys, got 3"),
-        ([b"short"], make_vectors(1), "keys must be bytes, 16 each"),
-        (["x" * 16], make_vectors(1), "keys must be bytes, 16 each"),
-        (make_keys(1), np.zeros((1, 2, 3)), "vectors must have one dimension"),
+        (make_keys(2), make_vectors(3), r"\b2 keys, got 3\b"),
+        ([b"short"], make_vectors(1), r"keys .*\b16\b.*b'short'"),
+        (["x" * 16], make_vectors(1), r"keys .*\b16\b.* 'xxxx"),
+        (make_keys(1), np.zeros((1, 2, 3)), r"vectors .*shape \(2, 3\)"),
     ],
 )
 def test_what_cannot_be_put(make_cache, keys, vectors, message):
@@ -117,9 +117,9 @@ def test_what_cannot_be_put(make_cache, keys, vectors, message):
 
 @pytest.mark.parametrize("max_size", [-1, 1.5, "1 GiB", True])
 def test_invalid_size(make_cache, max_size):
-    with pytest.raises(ValueError, match="max_size"):
+    with pytest.raises(ValueError, match=rf"max_size .*{max_size!r}"):
         make_cache(max_size=max_size)
-    with pytest.raises(ValueError, match="max_size"):
+    with pytest.raises(ValueError, match=rf"max_size .*{max_size!r}"):
         make_cache().prune(max_size=max_size)
 
 
