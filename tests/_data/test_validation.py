@@ -30,9 +30,9 @@ def test_a_class_that_is_not_known_is_named(data, small, late, unknown):
     for model in (small(), late):
         with pytest.raises(ValueError, match=r"\by\b.*row 3\b"):
             model.fit(X, y)
-    with pytest.raises(ValueError, match="row 3"):
+    with pytest.raises(ValueError, match=r"\by\b.*row 3\b"):
         small().fit(X, y.astype("string").array)
-    with pytest.raises(ValueError, match="row 3"):
+    with pytest.raises(ValueError, match=r"\by\b.*row 3\b"):
         small().partial_fit(X, y, classes=["class 0", "class 1", "class 2"])
 
 
@@ -97,7 +97,7 @@ def test_an_array_for_each_modality_is_no_table(data, small):
 
 def test_other_errors_of_reading_stay_as_they_are(data, small):
     X, y = data
-    with pytest.raises(ValueError, match=r"^Found input variables with inconsistent"):
+    with pytest.raises(ValueError, match=r"\[150, 10\]$"):
         small().fit(X, y[:10])
 
 

@@ -131,10 +131,16 @@ def test_another_fit_is_an_error_and_loses_nothing(data, small, tmp_path, monkey
         (lambda: small(checkpoint=path, random_state=1).fit(X, y), r"random_state.*\b0\b.*\b1\b"),
         (lambda: small(checkpoint=path, fusion="concat").fit(X, y), r"fusion.*Late.*Concat"),
         (lambda: small(checkpoint=path, dropout=0.1).fit(X, y), r"modality_model.*dropout=0\.1"),
-        (lambda: small(checkpoint=path).fit(changed, y), "other data"),
-        (lambda: small(checkpoint=path).fit(X, y, np.arange(150)), "other data"),
-        (lambda: small(checkpoint=path).fit(X, y[::-1]), "other data"),
-        (lambda: small(checkpoint=path).fit(X, y, groups=np.arange(150) % 5), "other data"),
+        (lambda: small(checkpoint=path).fit(changed, y), r"checkpoint=.*fit\.pt' .*\bdata\b"),
+        (
+            lambda: small(checkpoint=path).fit(X, y, np.arange(150)),
+            r"checkpoint=.*fit\.pt' .*\bdata\b",
+        ),
+        (lambda: small(checkpoint=path).fit(X, y[::-1]), r"checkpoint=.*fit\.pt' .*\bdata\b"),
+        (
+            lambda: small(checkpoint=path).fit(X, y, groups=np.arange(150) % 5),
+            r"checkpoint=.*fit\.pt' .*\bdata\b",
+        ),
     ]:
         with pytest.raises(ValueError, match=match):
             fit()

@@ -122,7 +122,9 @@ def test_description_names_sources_and_licences(emoji):
     "parameters", [{"image_size": 0}, {"image_size": 64.0}, {"as_frame": "yes"}]
 )
 def test_bad_parameters_are_named(parameters):
-    with pytest.raises(ValueError, match=f"The '{next(iter(parameters))}' parameter"):
+    with pytest.raises(
+        ValueError, match=f"'{next(iter(parameters))}'.*{next(iter(parameters.values()))!r}"
+    ):
         load_openmoji(**parameters)
 
 
@@ -142,5 +144,5 @@ def test_drawings_are_found_with_and_without_the_variation_selector(tmp_path):
 
 def test_absent_drawings_are_counted_not_dropped(tmp_path):
     (tmp_path / "1F600.svg").touch()
-    with pytest.raises(RuntimeError, match=r"drawings of 2 of the 3 emoji, such as 1F601, 1F602"):
+    with pytest.raises(RuntimeError, match=r"\b2 of the 3 .*1F601, 1F602"):
         _find_drawings(["1F600", "1F601", "1F602"], tmp_path)

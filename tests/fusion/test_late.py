@@ -292,9 +292,9 @@ def test_beside_fusion_classifier_on_real_data(shared_data):
             [("a", LogisticRegression(), [2])],
             {},
             ValueError,
-            "'a' is missing",
+            "'a' .*missing",
         ),
-        ([("a", LogisticRegression(), [3])], {}, ValueError, "'a' .*one class"),
+        ([("a", LogisticRegression(), [3])], {}, ValueError, "Modality 'a' .*class"),
     ],
 )
 def test_bad_input(estimators, options, error, match):

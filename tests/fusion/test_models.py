@@ -318,7 +318,7 @@ def test_an_estimator_that_takes_no_weights(X, targets, estimator, recwarn):
 def test_one_row_and_two(fusion):
     X = pd.DataFrame([[0.0, 1.0], [1.0, 0.0]], columns=["a__0", "b__0"])
     model = make_fusion("classes", DecisionTreeClassifier(), fusion=fusion)
-    with pytest.raises(ValueError, match="one class"):
+    with pytest.raises(ValueError, match=r"\by\b.*'n'"):
         model.fit(X[:1], ["n"])
     assert np.isfinite(model.fit(X, ["n", "p"]).predict_proba(X)).all()
     regressor = make_fusion("number", DecisionTreeRegressor(), fusion=fusion)

@@ -234,13 +234,13 @@ def test_a_target_of_one_class(X, classes, small):
 
 def test_targets_that_hold_no_classes(X, classes, small):
     frame = pd.DataFrame(classes, columns=["colour", "size"])
-    with pytest.raises(ValueError, match=r"Target 'size' .*Unknown label type"):
+    with pytest.raises(ValueError, match=r"Target 'size' .*continuous"):
         small().fit(X, frame.assign(size=np.linspace(0, 1, 150)))
     mixed = frame.astype(object)
     mixed.loc[0, "size"] = 5
     with pytest.raises(ValueError, match="Target 'size'"):
         small().fit(X, mixed)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"\[150, \d+\]"):
         small().fit(X, classes[1:])
     with pytest.raises(ValueError, match=r"1 targets.*150 of 2"):
         small(max_iter=1).fit(X, classes).score(X, classes[:, :1])

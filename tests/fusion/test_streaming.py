@@ -134,7 +134,7 @@ def test_bad_calls(data, small):
         ({}, {"modality_model": {"text": MLP((8,)), "image": MLP((9,))}}, r"hidden_layer_sizes"),
         ({}, {"fusion": Late(per_class=True)}, "fusion .*per_class"),
         ({}, {"modality_model__missing": "impute"}, "missing"),
-        ({"modality_loss_weight": 0}, {"modality_loss_weight": 1.0}, "modality_loss_weight or"),
+        ({"modality_loss_weight": 0}, {"modality_loss_weight": 1.0}, "modality_loss_weight"),
         ({"balance": "ogm"}, {"solver__balance": None}, "balance was 'ogm' and is None"),
     ],
 )
