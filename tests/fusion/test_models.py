@@ -322,7 +322,7 @@ def test_one_row_and_two(fusion):
         model.fit(X[:1], ["n"])
     assert np.isfinite(model.fit(X, ["n", "p"]).predict_proba(X)).all()
     regressor = make_fusion("number", DecisionTreeRegressor(), fusion=fusion)
-    with pytest.raises(ValueError, match=r"modality_model of 'a'.*2 distinct rows"):
+    with pytest.raises(ValueError, match=r"modality_model of 'a'.*\b2\b.*n_samples = 1\b"):
         regressor.fit(X[:1], [7.0])
     assert np.isfinite(regressor.fit(X, [7.0, 9.0]).predict(X)).all()
 

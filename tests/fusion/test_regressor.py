@@ -310,7 +310,7 @@ def test_warm_start_needs_as_many_targets(data):
     model = small(warm_start=True, max_iter=2).fit(X, y)
     first = model.predict(X)
     assert (model.fit(X, y).predict(X) != first).any()
-    with pytest.raises(ValueError, match=r"warm_start=True .*2 targets, now 1"):
+    with pytest.raises(ValueError, match=r"warm_start=True .*\b2\b.*\b1\b"):
         model.fit(X, y[:, 0])
 
 
@@ -349,7 +349,7 @@ def test_y_of_three_axes_and_of_another_length(data):
         small().fit(X, y[1:])
     with pytest.raises(ValueError, match=r"\by is None"):
         small().fit(X, None)
-    with pytest.raises(ValueError, match=r"120 rows of 1 targets.*120 of 2"):
+    with pytest.raises(ValueError, match=r"\b120\b.*\b1\b.*\b120\b.*\b2\b"):
         small(max_iter=1).fit(X, y).score(X, y[:, 0])
 
 

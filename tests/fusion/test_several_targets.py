@@ -242,7 +242,7 @@ def test_targets_that_hold_no_classes(X, classes, small):
         small().fit(X, mixed)
     with pytest.raises(ValueError, match=r"\[150, \d+\]"):
         small().fit(X, classes[1:])
-    with pytest.raises(ValueError, match=r"1 targets.*150 of 2"):
+    with pytest.raises(ValueError, match=r"\b1\b.*\b150\b.*\b2\b"):
         small(max_iter=1).fit(X, classes).score(X, classes[:, :1])
 
 
@@ -408,9 +408,9 @@ def test_warm_start_needs_the_same_classes(X, labels, classes, small):
 
 
 def test_partial_fit_is_for_one_column_of_classes(X, labels, classes, small):
-    with pytest.raises(ValueError, match=r"partial_fit .*y of shape \(n_samples,\)"):
+    with pytest.raises(ValueError, match=r"partial_fit .*\by\b.*\(n_samples,\)"):
         small().partial_fit(X, labels, classes=[0, 1])
-    with pytest.raises(ValueError, match=r"partial_fit .*y of shape \(n_samples,\)"):
+    with pytest.raises(ValueError, match=r"partial_fit .*\by\b.*\(n_samples,\)"):
         small(max_iter=1).fit(X, classes).partial_fit(X, classes[:, 0], classes=["a", "b"])
 
 
