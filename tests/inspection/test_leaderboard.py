@@ -5,6 +5,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -332,23 +333,29 @@ def test_several_jobs_give_the_same(data, fast):
     pd.testing.assert_frame_equal(one.drop(columns="fit_time"), two.drop(columns="fit_time"))
 
 
-class InterruptedFusion(FusionClassifier):
-    """A user presses Ctrl-C while this is fitted; as all fusions do, it ends early and warns."""
-
+class CountedFusion(FusionClassifier):
     n_fits = 0
 
     def fit(self, X, y, sample_weight=None, groups=None):
-        from skmm._torch.loop import warn_of_interrupt
-
-        InterruptedFusion.n_fits += 1
-        warn_of_interrupt(1, 2)
+        CountedFusion.n_fits += 1
         return super().fit(X, y, sample_weight, groups)
 
 
-def test_interrupt_ends_the_board(data):
+def test_interrupt_ends_the_board(data, monkeypatch):
+    """A user presses Ctrl-C while a fusion is fitted, which ends early and warns."""
+    step, calls = torch.optim.AdamW.step, []
+
+    def press(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 4:  # there are 2 batches in an epoch
+            raise KeyboardInterrupt
+        return step(*arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", press)
+    solver = AdamW(batch_size=40, max_iter=5)
     with pytest.raises(KeyboardInterrupt):
-        leaderboard(InterruptedFusion(**FAST), *data, cv=2)
-    assert InterruptedFusion.n_fits == 1
+        leaderboard(CountedFusion(**{**FAST, "solver": solver}), *data, cv=2)
+    assert CountedFusion.n_fits == 1
 
 
 def test_progress_bar(data, fast, capsys):
