@@ -359,7 +359,9 @@ def test_memory_of_lengths_that_are_gone_is_free_again():
         keys = make_keys(100 * 2**20 // (4 * length))
         for i in range(0, len(keys), 500):
             vectors = np.full((len(keys[i : i + 500]), length), length, dtype=np.float32)
-            cache.put_many([bytes([length // 1000]) + key[1:] for key in keys[i : i + 500]], vectors)
+            cache.put_many(
+                [bytes([length // 1000]) + key[1:] for key in keys[i : i + 500]], vectors
+            )
     del vectors
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
