@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context, clone
@@ -39,6 +39,11 @@ from .._data.validation import check_known, find_classes
 from .._data.weights import resolve_modality_weights
 from .._html import block_of_modalities, name_modality
 from .._warnings import warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sklearn.model_selection import BaseCrossValidator
 
 SPLITTER = "__cv__"  # no name of an estimator may have two underscores in a row
 
@@ -134,7 +139,14 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         "n_jobs": [None, int],
     }
 
-    def __init__(self, estimators, *, modality_weights=None, cv=5, n_jobs=None):
+    def __init__(
+        self,
+        estimators: list[tuple],
+        *,
+        modality_weights: str | Mapping[str, float] | None = None,
+        cv: int | BaseCrossValidator | Iterable | None = 5,
+        n_jobs: int | None = None,
+    ):
         self.estimators = estimators
         self.modality_weights = modality_weights
         self.cv = cv

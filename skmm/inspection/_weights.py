@@ -71,7 +71,13 @@ class ModalityWeightsDisplay:
     (3, 2)
     """
 
-    def __init__(self, *, weights, modalities, classes=None):
+    def __init__(
+        self,
+        *,
+        weights: np.ndarray,
+        modalities: list[str],
+        classes: np.ndarray | None = None,
+    ):
         self.weights = weights
         self.modalities = modalities
         self.classes: Any = classes

@@ -88,13 +88,13 @@ class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):  # pyright: ignor
 
     def __init__(
         self,
-        model="en",
+        model: str | os.PathLike = "en",
         *,
-        output="token",
-        remove_stop_words=False,
-        remove_punctuation=False,
-        lowercase=False,
-        verbose=False,
+        output: str = "token",
+        remove_stop_words: bool = False,
+        remove_punctuation: bool = False,
+        lowercase: bool = False,
+        verbose: bool = False,
     ):
         self.model = model
         self.output = output
