@@ -240,11 +240,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         check_consistent_length(y, weight)
         weight, self.class_prior_ = weigh_rows(codes, self.classes_, None, weight)
         self._columns = [columns for _, _, columns in self.estimators]
-        labels = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
-        self.modalities_ = {
-            name: labels[_get_column_indices(X, columns)].tolist()
-            for name, columns in zip(names, self._columns, strict=True)
-        }
+        self.modalities_ = self._find_columns(X, names)
         empty = [name for name, columns in self.modalities_.items() if not columns]
         if empty:
             raise ValueError(
@@ -353,6 +349,20 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
                 f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required."
             )
         return X
+
+    def _find_columns(self, X, names: list[str]) -> dict[str, list]:
+        """Find the columns of each modality: their names in a frame, else their positions."""
+        labels = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+        found = {}
+        for name, columns in zip(names, self._columns, strict=True):
+            try:
+                found[name] = labels[_get_column_indices(X, columns)].tolist()
+            except ValueError as e:
+                raise ValueError(
+                    f"Modality {name!r} has the columns {columns!r}, and X, with n_features = "
+                    f"{self.n_features_in_}, has not all of them: {e}"
+                ) from e
+        return found
 
     def _find_present(self, X) -> np.ndarray:
         """Mark the modalities that each row has (n_samples, n_modalities)."""

@@ -299,7 +299,7 @@ def test_beside_fusion_classifier_on_real_data(shared_data):
             "unique",
         ),
         ([("a", LinearSVC(), [0])], {}, TypeError, "'a'.*predict_proba"),
-        ([("a", LogisticRegression(), [7])], {}, ValueError, "positional|all features must be"),
+        ([("a", LogisticRegression(), [7])], {}, ValueError, r"'a' .*\[7\].*n_features = 4\b"),
         ([("a", LogisticRegression(), [])], {}, ValueError, "'a'.*column"),
         (
             [("a", LogisticRegression(), [0])],
