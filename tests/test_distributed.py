@@ -196,9 +196,9 @@ def test_a_write_that_fails_leaves_no_partition(tmp_path):
 def test_a_folder_that_encode_did_not_begin(tmp_path):
     partitions = Partitions(tmp_path / "of_skmm")
     partitions.open({"transformer": "a", "key": "id"})
-    with pytest.raises(ValueError, match="another transformer"):
+    with pytest.raises(ValueError, match=r"of_skmm' .*transformer"):
         partitions.open({"transformer": "b", "key": "id"})
-    with pytest.raises(ValueError, match=r"key 'id'.*'name'"):
+    with pytest.raises(ValueError, match=r"of_skmm' .*key 'id'.*'name'"):
         partitions.open({"transformer": "a", "key": "name"})
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").write_text("mine")
@@ -234,7 +234,7 @@ def test_a_uri_is_a_folder_too(tmp_path):
 
 def test_rows_are_counted():
     _check_count(60, 60, "encoded")
-    with pytest.raises(ValueError, match=r"60 rows, and 'encoded' 59"):
+    with pytest.raises(ValueError, match=r"\b60\b.*'encoded' 59\b"):
         _check_count(59, 60, "encoded")
 
 
@@ -245,7 +245,7 @@ def test_a_key_of_two_partitions_is_named(tmp_path):
     partitions.write("part-1.parquet", frame, rows, {})
     _check_unique(partitions, partitions.finished(), "id")
     partitions.write("part-2.parquet", frame[1:2], rows[1:2], {})
-    with pytest.raises(ValueError, match=r"1 rows .* 1, in 'part-1.* 'part-2.* key='id'"):
+    with pytest.raises(ValueError, match=r"'part-1\.parquet'.*'part-2\.parquet'.*key='id'"):
         _check_unique(partitions, partitions.finished(), "id")
 
 
@@ -267,7 +267,7 @@ def test_a_column_without_a_value_in_the_first_partition_reads_back(tmp_path):
 def test_rows_without_a_label():
     assert _sort_labels(["b", "a"], "label").tolist() == ["a", "b"]
     for labels in (["a", None], [1.0, float("nan")]):
-        with pytest.raises(ValueError, match="Column 'label'"):
+        with pytest.raises(ValueError, match="'label'"):
             _sort_labels(labels, "label")
 
 
@@ -280,7 +280,7 @@ def test_arguments_are_checked_before_a_worker_starts(tmp_path):
         encode(X, fit_transformer(X), tmp_path, key="id")
     with pytest.raises(TypeError, match="DataFrame"):
         fit(FusionClassifier(), X, "label")
-    with pytest.raises(TypeError, match=r"keep must .*\['label'\]"):
+    with pytest.raises(TypeError, match=r"keep .*\['label'\]"):
         _find_inputs(fit_transformer(X), "id", "label", list(X))
     with pytest.raises(ValueError, match="n_workers == 0"):
         check_counts(batch_size=1, n_workers=0)
@@ -298,7 +298,7 @@ def test_a_run_config_that_is_used_twice_gives_two_runs(tmp_path):
 
 def test_a_run_is_not_continued_by_another():
     _check_same({"label": "1", "classes": "2"}, {"label": "1", "classes": "2"})
-    with pytest.raises(ValueError, match="label and classes"):
+    with pytest.raises(ValueError, match=r"\blabel\b.*\bclasses\b"):
         _check_same({"label": "1", "classes": "2"}, {"label": "3", "classes": "4"})
 
 
@@ -339,10 +339,10 @@ def test_encode_writes_what_transform_returns_and_continues(cluster, tmp_path):
         changed = X[40:44].assign(**{column: X[column].where(X["id"] != "row 41", value)})
         with pytest.raises(ValueError, match=r"id 'row 41' .*'says' or 'age' or 'label'"):
             encode(ray.data.from_pandas(changed), transformer, tmp_path / "encoded", **options)
-    with pytest.raises(ValueError, match="another transformer"):
+    with pytest.raises(ValueError, match=r"encoded' .*transformer"):
         encode(whole, fit_transformer(X[1:]), tmp_path / "encoded", **options)
     blocks = [X[:4], X[2:4].assign(says="other")]
-    with pytest.raises(ValueError, match="2 rows more than once"):
+    with pytest.raises(ValueError, match=r"twice' .*\b2\b.*key='id'"):
         encode(
             ray.data.from_pandas(blocks),
             transformer,
@@ -494,7 +494,7 @@ def test_workers_fit_what_one_process_does_though_one_is_killed(cluster, tmp_pat
         model.partial_fit(X, y, classes=[0, 1])
     assert fitted.n_iter_ == 3
     np.testing.assert_allclose(fitted.predict_proba(X), model.predict_proba(X), atol=1e-4)
-    with pytest.raises(ValueError, match="column 'class'"):
+    with pytest.raises(ValueError, match="'class'"):
         fit(model, dataset, "class")
     with pytest.raises(ValueError, match="n_epochs=0"):
         fit(model, dataset, "label", n_epochs=0)

@@ -1,6 +1,7 @@
 """The reference names everything public, and only that."""
 
 import importlib
+import inspect
 import pkgutil
 import re
 from pathlib import Path
@@ -43,3 +44,14 @@ def test_reference_names_everything_public():
 def test_reference_names_nothing_twice():
     members = [pkgutil.resolve_name(f"skmm.{name}") for name in documented_names()]
     assert len(set(members)) == len(members)
+
+
+def test_parameters_of_public_classes_have_types():
+    untyped = [
+        f"{name}.{parameter}"
+        for name, member in public_objects().items()
+        if inspect.isclass(member) and "__init__" in vars(member)
+        for parameter in inspect.signature(member).parameters.values()
+        if parameter.annotation is inspect.Parameter.empty
+    ]
+    assert not untyped

@@ -1,34 +1,77 @@
-import json
+"""Packages that are not installed, by transformers that need one: ftfy, and a part of skimage."""
 
+import sys
+
+import numpy as np
 import pytest
 
-from skmm._optional import import_optional
+from skmm.image import ImageDescriptor
+from skmm.text import TextCleaner
 
 
-def test_returns_the_module_itself():
-    assert import_optional("json", extra="text", purpose="A test") is json
+def clean():
+    """Use ftfy."""
+    return TextCleaner(fix_encoding=True).fit_transform(["cafÃ©"])
 
 
-def test_returns_the_submodule_of_a_dotted_name():
-    assert import_optional("json.decoder", extra="text", purpose="A test") is json.decoder
+def describe():
+    """Use skimage.feature."""
+    return ImageDescriptor(cache=None).fit_transform([np.zeros((64, 64, 3), dtype=np.uint8)])
 
 
-@pytest.mark.parametrize("name", ["skmm_absent", "skmm_absent.part"])
-def test_absent_package_is_named_with_its_pip_line(name):
-    expected = r"^ImageDescriptor needs skmm_absent: pip install 'skmm\[image\]'$"
-    with pytest.raises(ImportError, match=expected) as caught:
-        import_optional(name, extra="image", purpose="ImageDescriptor")
-    assert caught.value.name == "skmm_absent"
+@pytest.fixture
+def forget(monkeypatch):
+    """Return a function that makes Python look for a package again."""
+
+    def forget(package):
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
+
+    return forget
+
+
+def test_packages_that_are_installed():
+    assert clean().tolist() == ["café"]
+    assert np.isfinite(describe()).all()
+
+
+@pytest.mark.parametrize(
+    ("use", "package", "match"),
+    [
+        (clean, "ftfy", r"^TextCleaner.* ftfy: pip install 'skmm\[text\]'$"),
+        (describe, "skimage", r"^ImageDescriptor.* skimage: pip install 'skmm\[image\]'$"),
+    ],
+)
+def test_absent_package_is_named_with_its_pip_line(use, package, match, forget, monkeypatch):
+    class Absent:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == package:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    forget(package)
+    monkeypatch.setattr(sys, "meta_path", [Absent, *sys.meta_path])
+    with pytest.raises(ImportError, match=match) as caught:
+        use()
+    assert caught.value.name == package
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
-def test_installed_package_that_fails_keeps_its_error(tmp_path, monkeypatch):
-    (tmp_path / "skmm_half_installed.py").write_text("import skmm_absent_dependency\n")
+def test_installed_package_that_fails_keeps_its_error(forget, tmp_path, monkeypatch):
+    (tmp_path / "ftfy.py").write_text("import skmm_absent_dependency\n")
+    forget("ftfy")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="skmm_absent_dependency"):
-        import_optional("skmm_half_installed", extra="image", purpose="A test")
+        clean()
 
 
-def test_absent_submodule_of_an_installed_package_is_not_called_uninstalled():
-    with pytest.raises(ModuleNotFoundError, match=r"json\.absent_submodule"):
-        import_optional("json.absent_submodule", extra="image", purpose="A test")
+def test_absent_submodule_of_an_installed_package_is_not_called_uninstalled(
+    forget, tmp_path, monkeypatch
+):
+    (tmp_path / "skimage").mkdir()
+    (tmp_path / "skimage" / "__init__.py").touch()
+    forget("skimage")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match=r"'skimage\.feature'"):
+        describe()
+    sys.modules.pop("skimage")

@@ -273,7 +273,7 @@ def test_wrong_type_in_a_cell_is_named(raw):
 @pytest.mark.parametrize("n_rows", [0, 1])
 def test_too_few_rows(raw, model, n_rows):
     X, y = raw
-    match = "0 sample" if n_rows == 0 else "one class"
+    match = r"shape=\(0, 3\)" if n_rows == 0 else r"2 classes .*\by\b"
     with pytest.raises(ValueError, match=match):
         model.fit(X.iloc[:n_rows], y[:n_rows])
 
@@ -283,5 +283,5 @@ def test_columns_are_found_by_name(raw, model):
     model.fit(X, y)
     shuffled = X[["price", "photo", "caption"]].assign(other=1)
     np.testing.assert_array_equal(model.predict_proba(shuffled), model.predict_proba(X))
-    with pytest.raises(ValueError, match="photo"):
+    with pytest.raises(ValueError, match="'photo'"):
         model.predict(X.drop(columns="photo"))

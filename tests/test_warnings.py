@@ -3,20 +3,22 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from skmm._warnings import warn_user
+from skmm import infer_modalities
 from skmm.image import ImageDescriptor, ImagePreprocessor
 
 CELLS = ["nowhere.png", *(np.full((8, 8, 3), i, dtype=np.uint8) for i in range(4))]
 
 
 def test_called_by_the_user():
-    with pytest.warns(UserWarning, match="broken") as seen:
-        warn_user("broken")
+    prices = pd.DataFrame({"price": ["unknown", *(f"{i}.50" for i in range(20))]})
+    with pytest.warns(UserWarning, match="'price'") as seen:
+        infer_modalities(prices)
     assert seen[0].filename == __file__
 
 

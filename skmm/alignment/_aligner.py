@@ -33,6 +33,10 @@ from ._retrieval import mean_direction, mean_over_pairs, nearest, pair_ranks
 from ._settings import COLLAPSING, resolve_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.random import RandomState
+
     from ._fitted import FittedAligner
 
 
@@ -209,19 +213,19 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def __init__(
         self,
-        alignment="contrastive",
+        alignment: str = "contrastive",
         *,
-        modalities=None,
-        modality_model="linear",
-        n_components=256,
-        regularization=0.5,
-        init="cca",
-        temperature=None,
-        solver="adamw",
-        store_embeddings=True,
-        random_state=None,
-        device="auto",
-        verbose=False,
+        modalities: str | Mapping[str, Any] | None = None,
+        modality_model: str | MLP = "linear",
+        n_components: int = 256,
+        regularization: float = 0.5,
+        init: str = "cca",
+        temperature: float | None = None,
+        solver: str | AdamW = "adamw",
+        store_embeddings: bool = True,
+        random_state: int | RandomState | None = None,
+        device: str = "auto",
+        verbose: bool | int = False,
     ):
         self.alignment = alignment
         self.modalities = modalities

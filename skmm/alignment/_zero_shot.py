@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -104,7 +104,13 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         "templates": [str, list, tuple],
     }
 
-    def __init__(self, encoder, classes, *, templates="a photo of a {}."):
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        classes: Iterable[Any] | Mapping[Any, str | Iterable[str]],
+        *,
+        templates: str | Iterable[str] = "a photo of a {}.",
+    ):
         self.encoder = encoder
         self.classes = classes
         self.templates = templates

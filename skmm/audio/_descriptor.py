@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
@@ -14,6 +14,13 @@ from .._optional import import_optional
 from ..encoding.engine import describe_versions
 from ..encoding.readers import read_sound
 from ._reading import AudioCellEncoder
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from fsspec import AbstractFileSystem
+
+    from ..encoding.cache import EmbeddingCache
 
 FRAME, HOP = 0.032, 0.01  # seconds
 DELTA_WIDTH = 9  # frames over which a change in time is measured
@@ -112,17 +119,17 @@ class AudioDescriptor(AudioCellEncoder):
     def __init__(
         self,
         *,
-        target_sampling_rate=16_000,
-        n_segments=5,
-        n_mels=40,
-        n_mfcc=13,
-        trim_db=30,
-        sampling_rate=None,
-        cache="memory",
-        filesystem=None,
-        errors="raise",
-        max_seconds=600,
-        verbose=False,
+        target_sampling_rate: int = 16_000,
+        n_segments: int = 5,
+        n_mels: int = 40,
+        n_mfcc: int = 13,
+        trim_db: float | None = 30,
+        sampling_rate: float | None = None,
+        cache: str | PathLike | EmbeddingCache | None = "memory",
+        filesystem: AbstractFileSystem | None = None,
+        errors: str = "raise",
+        max_seconds: float = 600,
+        verbose: bool = False,
     ):
         self.target_sampling_rate = target_sampling_rate
         self.n_segments = n_segments

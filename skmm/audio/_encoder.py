@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -22,6 +22,13 @@ from ..encoding.engine import (
 from ..encoding.readers import BrokenItemError, read_windows
 from ._models import load_model
 from ._reading import AudioCellEncoder
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from fsspec import AbstractFileSystem
+
+    from ..encoding.cache import EmbeddingCache
 
 MAX_SOUNDS = 64  # at once, for the file of each may stay open
 N_AHEAD = 2  # windows of a sound that are read before they are due
@@ -132,19 +139,19 @@ class AudioEncoder(AudioCellEncoder, ModelEncoder):
 
     def __init__(
         self,
-        model="microsoft/wavlm-base-plus",
+        model: str | PathLike = "microsoft/wavlm-base-plus",
         *,
-        pooling="auto",
-        layer=None,
-        window_seconds=None,
-        sampling_rate=None,
-        batch_size=8,
-        precision="float32",
-        device="auto",
-        cache="memory",
-        filesystem=None,
-        errors="raise",
-        verbose=False,
+        pooling: str = "auto",
+        layer: int | None = None,
+        window_seconds: float | None = None,
+        sampling_rate: float | None = None,
+        batch_size: int = 8,
+        precision: str = "float32",
+        device: str = "auto",
+        cache: str | PathLike | EmbeddingCache | None = "memory",
+        filesystem: AbstractFileSystem | None = None,
+        errors: str = "raise",
+        verbose: bool = False,
     ):
         self.model = model
         self.pooling = pooling

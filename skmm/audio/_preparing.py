@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -12,6 +12,9 @@ from .._data.cells import Column
 from .._optional import import_optional
 from ..encoding.engine import CellPreparer
 from ..encoding.readers import BrokenItemError, check_not_one_sound, read_sound
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 SILENCE_FRAME = 0.032  # seconds, in which trimming measures how loud it is
 
@@ -107,19 +110,19 @@ class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: i
     def __init__(
         self,
         *,
-        target_sampling_rate=None,
-        low_cut=None,
-        high_cut=None,
-        filter_order=4,
-        pre_emphasis=None,
-        trim_db=None,
-        window_seconds=None,
-        window="first",
-        sampling_rate=None,
-        filesystem=None,
-        errors="raise",
-        max_seconds=600,
-        verbose=False,
+        target_sampling_rate: int | None = None,
+        low_cut: float | None = None,
+        high_cut: float | None = None,
+        filter_order: int = 4,
+        pre_emphasis: float | None = None,
+        trim_db: float | None = None,
+        window_seconds: float | None = None,
+        window: str = "first",
+        sampling_rate: float | None = None,
+        filesystem: AbstractFileSystem | None = None,
+        errors: str = "raise",
+        max_seconds: float = 600,
+        verbose: bool = False,
     ):
         self.target_sampling_rate = target_sampling_rate
         self.low_cut = low_cut

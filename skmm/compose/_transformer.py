@@ -107,7 +107,13 @@ class ModalityTransformer(ColumnTransformer):
     verbose_feature_names_out = True
     force_int_remainder_cols = "deprecated"
 
-    def __init__(self, transformers="auto", *, n_jobs=None, verbose=False):
+    def __init__(
+        self,
+        transformers: str | list[tuple] = "auto",
+        *,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ):
         self.transformers = transformers
         self.n_jobs = n_jobs
         self.verbose = verbose

@@ -173,7 +173,9 @@ def make_multimodal_classification(
 def _check_widths(n_features, n_classes: int) -> list[int]:
     widths = list(n_features)
     if not widths:
-        raise ValueError("n_features is empty: give one width per modality, such as (20, 20).")
+        raise ValueError(
+            "n_features must have one width for each modality, such as (20, 20), got ()."
+        )
     for width in widths:
         if not isinstance(width, Integral) or width < n_classes - 1:
             raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -28,6 +28,14 @@ from .readers import (
     read_sound,
     unwrap,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from fsspec import AbstractFileSystem
+
+    from .cache import EmbeddingCache
 
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 3600
@@ -126,19 +134,19 @@ class TorchEncoder(ModelEncoder):
 
     def __init__(
         self,
-        module,
+        module: torch.nn.Module | Callable[[], torch.nn.Module],
         *,
-        preprocess=None,
-        collate=None,
-        modality=None,
-        target_sampling_rate=None,
-        sampling_rate=None,
-        batch_size=32,
-        device="auto",
-        cache="memory",
-        filesystem=None,
-        errors="raise",
-        verbose=False,
+        preprocess: Callable[[Any], Any] | None = None,
+        collate: Callable[[list], Any] | None = None,
+        modality: str | None = None,
+        target_sampling_rate: float | None = None,
+        sampling_rate: float | None = None,
+        batch_size: int = 32,
+        device: str = "auto",
+        cache: str | os.PathLike | EmbeddingCache | None = "memory",
+        filesystem: AbstractFileSystem | None = None,
+        errors: str = "raise",
+        verbose: bool = False,
     ):
         self.module = module
         self.preprocess = preprocess

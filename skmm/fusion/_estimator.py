@@ -31,9 +31,8 @@ from .._data.validation import FLOAT_DTYPES, FLOATS, friendlier_errors, read_fit
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import LBFGS, MLP, SOLVERS, AdamW
 from .._warnings import warn_user
-from ._problem import make_problem
 from ._rules import RULES, FusionRule, names_of, resolve_rule
-from ._settings import check_stream, describe_parameters, resolve_settings
+from ._settings import check_stream, describe_parameters, make_problem, resolve_settings
 
 if TYPE_CHECKING:
     from .._torch.tasks import Task

@@ -28,8 +28,7 @@ from ._cross_fitting import Learned, Split, train
 from ._fitted import FittedFusion, StreamState
 from ._models import ScoreModel, replace_by_scores
 from ._objective import FusionObjective
-from ._problem import FusionProblem
-from ._settings import FusionSettings
+from ._settings import FusionProblem, FusionSettings
 from ._streaming import train_on_batch
 
 if TYPE_CHECKING:

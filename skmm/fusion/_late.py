@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context, clone
@@ -39,6 +39,11 @@ from .._data.validation import check_known, find_classes
 from .._data.weights import resolve_modality_weights
 from .._html import block_of_modalities, name_modality
 from .._warnings import warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sklearn.model_selection import BaseCrossValidator
 
 SPLITTER = "__cv__"  # no name of an estimator may have two underscores in a row
 
@@ -134,7 +139,14 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         "n_jobs": [None, int],
     }
 
-    def __init__(self, estimators, *, modality_weights=None, cv=5, n_jobs=None):
+    def __init__(
+        self,
+        estimators: list[tuple],
+        *,
+        modality_weights: str | Mapping[str, float] | None = None,
+        cv: int | BaseCrossValidator | Iterable | None = 5,
+        n_jobs: int | None = None,
+    ):
         self.estimators = estimators
         self.modality_weights = modality_weights
         self.cv = cv
@@ -228,11 +240,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
         check_consistent_length(y, weight)
         weight, self.class_prior_ = weigh_rows(codes, self.classes_, None, weight)
         self._columns = [columns for _, _, columns in self.estimators]
-        labels = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
-        self.modalities_ = {
-            name: labels[_get_column_indices(X, columns)].tolist()
-            for name, columns in zip(names, self._columns, strict=True)
-        }
+        self.modalities_ = self._find_columns(X, names)
         empty = [name for name, columns in self.modalities_.items() if not columns]
         if empty:
             raise ValueError(
@@ -341,6 +349,20 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
                 f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required."
             )
         return X
+
+    def _find_columns(self, X, names: list[str]) -> dict[str, list]:
+        """Find the columns of each modality: their names in a frame, else their positions."""
+        labels = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+        found = {}
+        for name, columns in zip(names, self._columns, strict=True):
+            try:
+                found[name] = labels[_get_column_indices(X, columns)].tolist()
+            except ValueError as e:
+                raise ValueError(
+                    f"Modality {name!r} has the columns {columns!r}, and X, with n_features = "
+                    f"{self.n_features_in_}, has not all of them: {e}"
+                ) from e
+        return found
 
     def _find_present(self, X) -> np.ndarray:
         """Mark the modalities that each row has (n_samples, n_modalities)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
@@ -11,6 +11,13 @@ from sklearn.utils._param_validation import Interval
 from .._optional import import_optional
 from ..encoding.engine import describe_versions
 from ._reading import ImageCellEncoder
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from fsspec import AbstractFileSystem
+
+    from ..encoding.cache import EmbeddingCache
 
 BLOCK = 2  # cells along the side of a block, in which gradients are normalised
 
@@ -90,16 +97,16 @@ class ImageDescriptor(ImageCellEncoder):
     def __init__(
         self,
         *,
-        image_size=64,
-        orientations=8,
-        pixels_per_cell=16,
-        n_bins=4,
-        background=(255, 255, 255),
-        cache="memory",
-        filesystem=None,
-        errors="raise",
-        max_pixels=50_000_000,
-        verbose=False,
+        image_size: int = 64,
+        orientations: int = 8,
+        pixels_per_cell: int = 16,
+        n_bins: int = 4,
+        background: tuple[int, int, int] = (255, 255, 255),
+        cache: str | PathLike | EmbeddingCache | None = "memory",
+        filesystem: AbstractFileSystem | None = None,
+        errors: str = "raise",
+        max_pixels: int = 50_000_000,
+        verbose: bool = False,
     ):
         self.image_size = image_size
         self.orientations = orientations

@@ -14,7 +14,10 @@ from ._models import describe_transform, find_config, load_model
 from ._reading import ImageCellEncoder
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
     from torch import Tensor
+
+    from ..encoding.cache import EmbeddingCache
 
 
 class ImageEncoder(ImageCellEncoder, ModelEncoder):
@@ -122,19 +125,19 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
 
     def __init__(
         self,
-        model="ViT-B-32",
+        model: str | os.PathLike = "ViT-B-32",
         *,
-        pretrained="laion2b_s34b_b79k",
-        normalize=False,
-        batch_size=32,
-        precision="float32",
-        background=(255, 255, 255),
-        device="auto",
-        cache="memory",
-        filesystem=None,
-        errors="raise",
-        max_pixels=50_000_000,
-        verbose=False,
+        pretrained: str | os.PathLike | None = "laion2b_s34b_b79k",
+        normalize: bool = False,
+        batch_size: int = 32,
+        precision: str = "float32",
+        background: tuple[int, int, int] = (255, 255, 255),
+        device: str = "auto",
+        cache: str | os.PathLike | EmbeddingCache | None = "memory",
+        filesystem: AbstractFileSystem | None = None,
+        errors: str = "raise",
+        max_pixels: int = 50_000_000,
+        verbose: bool = False,
     ):
         self.model = model
         self.pretrained = pretrained

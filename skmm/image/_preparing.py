@@ -104,16 +104,16 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: i
     def __init__(
         self,
         *,
-        mode="RGB",
-        size=None,
-        resize="stretch",
-        contrast=None,
-        segmentation=None,
-        n_segments=100,
-        background=(255, 255, 255),
-        errors="raise",
-        max_pixels=50_000_000,
-        verbose=False,
+        mode: str = "RGB",
+        size: int | tuple[int, int] | None = None,
+        resize: str = "stretch",
+        contrast: str | None = None,
+        segmentation: str | None = None,
+        n_segments: int = 100,
+        background: tuple[int, int, int] = (255, 255, 255),
+        errors: str = "raise",
+        max_pixels: int = 50_000_000,
+        verbose: bool = False,
     ):
         self.mode = mode
         self.size = size
@@ -144,7 +144,8 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: i
     def _prepare(self, cell: Any):
         from PIL import Image
 
-        background = tuple(self.background)
+        red, green, blue = self.background
+        background = (red, green, blue)  # which may come as a list
         with quiet_pillow():
             rgb = read_image(cell, background=background, max_pixels=self.max_pixels)
         image = self._scale(Image.fromarray(rgb).convert(self.mode))

@@ -57,7 +57,14 @@ class ModalityAblationDisplay:
     True
     """
 
-    def __init__(self, *, subsets, scores, modalities, score_name="score"):
+    def __init__(
+        self,
+        *,
+        subsets: list[tuple[str, ...]],
+        scores: np.ndarray,
+        modalities: list[str],
+        score_name: str = "score",
+    ):
         self.subsets = subsets
         self.scores = scores
         self.modalities = modalities

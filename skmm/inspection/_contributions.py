@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._attribution import (
@@ -23,6 +25,9 @@ from ._style import (
     place_legend_above,
     shorten_label,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 N_SHOWN = 3  # classes of one row, the most probable ones
 SPREAD = (5, 25, 50, 75, 95)  # per cent of rows
@@ -92,13 +97,13 @@ class ContributionsDisplay:
     def __init__(
         self,
         *,
-        contributions,
-        predictions,
-        members,
-        modalities,
-        outputs,
-        inputs=None,
-        unit="contribution",
+        contributions: np.ndarray,
+        predictions: np.ndarray,
+        members: np.ndarray,
+        modalities: list[str],
+        outputs: list,
+        inputs: dict[str, pd.Series] | None = None,
+        unit: str = "contribution",
     ):
         self.contributions = contributions
         self.predictions = predictions

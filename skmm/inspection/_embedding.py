@@ -58,7 +58,13 @@ class EmbeddingDisplay:
     (100, 2)
     """
 
-    def __init__(self, *, coordinates, y=None, axis_names=("", "")):
+    def __init__(
+        self,
+        *,
+        coordinates: np.ndarray,
+        y: np.ndarray | None = None,
+        axis_names: tuple[str, str] = ("", ""),
+    ):
         self.coordinates = coordinates
         self.y = y
         self.axis_names = axis_names

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._fitted import name_score
 from ._leaderboard import MODEL, leaderboard
 from ._style import COLORS, label_rows, make_axes, shorten_label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 N_STANDARD_ERRORS = 2
 SUFFIX = " alone"
@@ -58,7 +63,12 @@ class LeaderboardDisplay:
     ['image alone', 'linear', 'model', 'prior', 'text alone']
     """
 
-    def __init__(self, *, board, score_name="score"):
+    def __init__(
+        self,
+        *,
+        board: pd.DataFrame,
+        score_name: str = "score",
+    ):
         self.board = board
         self.score_name = score_name
 

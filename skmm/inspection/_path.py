@@ -82,7 +82,14 @@ class FusionPathDisplay:
     """
 
     def __init__(
-        self, *, weights, mean_scores, std_scores, modalities, learned=None, score_name="score"
+        self,
+        *,
+        weights: np.ndarray,
+        mean_scores: np.ndarray,
+        std_scores: np.ndarray,
+        modalities: list[str],
+        learned: tuple[float, ...] | None = None,
+        score_name: str = "score",
     ):
         self.weights = weights
         self.mean_scores = mean_scores

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._report import modality_report
 from ._style import COLORS, HATCHES, divide_axes, label_rows, make_axes
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
 LINES = [
     ("all", "all", "-", "black"),
@@ -60,7 +65,11 @@ class ModalityReportDisplay:
     ['all', 'emap', 'none']
     """
 
-    def __init__(self, *, report):
+    def __init__(
+        self,
+        *,
+        report: Bunch,
+    ):
         self.report = report
 
     @classmethod

@@ -51,9 +51,11 @@ class Table:
             If columns do not hold numbers.
         """
         if self.values is None:
+            kinds = pd.DataFrame(self.X).dtypes
+            others = [n for n, kind in kinds.items() if not pd.api.types.is_numeric_dtype(kind)]
             raise ValueError(
-                "The estimator takes no missing values, and X holds columns that are no numbers, "
-                "of which there is no mean. Put a step into the Pipeline that imputes missing "
+                f"The estimator takes no missing values, and X holds columns {others}, which are "
+                "no numbers and have no mean. Put a step into the Pipeline that imputes missing "
                 "values, or one of skmm's models at its end."
             )
         with warnings.catch_warnings():

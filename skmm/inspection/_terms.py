@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sklearn.utils.validation import check_is_fitted
 
 from ._fitted import fusion_step, last_step
 from ._style import COLORS, LINES, MARKERS, make_axes, shorten_label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OF_ALL = {"loss": "weighted sum", "validation_loss": "rows held out"}
 
@@ -47,7 +52,11 @@ class LossTermsDisplay:
     ['loss', 'fused', 'modality__image', 'modality__text']
     """
 
-    def __init__(self, *, history):
+    def __init__(
+        self,
+        *,
+        history: pd.DataFrame,
+    ):
         self.history = history
 
     @classmethod

@@ -71,7 +71,13 @@ class ModalityWeightsDisplay:
     (3, 2)
     """
 
-    def __init__(self, *, weights, modalities, classes=None):
+    def __init__(
+        self,
+        *,
+        weights: np.ndarray,
+        modalities: list[str],
+        classes: np.ndarray | None = None,
+    ):
         self.weights = weights
         self.modalities = modalities
         self.classes: Any = classes
@@ -101,7 +107,7 @@ class ModalityWeightsDisplay:
         """
         fitted = estimator if isinstance(estimator, list | tuple) else _list_members(estimator)
         if len(fitted) == 0:
-            raise ValueError("estimator is an empty list, and must hold at least one estimator.")
+            raise ValueError("estimator must hold at least one fitted estimator, got [].")
         weights, modalities, classes = _stack_weights([_read_weights(model) for model in fitted])
         return cls(weights=weights, modalities=modalities, classes=classes).plot(ax)
 
@@ -224,7 +230,8 @@ def _stack_weights(
         return np.array(rows), modalities, None
     if not all(per_class):
         raise ValueError(
-            "Some estimators have weights for each class, and some have not: plot them apart."
+            "Some estimators have weights for each class, such as those with "
+            "fusion=Late(per_class=True), and some have not: plot them apart."
         )
     classes = all_weights[0].index.to_numpy()
     frames = [weights.reindex(index=classes, columns=modalities) for weights in all_weights]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.cells import as_column, is_missing, shorten
 from ..encoding.engine import check_texts, set_column_tags
 from ._counting import TOKENS, compute_tfidf, count_tokens, learn_vocabulary, segment_texts
+
+if TYPE_CHECKING:
+    from numpy.random import RandomState
 
 FITTED_CHARACTERS = 10_000_000
 CHUNK_CHARACTERS = 1_000_000
@@ -95,7 +98,14 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, *, n_components="auto", min_df=1, max_features=50_000, random_state=0):
+    def __init__(
+        self,
+        *,
+        n_components: int | str = "auto",
+        min_df: int = 1,
+        max_features: int = 50_000,
+        random_state: int | RandomState | None = 0,
+    ):
         self.n_components = n_components
         self.min_df = min_df
         self.max_features = max_features

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -26,6 +26,11 @@ from ..encoding.engine import (
 )
 from ..encoding.readers import BrokenItemError, check_text
 from ._backends import check_backend, digest_files, load_whole
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from ..encoding.cache import EmbeddingCache
 
 
 class TextEncoder(ModelEncoder):
@@ -133,20 +138,20 @@ class TextEncoder(ModelEncoder):
 
     def __init__(
         self,
-        model="all-MiniLM-L6-v2",
+        model: str | os.PathLike | SentenceTransformer = "all-MiniLM-L6-v2",
         *,
-        prompt=None,
-        normalize=False,
-        truncate_dim=None,
-        max_seq_length=None,
-        max_characters=1_000_000,
-        batch_size=32,
-        precision="float32",
-        backend="torch",
-        device="auto",
-        cache="memory",
-        errors="raise",
-        verbose=False,
+        prompt: str | None = None,
+        normalize: bool = False,
+        truncate_dim: int | None = None,
+        max_seq_length: int | None = None,
+        max_characters: int = 1_000_000,
+        batch_size: int = 32,
+        precision: str = "float32",
+        backend: str = "torch",
+        device: str = "auto",
+        cache: str | os.PathLike | EmbeddingCache | None = "memory",
+        errors: str = "raise",
+        verbose: bool = False,
     ):
         self.model = model
         self.prompt = prompt

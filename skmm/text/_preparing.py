@@ -166,15 +166,15 @@ class TextCleaner(TextPreparer, auto_wrap_output_keys=None):  # pyright: ignore 
     def __init__(
         self,
         *,
-        fix_encoding=False,
-        strip_markup=False,
-        unicode_form="NFC",
-        lowercase=False,
-        strip_accents=False,
-        urls=None,
-        emails=None,
-        numbers=None,
-        collapse_whitespace=True,
+        fix_encoding: bool = False,
+        strip_markup: bool = False,
+        unicode_form: str | None = "NFC",
+        lowercase: bool = False,
+        strip_accents: bool = False,
+        urls: str | None = None,
+        emails: str | None = None,
+        numbers: str | None = None,
+        collapse_whitespace: bool = True,
     ):
         self.fix_encoding = fix_encoding
         self.strip_markup = strip_markup

@@ -88,13 +88,13 @@ class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):  # pyright: ignor
 
     def __init__(
         self,
-        model="en",
+        model: str | os.PathLike = "en",
         *,
-        output="token",
-        remove_stop_words=False,
-        remove_punctuation=False,
-        lowercase=False,
-        verbose=False,
+        output: str = "token",
+        remove_stop_words: bool = False,
+        remove_punctuation: bool = False,
+        lowercase: bool = False,
+        verbose: bool = False,
     ):
         self.model = model
         self.output = output
@@ -129,8 +129,8 @@ class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):  # pyright: ignor
             text.encode()
         except UnicodeEncodeError as e:
             return (
-                f"character {e.start} is half of a surrogate pair, so the text was decoded by a "
-                "wrong encoding; decode it again, or take the character out"
+                f"character {e.start}, {text[e.start]!r}, is half of a surrogate pair, so the text "
+                "was decoded by a wrong encoding; decode it again, or take the character out"
             )
         return None
 

@@ -48,7 +48,7 @@ def scan(container, stream) -> Packets:
             last, duration = times[-1], packet.duration or 0
     check_end(container, end)
     if not any(shown):
-        raise BrokenItemError("the video has no frames")
+        raise BrokenItemError("the video has 0 frames")
     keys = np.array(keys, dtype=bool)
     if not has_times:
         counted = np.arange(len(keys))

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.utils import get_tags
@@ -34,6 +34,10 @@ from ._item_encoders import (
     name_method,
 )
 from ._sampling import SampledFrame, Sampling, check_video, sample_frames
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+    from sklearn.base import BaseEstimator
 
 N_FRAMES = 8  # where neither n_frames nor fps is given
 N_AHEAD = 16  # frames of a video that are read before it is its turn
@@ -156,18 +160,18 @@ class VideoEncoder(CellEncoder):
 
     def __init__(
         self,
-        image_encoder=None,
-        audio_encoder=None,
+        image_encoder: BaseEstimator | None = None,
+        audio_encoder: BaseEstimator | None = None,
         *,
-        n_frames=None,
-        fps=None,
-        pooling="mean",
-        cache="memory",
-        filesystem=None,
-        errors="raise",
-        max_frames=10_000,
-        max_pixels=50_000_000,
-        verbose=False,
+        n_frames: int | None = None,
+        fps: float | None = None,
+        pooling: str = "mean",
+        cache: str | os.PathLike | EmbeddingCache | None = "memory",
+        filesystem: AbstractFileSystem | None = None,
+        errors: str = "raise",
+        max_frames: int = 10_000,
+        max_pixels: int = 50_000_000,
+        verbose: bool = False,
     ):
         self.image_encoder = image_encoder
         self.audio_encoder = audio_encoder

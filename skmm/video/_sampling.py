@@ -110,7 +110,7 @@ def check_frames(cell: Any) -> None:
     else:
         raise TypeError(f"a video must be {_FORMS}; got {type(cell).__name__}")
     if len(cell) == 0:
-        raise BrokenItemError("the video has no frames")
+        raise BrokenItemError("the video has 0 frames")
 
 
 # Files

@@ -140,7 +140,7 @@ def test_neighbours_of_missing_modalities(frame, aligner, hide):
         assert sorted(row) == [1, 2, 4, 5, 6, 7, 8, 9]
     with pytest.raises(ValueError, match=r"n_neighbors .* 1 to 8, .*'image'; got 9"):
         aligner.kneighbors(queries, gallery, source="text", target="image", n_neighbors=9)
-    with pytest.raises(ValueError, match="modality 'sound'"):
+    with pytest.raises(ValueError, match="'sound'"):
         aligner.kneighbors(queries, source="text", target="sound")
 
 
@@ -155,7 +155,7 @@ def test_raw_columns_are_explained():
 
 @pytest.mark.parametrize("query", ["a cat", ["a cat"], [["a cat"]]])
 def test_raw_queries_are_explained(aligner, query):
-    with pytest.raises(ValueError, match=r"CrossModalAligner takes numbers, and X "):
+    with pytest.raises(ValueError, match=r"^CrossModalAligner .*\bX\b"):
         aligner.kneighbors(query, source="text", target="image")
 
 
@@ -175,10 +175,10 @@ def test_pipeline_in_a_grid_search(frame):
 
 def test_one_modality_gives_two_views_or_principal_components(frame):
     X = frame.to_numpy()
-    with pytest.warns(UserWarning, match=r"one modality, \['all'\]"):
+    with pytest.warns(UserWarning, match=r"\['all'\]"):
         aligner = CrossModalAligner(solver=AdamW(max_iter=3), random_state=0).fit(X)
     assert list(aligner.modalities_) == ["all"]
     assert aligner.score(X) == pytest.approx(1)
-    with pytest.warns(UserWarning, match="columns modality__feature"):
+    with pytest.warns(UserWarning, match="modality__feature"):
         assert CrossModalAligner("cca").fit(X).n_components_ == 15
     assert list(aligner.history_) == ["loss", "alignment__all__all"]

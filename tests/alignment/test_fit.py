@@ -64,7 +64,7 @@ def test_early_stopping(frame, quick):
     losses = aligner.fit(frame).history_["validation_loss"]
     assert aligner.n_iter_ < 300
     assert losses.idxmin() <= len(losses) - 3
-    with pytest.raises(ValueError, match=r"validation_fraction=0\.1 of 8 rows"):
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.1 .*\b8\b"):
         clone(aligner).fit(frame[:8])
 
 
@@ -88,7 +88,7 @@ def test_interrupted_training_keeps_what_it_has(frame, quick, monkeypatch):
 
     monkeypatch.setattr(torch.optim.AdamW, "step", press)
     aligner = quick(solver__batch_size=40)
-    with pytest.warns(UserWarning, match="2 of 15 epochs"):
+    with pytest.warns(UserWarning, match=r"\b2 of 15\b"):
         aligner.fit(frame[:160])
     assert aligner.n_iter_ == len(aligner.history_) == 2
     calls[:] = [1] * 10

@@ -33,24 +33,24 @@ def test_columns_of_two_modalities_in_another_order(three):
 
 
 def test_other_columns_are_an_error(frame, aligner):
-    with pytest.raises(ValueError, match=r"5 of the 6 columns of modality 'text'.*'text__0'"):
+    with pytest.raises(ValueError, match=r"\b5 of the 6\b.*'text'.*'text__0'"):
         aligner.transform(frame.drop(columns="text__0"))
     with pytest.raises(ValueError, match=r"'other'.* CrossModalAligner"):
         aligner.transform(frame.filter(like="text").assign(other=0.0))
-    with pytest.raises(ValueError, match=r"modality 'image'.*\['text'\].*'image__0'"):
+    with pytest.raises(ValueError, match=r"'image'.*\['text'\].*'image__0'"):
         aligner.transform(frame.filter(like="text"), "image")
     some_columns = {"a": ["text__0"], "b": ["image__0"]}
     without_others = CrossModalAligner("cca", modalities=some_columns).fit(frame)
     with pytest.raises(ValueError, match=r"\['a', 'b'\].*'text__0'"):
         without_others.transform(frame[["text__1"]])
-    with pytest.raises(ValueError, match=r"modality 'sound'.*\['text', 'image'\]"):
+    with pytest.raises(ValueError, match=r"'sound'.*\['text', 'image'\]"):
         aligner.transform(frame, "sound")
-    with pytest.raises(ValueError, match=r"7 columns.* 6 columns of modality 'text'.* 15 "):
+    with pytest.raises(ValueError, match=r"\b7\b.*\b6\b.*'text'.*\b15\b"):
         aligner.transform(np.zeros((2, 7)), "text")
 
 
 def test_values_that_are_missing_are_an_error(frame, aligner):
     holes = frame[:6].assign(text__1=[np.nan] * 2 + [0.0, np.nan, 0.0, 0.0])
     holes.iloc[:2, :6] = np.nan
-    with pytest.raises(ValueError, match=r"Row 3 .* 1 of the 6 columns of modality 'text'"):
+    with pytest.raises(ValueError, match=r"Row 3 .* 1 of the 6\b.*'text'"):
         aligner.transform(holes)

@@ -58,11 +58,11 @@ def test_classes_that_are_not_known_are_an_error(frame, aligner):
     words = np.where(np.arange(240) % 2, "a", "b")
     expected = scorer(aligner, frame, np.arange(240) % 2)
     assert scorer(aligner, frame, words.tolist()) == expected
-    with pytest.raises(ValueError, match="y contains NaN"):
+    with pytest.raises(ValueError, match=r"\by\b.*\bNaN\b"):
         scorer(aligner, frame, np.where(np.arange(240) % 2, np.nan, 1.0))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"\[240, 100\]"):
         scorer(aligner, frame, words[:100])
-    with pytest.raises(ValueError, match="1d array"):
+    with pytest.raises(ValueError, match=r"\by\b.*\(240, 2\)"):
         scorer(aligner, frame, np.zeros((240, 2)))
     assert recall_at_k(3)(aligner, frame, np.zeros((240, 2))) == recall_at_k(3)(aligner, frame)
 
@@ -77,7 +77,7 @@ def test_rows_that_lack_a_modality_do_not_count(frame, aligner):
         mean_average_precision()(aligner, X[20:], labels[20:])
     )
     X.iloc[:, :6] = np.nan
-    with pytest.raises(ValueError, match="No row has two modalities"):
+    with pytest.raises(ValueError, match=r"\['text', 'image'\]"):
         recall_at_k(3)(aligner, X)
 
 
@@ -90,9 +90,9 @@ def test_scorers_are_plain_objects(frame, aligner):
     scorer = recall_at_k(3, source="text", target="image")
     assert repr(scorer) == "recall_at_k(k=3, source='text', target='image')"
     assert pickle.loads(pickle.dumps(scorer))(aligner, frame) == scorer(aligner, frame)
-    with pytest.raises(ValueError, match=r"k must be .* got 0"):
+    with pytest.raises(ValueError, match=r"\bk\b.* got 0\b"):
         recall_at_k(0)
-    with pytest.raises(ValueError, match="modality 'sound'"):
+    with pytest.raises(ValueError, match="'sound'"):
         recall_at_k(1, source="sound")(aligner, frame)
 
 
@@ -106,5 +106,5 @@ def test_other_estimators_and_one_modality_twice_are_an_error(frame, aligner):
         TypeError, match=r"recall_at_k\(k=3\) .*CrossModalAligner.* FunctionTransformer"
     ):
         recall_at_k(3)(FunctionTransformer(), frame)
-    with pytest.raises(ValueError, match="source and target are both 'text'"):
+    with pytest.raises(ValueError, match=r"source .*target .*'text'"):
         recall_at_k(3, source="text", target="text")(aligner, frame)

@@ -31,7 +31,7 @@ def test_modality_model_is_linear_or_a_perceptron(frame, alignment, model):
 )
 def test_parameters_of_the_perceptron_that_do_not_apply(frame, name, value, only):
     model = MLP((8, 8), **{name: value})
-    with pytest.raises(ValueError, match=f"modality_model has {name}={value!r}.*{name}={only}"):
+    with pytest.raises(ValueError, match=f"modality_model .*{name}={value!r}.*{name}={only}"):
         CrossModalAligner(modality_model=model).fit(frame)
 
 
@@ -65,7 +65,7 @@ def test_solver_is_adamw(frame, solver):
     ],
 )
 def test_parameters_of_the_solver_that_do_not_apply(frame, name, value, only):
-    with pytest.raises(ValueError, match=f"solver has {name}={value!r}.*{name}={only}"):
+    with pytest.raises(ValueError, match=f"solver .*{name}={value!r}.*{name}={only}"):
         CrossModalAligner(solver=AdamW(**{name: value})).fit(frame)
 
 

@@ -108,11 +108,11 @@ def test_missing_and_broken_pictures(encoder, tmp_path):
         ZeroShotClassifier(encoder, classes).fit(IMAGES).predict(column)
     lenient = clone(encoder).set_params(errors="missing")
     model = ZeroShotClassifier(lenient, classes).fit(column)
-    with pytest.warns(UserWarning, match="2 of 4 pictures .* row 1"):
+    with pytest.warns(UserWarning, match=r"2 of 4 .*row 1\b"):
         proba = model.predict_proba(column)
     np.testing.assert_allclose(proba[[1, 2]], 1 / 3)
     np.testing.assert_allclose(proba[[0, 3]], model.predict_proba(IMAGES[:2]), atol=1e-6)
-    with pytest.warns(UserWarning, match="2 of 4 pictures"):
+    with pytest.warns(UserWarning, match=r"2 of 4 .*row 1\b"):
         assert model.predict(column)[1] == "car"
 
 
@@ -157,11 +157,11 @@ def test_pickle_holds_no_model(encoder):
 @pytest.mark.parametrize(
     ("classes", "templates", "match"),
     [
-        (["cat"], "{}", r"classes must .* got \['cat'\]"),
-        ([], "{}", r"classes must .* got \[\]"),
+        (["cat"], "{}", r"classes .* got \['cat'\]"),
+        ([], "{}", r"classes .* got \[\]"),
         (["cat", "dog", "cat"], "{}", "classes .* 'cat' twice"),
-        (["cat", 3], "{}", "classes must .* got 3 "),
-        ([["cat"], ["dog"]], "{}", r"classes must .* got \['cat'\]"),
+        (["cat", 3], "{}", "classes .* got 3 "),
+        ([["cat"], ["dog"]], "{}", r"classes .* got \['cat'\]"),
         (["cat", " "], "{}", "Class ' ' .* got ' '"),
         ({"cat": "cat", "dog": None}, "{}", "Class 'dog' .* got None"),
         ({"cat": [], "dog": "dog"}, "{}", r"Class 'cat' .* got \[\]"),
@@ -177,5 +177,5 @@ def test_what_describes_no_classes_is_an_error(encoder, classes, templates, matc
 
 def test_models_without_texts_are_an_error(save_timm, tmp_path):
     folder, _ = save_timm(tmp_path / "vit")
-    with pytest.raises(ValueError, match=r"no texts.*ImageEncoder"):
+    with pytest.raises(ValueError, match=r"/vit' .*ImageEncoder"):
         ZeroShotClassifier(ImageEncoder(folder, cache=None), ["cat", "dog"]).fit(IMAGES)

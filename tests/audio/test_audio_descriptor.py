@@ -143,25 +143,23 @@ def test_missing_and_broken_items(melody, tmp_path):
     cut = tmp_path / "cut.wav"
     cut.write_bytes(encoded(melody)[:9000])
     column = pd.Series([(melody, RATE), str(cut)], index=["a", "b"], name="voice")
-    match = (
-        r"AudioDescriptor: column 'voice', row 1 \(index 'b'\): .*cut\.wav': .*cut short.*errors="
-    )
+    match = r"AudioDescriptor: column 'voice', row 1 \(index 'b'\): .*cut\.wav': .*errors="
     with pytest.raises(ValueError, match=match):
         AudioDescriptor().fit_transform(column)
-    with pytest.warns(UserWarning, match=r"1 of 2 items are broken.*row 1 .*cut\.wav"):
+    with pytest.warns(UserWarning, match=r"1 of 2 .*row 1 .*cut\.wav"):
         vectors = AudioDescriptor(errors="missing").fit_transform(column)
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True]
-    with pytest.raises(ValueError, match=r"row 0: 1\.0 seconds or more exceed max_seconds=0\.5"):
+    with pytest.raises(ValueError, match=r"row 0: 1\.0 .*max_seconds=0\.5"):
         describe((melody, RATE), max_seconds=0.5)
 
 
 @pytest.mark.parametrize("errors", ["raise", "missing"])
 def test_what_is_no_sound_is_an_error_always(melody, errors):
-    with pytest.raises(TypeError, match=r"row 1: a sound must be .*; got int \(7\)"):
+    with pytest.raises(TypeError, match=r"row 1: .* got int \(7\)"):
         describe(None, 7, errors=errors)
     with pytest.raises(TypeError, match=r"row 0: .*sampling_rate"):
         describe(melody, errors=errors)
-    with pytest.raises(ValueError, match="looks like one sound"):
+    with pytest.raises(ValueError, match=r"AudioDescriptor .*\[sound\]"):
         AudioDescriptor(errors=errors, sampling_rate=RATE).fit(melody)
 
 
@@ -173,10 +171,10 @@ def test_parameters(melody):
     assert len(descriptor.get_feature_names_out()) == n_features
     assert len(pickle.dumps(descriptor)) < 1000
     for parameters, match in [
-        ({"n_mfcc": 41}, "n_mfcc=41 must be at most n_mels=40"),
-        ({"target_sampling_rate": 10}, "target_sampling_rate"),
-        ({"errors": "ignore"}, "errors"),
-        ({"filesystem": "s3"}, "filesystem"),
+        ({"n_mfcc": 41}, r"n_mfcc=41 .*n_mels=40\b"),
+        ({"target_sampling_rate": 10}, r"'target_sampling_rate' .*\b10\b"),
+        ({"errors": "ignore"}, "'errors' .*'ignore'"),
+        ({"filesystem": "s3"}, "'filesystem' .*'s3'"),
     ]:
         with pytest.raises(ValueError, match=match):
             AudioDescriptor(**parameters).fit([(melody, RATE)])

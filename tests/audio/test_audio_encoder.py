@@ -249,7 +249,7 @@ def test_windows_are_as_long_as_the_model_takes(saved):
     parts = [call(model, extractor, part) for part in np.split(sound, [2 * RATE, 4 * RATE])]
     expected = np.average(parts, axis=0, weights=[2, 2, 1])
     np.testing.assert_allclose(encode(folder, (sound, RATE))[0], expected, atol=1e-5)
-    with pytest.raises(ValueError, match=r"window_seconds=2\.1 is longer than the 2 seconds"):
+    with pytest.raises(ValueError, match=r"window_seconds=2\.1 .*\b2 seconds"):
         encode(folder, (sound, RATE), window_seconds=2.1)
 
 
@@ -331,12 +331,10 @@ def test_broken_items(saved, tmp_path):
     path.write_bytes(cut_flac(20))
     column = pd.Series([CELLS[0], str(path), "gone.wav"], index=["a", "b", "c"], name="voice")
     options = {"cache": None, "window_seconds": 1, "batch_size": 2}
-    match = (
-        r"AudioEncoder: column 'voice', row 1 \(index 'b'\): .*cut\.flac': .*not decode.*errors="
-    )
+    match = r"AudioEncoder: column 'voice', row 1 \(index 'b'\): .*cut\.flac': .*errors="
     with pytest.raises(ValueError, match=match):
         AudioEncoder(folder, **options).fit_transform(column[:2])
-    with pytest.warns(UserWarning, match=r"2 of 3 items are broken.*cut\.flac.*gone\.wav"):
+    with pytest.warns(UserWarning, match=r"2 of 3 .*row 1 .*cut\.flac.*row 2 .*gone\.wav"):
         vectors = AudioEncoder(folder, errors="missing", **options).fit_transform(column)
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True, True]
     np.testing.assert_allclose(vectors[:1], encode(folder, CELLS[0]), atol=1e-5)
@@ -345,11 +343,11 @@ def test_broken_items(saved, tmp_path):
 @pytest.mark.parametrize("errors", ["raise", "missing"])
 def test_what_is_no_sound_is_an_error_always(saved, errors):
     folder = saved("wav2vec2-layer")[0]
-    with pytest.raises(TypeError, match=r"AudioEncoder: row 1: a sound must be .*; got int \(7\)"):
+    with pytest.raises(TypeError, match=r"AudioEncoder: row 1: .* got int \(7\)"):
         encode(folder, None, 7, errors=errors)
     with pytest.raises(TypeError, match=r"row 0: .*sampling_rate"):
         encode(folder, SOUNDS[0], errors=errors)
-    with pytest.raises(ValueError, match="looks like one sound"):
+    with pytest.raises(ValueError, match=r"AudioEncoder .*\[sound\]"):
         AudioEncoder(folder, errors=errors, sampling_rate=RATE).fit(SOUNDS[0])
 
 
@@ -358,12 +356,12 @@ def test_what_is_no_sound_is_an_error_always(saved, errors):
 
 def test_parameters(saved):
     for kind, options, match in [
-        ("clap", {"pooling": "mean"}, "pooling='mean' and layer=None must be 'auto' and None"),
-        ("ast", {"layer": 1}, "pooling='auto' and layer=1 must be"),
-        ("hubert-group", {"layer": 3}, "layer=3 must be from -3 to 2"),
-        ("hubert-group", {"pooling": "median"}, "'pooling' parameter"),
-        ("hubert-group", {"window_seconds": 0}, "'window_seconds' parameter"),
-        ("hubert-group", {"filesystem": "s3"}, "'filesystem' parameter"),
+        ("clap", {"pooling": "mean"}, "pooling='mean' .*layer=None .*'auto'"),
+        ("ast", {"layer": 1}, r"pooling='auto' .*layer=1\b"),
+        ("hubert-group", {"layer": 3}, r"layer=3 .*-3 to 2\b"),
+        ("hubert-group", {"pooling": "median"}, "'pooling' .*'median'"),
+        ("hubert-group", {"window_seconds": 0}, r"'window_seconds' .*\b0\b"),
+        ("hubert-group", {"filesystem": "s3"}, "'filesystem' .*'s3'"),
     ]:
         with pytest.raises(ValueError, match=match):
             AudioEncoder(saved(kind)[0], **options).fit(CELLS)
@@ -385,23 +383,19 @@ def test_weights_that_are_not_there(saved, tmp_path):
     folder = shutil.copytree(saved("wav2vec2-layer")[0], tmp_path / "copy")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
-    with pytest.raises(
-        ValueError, match=r"lack \d+ that .*'wav2vec2' has, such as encoder\.layers"
-    ):
+    with pytest.raises(ValueError, match=r"copy' .*'wav2vec2' .*encoder\.layers"):
         AudioEncoder(str(folder)).fit(CELLS)
 
 
 def test_folder_without_the_settings_of_the_extractor(saved, tmp_path):
     folder = shutil.copytree(saved("wav2vec2-layer")[0], tmp_path / "copy")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(
-        OSError, match=r"the model in '.*copy' does not load: .*preprocessor_config"
-    ):
+    with pytest.raises(OSError, match=r"AudioEncoder: .*copy' .*preprocessor_config"):
         AudioEncoder(str(folder)).fit(CELLS)
 
 
 def test_model_that_is_nowhere():
-    with pytest.raises(OSError, match=r"AudioEncoder: the model 'no/such' is not on this machine"):
+    with pytest.raises(OSError, match=r"AudioEncoder: .*'no/such' "):
         AudioEncoder("no/such").fit(CELLS)
 
 
@@ -413,7 +407,7 @@ def test_other_weights_are_refused(saved, tmp_path):
     with torch.no_grad():
         other = transformers.Wav2Vec2Model(model.config)
     other.save_pretrained(copy)
-    with pytest.raises(ValueError, match="fitted with another version"):
+    with pytest.raises(ValueError, match=r"AudioEncoder .*copy'"):
         encoder.transform(CELLS)
 
 
@@ -429,7 +423,7 @@ def test_settings_of_the_extractor_are_part_of_the_model(saved, tmp_path):
 
 def test_models_that_are_none_of_these(tmp_path):
     transformers.BertConfig().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"knows wav2vec.* is of the type 'bert'. TorchEncoder"):
+    with pytest.raises(ValueError, match=rf"AudioEncoder .*{tmp_path.name}' .*'bert'"):
         AudioEncoder(str(tmp_path)).fit(CELLS)
 
 

@@ -103,7 +103,7 @@ def test_cuts_beyond_what_the_sound_holds():
     np.testing.assert_array_equal(
         prepare(HUM + TONE, low_cut=300, high_cut=9e9), prepare(HUM + TONE, low_cut=300)
     )
-    with pytest.raises(ValueError, match=r"row 0: at .* 8000 Hz there is nothing above low_cut=4"):
+    with pytest.raises(ValueError, match=r"row 0: .* 8000 Hz .*low_cut=4000\b"):
         prepare(TONE, low_cut=4000)
 
 
@@ -214,10 +214,10 @@ def test_columns_of_every_kind(tmp_path):
         assert (type(prepared), prepared.shape, prepared.dtype) == (np.ndarray, (2,), object)
         np.testing.assert_allclose(prepared[1]["array"], HUM, atol=1e-6)
     for method in (AudioPreprocessor().fit, AudioPreprocessor().transform):
-        with pytest.raises(ValueError, match="one column, got 2"):
+        with pytest.raises(ValueError, match=r"got 2: \['a', 'b'\]"):
             method(pd.DataFrame({"a": sounds, "b": sounds}))
         for sound in (TONE, (TONE, RATE)):
-            with pytest.raises(ValueError, match="looks like one sound"):
+            with pytest.raises(ValueError, match=r"AudioPreprocessor .*\[sound\]"):
                 method(sound)
 
 
@@ -234,22 +234,22 @@ def test_broken_items(tmp_path):
     cut = tmp_path / "cut.wav"
     cut.write_bytes(encoded(TONE)[:9000])
     column = pd.Series([(TONE, RATE), str(cut), "gone.wav"], index=list("abc"), name="noise")
-    match = r"column 'noise', row 1 \(index 'b'\): .*cut\.wav': the file is cut short.*errors="
+    match = r"column 'noise', row 1 \(index 'b'\): .*cut\.wav': .*errors="
     with pytest.raises(ValueError, match=match):
         AudioPreprocessor().transform(column)
     with pytest.warns(
-        UserWarning, match=r"2 of 3 items are broken.* row 1 .*; .* row 2 "
+        UserWarning, match=r"2 of 3 .* row 1 .*cut\.wav.* row 2 .*gone\.wav"
     ) as caught:
         prepared = AudioPreprocessor(errors="missing").transform(column)
     assert [warning.filename for warning in caught] == [__file__]
     assert prepared.isna().tolist() == [False, True, True]
-    with pytest.raises(ValueError, match=r"row 0: 2\.0 seconds or more exceed max_seconds=1"):
+    with pytest.raises(ValueError, match=r"row 0: 2\.0 .*max_seconds=1\b"):
         AudioPreprocessor(max_seconds=1).transform([(TONE, RATE)])
 
 
 @pytest.mark.parametrize("errors", ["raise", "missing"])
 def test_what_is_no_sound_is_an_error_always(errors):
-    with pytest.raises(TypeError, match=r"AudioPreprocessor: row 1: a sound must .* \(7\)"):
+    with pytest.raises(TypeError, match=r"AudioPreprocessor: row 1: .* got int \(7\)"):
         AudioPreprocessor(errors=errors).transform([None, 7])
     with pytest.raises(TypeError, match=r"row 0: .*sampling_rate"):
         AudioPreprocessor(errors=errors).transform([TONE])
@@ -273,14 +273,14 @@ def test_what_is_no_sound_is_an_error_always(errors):
     ],
 )
 def test_parameters_are_checked(options):
-    (name,) = options
+    ((name, value),) = options.items()
     for method in (AudioPreprocessor(**options).fit, AudioPreprocessor(**options).transform):
-        with pytest.raises(ValueError, match=rf"'{name}' .* must be"):
+        with pytest.raises(ValueError, match=rf"'{name}' .* {value!r} "):
             method([(TONE, RATE)])
 
 
 def test_cuts_must_leave_something():
-    with pytest.raises(ValueError, match="low_cut=300 must be below high_cut=300"):
+    with pytest.raises(ValueError, match=r"low_cut=300 .*high_cut=300\b"):
         AudioPreprocessor(low_cut=300, high_cut=300).fit([(TONE, RATE)])
 
 

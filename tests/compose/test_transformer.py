@@ -3,6 +3,7 @@
 import datetime
 import io
 import pickle
+import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
 
@@ -118,15 +119,15 @@ def test_what_was_seen_is_shown(raw):
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
-        ([None] * 4, "nothing but missing values"),
-        ([PNG, "some words", 3.0, None], "a mixture of bytes, float, str"),
-        ([{"a": 1}] * 4, "dict objects"),
+        ([None] * 4, "missing"),
+        ([PNG, "some words", 3.0, None], "bytes, float, str"),
+        ([{"a": 1}] * 4, r"\bdict\b"),
         ([1j] * 4, "complex"),
     ],
 )
 def test_column_that_fits_nothing(values, kind):
     frame = pd.DataFrame({"odd": pd.Series(values)})
-    with pytest.raises(ValueError, match=f"(?s)'odd'.*{kind}.*encoder") as caught:
+    with pytest.raises(ValueError, match=rf"(?s)'odd'.*{kind}.*encoder, 'odd'") as caught:
         ModalityTransformer().fit(frame)
     assert ("for example" in str(caught.value)) == (values[0] is not None)
 
@@ -144,13 +145,13 @@ def test_numbers_that_were_read_as_strings_are_told():
     cells = [f"{i}.50" for i in range(20)]
     cells[3], cells[4], cells[5] = "unknown", "€ 1,200.00", None  # as read_csv gives them
     with pytest.warns(
-        UserWarning, match=r"'price'.* '0\.50'; 'unknown' in row 3 .*to_numeric"
+        UserWarning, match=r"'price'.* '0\.50'.*'unknown' in row 3 .*to_numeric"
     ) as w:
         found = infer_modalities(pd.DataFrame({"price": cells}))
     assert w[0].filename == __file__
     assert "rewrite those like '€ 1,200.00'" in str(w[0].message)
     assert found.loc["price", "modality"] == "text"
-    with pytest.warns(UserWarning, match="to_numeric"):
+    with pytest.warns(UserWarning, match=r"'price'.*row 3\b.*to_numeric"):
         ModalityTransformer().fit(pd.DataFrame({"price": cells}))
 
 
@@ -232,7 +233,7 @@ def test_columns_are_found_by_name(raw):
     encoder = ModalityTransformer().fit(raw)
     shuffled = raw[["color", "photo", "title", "price"]].assign(more=1)
     pd.testing.assert_frame_equal(encoder.transform(shuffled), encoder.transform(raw))
-    with pytest.raises(ValueError, match="price"):
+    with pytest.raises(ValueError, match=r"'price'"):
         encoder.transform(raw.drop(columns="price"))
 
 
@@ -336,28 +337,28 @@ def test_videos_are_encoded(raw, tmp_path):
 
 
 def test_bad_transformers(raw):
-    with pytest.raises(ValueError, match='"auto" or a list'):
+    with pytest.raises(ValueError, match=r"transformers .*'atuo'"):
         ModalityTransformer("atuo").fit(raw)
     twice = [("a", StandardScaler(), ["price"]), ("a", StandardScaler(), ["price"])]
-    with pytest.raises(ValueError, match="unique"):
+    with pytest.raises(ValueError, match=r"\['a', 'a'\]"):
         ModalityTransformer(twice).fit(raw)
-    with pytest.raises(ValueError, match="__"):
+    with pytest.raises(ValueError, match=r"'a__b'"):
         ModalityTransformer([("a__b", StandardScaler(), ["price"])]).fit(raw)
 
 
 def test_bad_frames(raw):
-    with pytest.raises(ValueError, match="0 sample"):
+    with pytest.raises(ValueError, match=r"shape=\(0, 4\)"):
         ModalityTransformer().fit(raw[:0])
-    with pytest.raises(ValueError, match=r"Reshape your data.*X\[\[name\]\]"):
+    with pytest.raises(ValueError, match=r"X\[\[name\]\]"):
         ModalityTransformer().fit(raw["title"])
     twice = pd.concat([raw, raw[["title"]]], axis=1)
-    with pytest.raises(ValueError, match=r"unique column names[^']*.*'title' 2 times"):
+    with pytest.raises(ValueError, match=r"'title' 2\b"):
         ModalityTransformer().fit(twice)
 
 
-@pytest.mark.parametrize("kind", ["nothing but missing values", "dict objects"])
+@pytest.mark.parametrize("kind", ["missing", "dict"])
 def test_column_that_fits_nothing_beside_one_that_does(kind):
-    odd = [None] * 4 if kind.startswith("nothing") else [{"a": 1}] * 4
+    odd = [None] * 4 if kind == "missing" else [{"a": 1}] * 4
     frame = pd.DataFrame({"fine": [1.0, 2.0, 3.0, 4.0], "odd": odd})
     with pytest.raises(ValueError, match=f"'odd'.*{kind}"):
         infer_modalities(frame)
@@ -367,7 +368,7 @@ def test_column_that_fits_nothing_beside_one_that_does(kind):
 
 def test_frames_that_are_no_table_of_named_columns(raw):
     levels = raw.set_axis(pd.MultiIndex.from_product([["a"], raw.columns]), axis=1)
-    with pytest.raises(ValueError, match="columns"):
+    with pytest.raises(ValueError, match=r"ModalityTransformer .*\b2\b.*X\.columns"):
         ModalityTransformer().fit(levels)
 
 
@@ -375,15 +376,13 @@ def test_frames_that_are_no_table_of_named_columns(raw):
     "given", [[("text", TextDescriptor())], {"text": "title"}, ["title"], "text"]
 )
 def test_transformers_of_another_form(raw, given):
-    with pytest.raises(
-        ValueError, match=r'"auto" or a list of \(modality, encoder, columns\), got'
-    ):
+    with pytest.raises(ValueError, match=rf"transformers .* got {re.escape(repr(given))}"):
         ModalityTransformer(given).fit(raw)
 
 
 def test_a_column_that_is_missing_at_transform(raw):
     encoder = ModalityTransformer().fit(raw)
-    with pytest.raises(ValueError, match=r"columns are missing: \{'photo'\}.*A column of None"):
+    with pytest.raises(ValueError, match=r"\{'photo'\}.*None"):
         encoder.transform(raw.drop(columns="photo"))
     encoded = encoder.transform(raw.assign(photo=None))
     assert encoded.filter(like="image__").isna().all(axis=None)
@@ -404,7 +403,7 @@ def test_encoder_that_gives_no_numbers_is_named(raw):
     encoder = ModalityTransformer(
         [("number", "passthrough", ["price"]), ("word", "passthrough", ["color"])]
     )
-    with pytest.raises(ValueError, match=r"(?s)'word' is not encoded as numbers.*'red'.*OneHot"):
+    with pytest.raises(ValueError, match=r"(?s)'word' .*'red'.*OneHotEncoder"):
         encoder.fit(raw)
 
 

@@ -6,7 +6,6 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 from skmm.datasets import make_multimodal_classification
-from skmm.datasets._synthetic import _simplex
 
 
 def accuracy(X, y):
@@ -107,9 +106,17 @@ def test_noise_has_unit_variance_in_every_column():
 
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
 def test_classes_are_equally_far_apart(n_classes):
-    corners = _simplex(n_classes)
-    distances = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
-    np.testing.assert_allclose(distances, 2 * (1 - np.eye(n_classes)), atol=1e-12)
+    X, y = make_multimodal_classification(
+        n_classes * 1000,
+        n_features=(8, 8),
+        n_classes=n_classes,
+        class_sep=100,
+        informativeness=1,
+        random_state=0,
+    )
+    centres = modality(X, "modality0").groupby(y).mean().to_numpy()
+    distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+    np.testing.assert_allclose(distances, 200 * (1 - np.eye(n_classes)), atol=0.3)
 
 
 def test_missing_rows_are_whole_blocks_in_the_number_asked_for():
@@ -141,19 +148,19 @@ def test_weights_set_the_share_of_each_class():
         ({"redundancy": 1.1}, "redundancy"),
         ({"class_sep": -1}, "class_sep"),
         ({"informativeness": -0.1}, "informativeness"),
-        ({"informativeness": (0.5, 1.5)}, r"informativeness must lie in \[0, 1\].*1\.5"),
-        ({"informativeness": (0.5, np.nan)}, r"informativeness must lie in \[0, 1\].*nan"),
-        ({"informativeness": (0.5,)}, "one for each of the 2 modalities"),
+        ({"informativeness": (0.5, 1.5)}, r"informativeness .*\[0, 1\].*1\.5"),
+        ({"informativeness": (0.5, np.nan)}, r"informativeness .*\[0, 1\].*nan"),
+        ({"informativeness": (0.5,)}, r"informativeness .* 2 modalities.*\(1,\)"),
         ({"missing_rate": (0.1, 0.2, 0.3)}, r"missing_rate .* 2 modalities.*\(3,\)"),
-        ({"n_features": ()}, "n_features is empty"),
-        ({"n_features": (2, 2.5)}, "n_features must be integers.*2.5"),
-        ({"n_features": (3, 1), "n_classes": 3}, "at least n_classes - 1 = 2, got 1"),
-        ({"modality_names": ("text",)}, "1 names for the 2 modalities"),
-        ({"modality_names": ("text", "text")}, "distinct"),
-        ({"modality_names": ("text", "im__age")}, "im__age"),
-        ({"weights": (0.5, 0.3, 0.2)}, "weights must have one number for each of the 2 classes"),
-        ({"weights": (0, 0)}, "weights must be non-negative"),
-        ({"weights": (-1, 2)}, "weights must be non-negative"),
+        ({"n_features": ()}, r"n_features .*\(\)"),
+        ({"n_features": (2, 2.5)}, r"n_features .*\b2\.5\b"),
+        ({"n_features": (3, 1), "n_classes": 3}, r"n_features .*n_classes - 1 = 2, got 1\b"),
+        ({"modality_names": ("text",)}, r"modality_names .*\b1 .*\b2 .*n_features"),
+        ({"modality_names": ("text", "text")}, r"modality_names .*\['text', 'text'\]"),
+        ({"modality_names": ("text", "im__age")}, "modality_names .*'im__age'"),
+        ({"weights": (0.5, 0.3, 0.2)}, r"weights .* 2 classes.*\b3\b"),
+        ({"weights": (0, 0)}, r"weights .*\b0\b"),
+        ({"weights": (-1, 2)}, r"weights .*-1\b"),
     ],
 )
 def test_bad_parameters_are_named(parameters, message):

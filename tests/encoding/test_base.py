@@ -159,9 +159,7 @@ def test_broken_items(counted, cache):
     ):
         encoder_of_texts(module, **options).fit_transform(column)
     encoder = encoder_of_texts(module, errors="missing", **options)
-    with pytest.warns(
-        UserWarning, match=r"2 of 5 items are broken .*row 1.*odd; .*row 3.*odd"
-    ) as seen:
+    with pytest.warns(UserWarning, match=r"2 of 5 .*row 1.*odd; .*row 3.*odd") as seen:
         vectors = encoder.fit_transform(column)
     assert len(seen) == 1
     np.testing.assert_array_equal(np.isnan(vectors).any(axis=1), [False, True, True, True, False])
@@ -175,7 +173,7 @@ def test_vectors_that_are_not_finite_are_broken(counted):
         return to_numbers(text) + (np.inf if text == "lost" else 0)
 
     encoder = encoder_of_texts(module, preprocess=lose, errors="missing", cache=cache)
-    with pytest.warns(UserWarning, match="1 of 3.*row 1: "):
+    with pytest.warns(UserWarning, match=r"1 of 3 .*row 1: .*finite"):
         vectors = encoder.fit_transform(["a", "lost", "b"])
     np.testing.assert_array_equal(np.isnan(vectors).any(axis=1), [False, True, False])
     assert len(cache) == 2
@@ -315,7 +313,7 @@ def test_killed_processes_lose_a_batch_at_most(counted, tmp_path):
 def test_cache_that_cannot_be_written_is_no_reason_to_stop(counted):
     module, _batches = counted
     encoder = encoder_of_texts(module, cache="/proc/skmm.sqlite", batch_size=10)
-    with pytest.warns(UserWarning, match="cache") as seen:
+    with pytest.warns(UserWarning, match=r"/proc/skmm\.sqlite") as seen:
         vectors = encoder.fit_transform(TEXTS)
     assert len(seen) == 1
     with warnings.catch_warnings():
@@ -410,7 +408,7 @@ def test_other_libraries_than_in_fit_are_told(monkeypatch):
 def test_another_preprocess_than_in_fit_is_told():
     encoder = encoder_of_texts(Letters()).fit(TEXTS)
     encoder.set_params(preprocess=lambda text: to_numbers(text.lower()))
-    with pytest.warns(UserWarning, match="preprocess and collate"):
+    with pytest.warns(UserWarning, match=r"TorchEncoder .*preprocess.*collate"):
         encoder.transform(TEXTS)
 
 

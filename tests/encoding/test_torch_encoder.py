@@ -163,12 +163,12 @@ def test_batches_of_dicts_reach_the_module():
 @pytest.mark.parametrize(
     ("parameters", "error", "match"),
     [
-        ({"module": lambda: 3}, TypeError, "function without arguments that gives one; .* int"),
-        ({"modality": "audio"}, ValueError, 'modality="audio" and target_sampling_rate'),
-        ({"target_sampling_rate": 8000}, ValueError, 'modality="audio" and target_sampling_rate'),
-        ({"modality": None}, TypeError, "row 0: a str may be a text or a path: pass modality="),
-        ({"module": torch.nn.Identity(), "collate": as_they_are}, ValueError, "it gave list"),
-        ({"module": torch.nn.Unflatten(1, (1, 2))}, ValueError, r"it gave \(1, 1, 2\)\. Wrap it"),
+        ({"module": lambda: 3}, TypeError, r"module .* int\b"),
+        ({"modality": "audio"}, ValueError, "modality='audio' .*target_sampling_rate=None"),
+        ({"target_sampling_rate": 8000}, ValueError, "modality='text' .*target_sampling_rate=8000"),
+        ({"modality": None}, TypeError, r"row 0: .*\bstr\b.*modality="),
+        ({"module": torch.nn.Identity(), "collate": as_they_are}, ValueError, r"module .*\blist\b"),
+        ({"module": torch.nn.Unflatten(1, (1, 2))}, ValueError, r"module .*\(1, 1, 2\)"),
     ],
 )
 def test_what_does_not_fit(parameters, error, match):
@@ -177,13 +177,13 @@ def test_what_does_not_fit(parameters, error, match):
 
 
 def test_nothing_to_encode_in_fit():
-    with pytest.raises(ValueError, match=r"TorchEncoder.* of 2 "):
+    with pytest.raises(ValueError, match=r"TorchEncoder.* of 2\b"):
         encode([None, np.nan])
 
     def refuse(text):
         raise ValueError("no")
 
-    with pytest.raises(ValueError, match=r"TorchEncoder.* of .* first .* no"):
+    with pytest.raises(ValueError, match=r"TorchEncoder.* of 2\b.*ValueError: no\b"):
         encode(["a", "b"], preprocess=refuse, errors="missing")
 
 
@@ -193,7 +193,7 @@ def test_first_items_may_be_broken_or_missing():
             raise ValueError("no")
         return count_letters(text)
 
-    with pytest.warns(UserWarning, match="1 of 3"):
+    with pytest.warns(UserWarning, match=r"1 of 3 .*row 1: .*ValueError: no\b"):
         vectors = encode(pd.Series([None, "b", "a"]), preprocess=refuse_b, errors="missing")
     np.testing.assert_array_equal(np.isnan(vectors).any(axis=1), [True, True, False])
 

@@ -97,7 +97,9 @@ def test_columns_with_and_without_prefix(data, small):
         small(modalities="prefix").fit(X.to_numpy(), y)
 
 
-@pytest.mark.parametrize(("rows", "match"), [(slice(0, 0), "0 sample"), (slice(0, 1), "one class")])
+@pytest.mark.parametrize(
+    ("rows", "match"), [(slice(0, 0), r"shape=\(0, 9\)"), (slice(0, 1), r"\by\b.*\b2\b")]
+)
 def test_too_few_rows(data, small, rows, match):
     X, y = data
     with pytest.raises(ValueError, match=match):
@@ -106,20 +108,20 @@ def test_too_few_rows(data, small, rows, match):
 
 def test_bad_labels(data, small):
     X, y = data
-    with pytest.raises(ValueError, match=r"one class in rows whose sample_weight .*'a'"):
+    with pytest.raises(ValueError, match=r"\by\b.*sample_weight .*'a'"):
         small().fit(X, ["a"] * len(y))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"\[150, \d+\]"):
         small().fit(X, y[:-1])
-    with pytest.raises(ValueError, match="Unknown label type"):
+    with pytest.raises(ValueError, match="continuous"):
         small().fit(X, np.linspace(0, 1, len(y)))
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match=r"\by\b.*NaN"):
         small().fit(X, np.where(y == 0, np.nan, y))
 
 
 def test_infinite_values(data, small):
     X, y = data
     for value in (np.inf, -np.inf):
-        with pytest.raises(ValueError, match="infinity"):
+        with pytest.raises(ValueError, match=r"\bX\b.*infinity"):
             small().fit(X.assign(text__0=value), y)
     model = small().fit(X, y)
     with pytest.raises(ValueError, match="infinity"):
@@ -129,18 +131,18 @@ def test_infinite_values(data, small):
 def test_other_columns_at_prediction(data, small):
     X, y = data
     model = small().fit(X, y)
-    with pytest.raises(ValueError, match=r"(?s)feature names should match.*unseen.*text__x"):
+    with pytest.raises(ValueError, match=r"(?s)unseen.*text__x"):
         model.predict(X.rename(columns={"text__0": "text__x"}))
-    with pytest.raises(ValueError, match=r"(?s)feature names should match.*missing.*text__0"):
+    with pytest.raises(ValueError, match=r"(?s)missing.*text__0"):
         model.predict(X.drop(columns="text__0"))
-    with pytest.raises(ValueError, match="same order as they were in fit"):
+    with pytest.raises(ValueError, match="order"):
         model.predict(X[X.columns[::-1]])
     with (
-        pytest.warns(UserWarning, match="does not have valid feature names"),
-        pytest.raises(ValueError, match="8 features"),
+        pytest.warns(UserWarning, match=r"^X .*FusionClassifier"),
+        pytest.raises(ValueError, match=r"\b8\b.*FusionClassifier .*\b9\b"),
     ):
         model.predict(X.to_numpy()[:, :-1])
-    with pytest.raises(ValueError, match="0 sample"):
+    with pytest.raises(ValueError, match=r"shape=\(0, 9\)"):
         model.predict(X[:0])
 
 

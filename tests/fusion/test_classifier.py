@@ -199,7 +199,7 @@ def test_sample_weight_is_routed(data, small):
         (np.r_[-1.0, np.ones(149)], "sample_weight .*row 0"),
         (np.r_[np.nan, np.ones(149)], "sample_weight .*NaN"),
         (np.ones(149), "sample_weight"),
-        ((np.arange(150) < 1).astype(float), "one class in rows whose sample_weight"),
+        ((np.arange(150) < 1).astype(float), r"\by\b.*sample_weight"),
     ],
 )
 def test_bad_sample_weight(data, small, weight, match):

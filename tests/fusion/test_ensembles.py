@@ -7,8 +7,16 @@ from nested_settings import ENSEMBLE_FUSIONS, EXACT_FUSIONS, FUSIONS, WEIGHTED_F
 from scipy.special import log_softmax
 
 from skmm import MLP, FusionClassifier, FusionRegressor
-from skmm._torch.layers import MemberLinear
 from skmm.datasets import make_multimodal_classification
+
+
+def find_member_layers(network):
+    """Find the layers that hold a matrix for each member."""
+    return [
+        m
+        for m in network.modules()
+        if getattr(m, "weight", None) is not None and m.weight.ndim == 3
+    ]
 
 
 @pytest.mark.parametrize("fusion", ENSEMBLE_FUSIONS)
@@ -19,14 +27,13 @@ def test_each_member_is_a_network_of_its_own(data, small, fusion):
     copies = [torch.cat([values] * 3) for values in (x, present, weight)]
     first, second, third = ensemble.members(ensemble(*copies).logits)
     alone = ensemble.first_member()
-    assert not any(isinstance(module, MemberLinear) for module in alone.modules())
+    assert not find_member_layers(alone)
     torch.testing.assert_close(alone(x, present, weight).logits, first)
     assert not torch.allclose(first, second)
-    for module in ensemble.modules():  # move each member up by one
-        if isinstance(module, MemberLinear):
-            with torch.no_grad():
-                module.weight.copy_(module.weight.roll(-1, 0))
-                module.bias.copy_(module.bias.roll(-1, 0))
+    for layer in find_member_layers(ensemble):  # move each member up by one
+        with torch.no_grad():
+            layer.weight.copy_(layer.weight.roll(-1, 0))
+            layer.bias.copy_(layer.bias.roll(-1, 0))
     torch.testing.assert_close(ensemble.first_member()(x, present, weight).logits, second)
     assert not torch.allclose(second, third)
 
@@ -37,10 +44,12 @@ def test_what_modalities_share_the_first_member_shares_too(data, small):
     assert alone.modality_heads[0] is alone.modality_heads[1]
 
 
-def test_first_weights_are_drawn_as_those_of_a_single_network():
-    weight = MemberLinear(200, 10, 20).weight.detach()
-    reference = torch.nn.Linear(10, 20).weight.detach()
-    assert weight.abs().max() <= 10**-0.5
+def test_first_weights_are_drawn_as_those_of_a_single_network(data, small):
+    untrained = {"max_iter": 1, "learning_rate_init": 1e-12, "weight_decay": 0.0}
+    ensemble = small(n_members=200, hidden_layer_sizes=(20, 10), **untrained).fit(*data).network_
+    layer = next(m for m in find_member_layers(ensemble) if m.weight.shape == (200, 20, 10))
+    weight, reference = layer.weight.detach(), torch.nn.Linear(20, 10).weight.detach()
+    assert weight.abs().max() <= 20**-0.5
     assert float(weight.std()) == pytest.approx(float(reference.std()), rel=0.15)
 
 

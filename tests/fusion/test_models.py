@@ -1,5 +1,6 @@
 """Estimators of scikit-learn, and different perceptrons, as the models f_i of the modalities."""
 
+import os
 import pickle
 import re
 
@@ -21,7 +22,6 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmm import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor
-from skmm._torch.checkpoint import Checkpoint
 from skmm.fusion import Late
 
 TEXT, IMAGE = ["text__0", "text__1"], ["image__0", "image__1"]
@@ -318,11 +318,11 @@ def test_an_estimator_that_takes_no_weights(X, targets, estimator, recwarn):
 def test_one_row_and_two(fusion):
     X = pd.DataFrame([[0.0, 1.0], [1.0, 0.0]], columns=["a__0", "b__0"])
     model = make_fusion("classes", DecisionTreeClassifier(), fusion=fusion)
-    with pytest.raises(ValueError, match="one class"):
+    with pytest.raises(ValueError, match=r"\by\b.*'n'"):
         model.fit(X[:1], ["n"])
     assert np.isfinite(model.fit(X, ["n", "p"]).predict_proba(X)).all()
     regressor = make_fusion("number", DecisionTreeRegressor(), fusion=fusion)
-    with pytest.raises(ValueError, match=r"modality_model of 'a'.*2 distinct rows"):
+    with pytest.raises(ValueError, match=r"modality_model of 'a'.*\b2\b.*n_samples = 1\b"):
         regressor.fit(X[:1], [7.0])
     assert np.isfinite(regressor.fit(X, [7.0, 9.0]).predict(X)).all()
 
@@ -451,16 +451,16 @@ def test_a_checkpoint_of_other_estimators_is_another_fit(X, targets, tmp_path, m
     parameters = {"checkpoint": tmp_path / "c", "solver": AdamW(max_iter=3)}
     expected = make_fusion("classes").set_params(solver=AdamW(max_iter=3)).fit(X, y)
 
-    save, n_saved = Checkpoint.save, []
+    replace, n_saved = os.replace, []
 
-    def save_and_stop(self, *args):
-        save(self, *args)
+    def replace_and_stop(*args):
+        replace(*args)
         n_saved.append(1)
-        if len(n_saved) == 2:
+        if len(n_saved) == 3:  # the first is written before training
             raise RuntimeError("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "save", save_and_stop)
+        patch.setattr(os, "replace", replace_and_stop)
         with pytest.raises(RuntimeError, match="stopped"):
             make_fusion("classes", **parameters).fit(X, y)
     with pytest.raises(ValueError, match="modality_model"):

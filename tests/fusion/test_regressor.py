@@ -71,7 +71,7 @@ def test_contributions_and_intercept_add_up_to_the_prediction(data, fusion, n_ta
     X.loc[0] = NAN
     parts = model.contributions(X)
     assert parts.shape == ((120, 2) if n_targets == 1 else (120, 2, 2))
-    with pytest.warns(UserWarning, match=r"1 of 120 rows.*mean"):
+    with pytest.warns(UserWarning, match=r"1 of 120 .*row 0\b"):
         predicted = model.predict(X)
     np.testing.assert_allclose(parts.sum(1) + model.intercept_, predicted, rtol=1e-12)
     assert (parts[10:20, 1] == 0).all()
@@ -310,7 +310,7 @@ def test_warm_start_needs_as_many_targets(data):
     model = small(warm_start=True, max_iter=2).fit(X, y)
     first = model.predict(X)
     assert (model.fit(X, y).predict(X) != first).any()
-    with pytest.raises(ValueError, match=r"warm_start=True .*2 targets, now 1"):
+    with pytest.raises(ValueError, match=r"warm_start=True .*\b2\b.*\b1\b"):
         model.fit(X, y[:, 0])
 
 
@@ -333,30 +333,30 @@ def test_infinite_or_unknown_y(data, shape):
     X, y = data
     y = y.copy() if shape == "several" else y[:, 0].copy()
     y[5] = np.inf
-    with pytest.raises(ValueError, match="Input y contains infinity"):
+    with pytest.raises(ValueError, match=r"\by\b.*infinity"):
         small().fit(X, y)
     y = data[1][:, 0].copy()
     y[5] = NAN
-    with pytest.raises(ValueError, match=r"y contains NaN .*row 5"):
+    with pytest.raises(ValueError, match=r"\by\b.*NaN.*row 5\b"):
         small().fit(X, y)
 
 
 def test_y_of_three_axes_and_of_another_length(data):
     X, y = data
-    with pytest.raises(ValueError, match="dim 3"):
+    with pytest.raises(ValueError, match=r"\b3\b"):
         small().fit(X, np.ones((120, 2, 2)))
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"\[120, \d+\]"):
         small().fit(X, y[1:])
-    with pytest.raises(ValueError, match="target y is None"):
+    with pytest.raises(ValueError, match=r"\by is None"):
         small().fit(X, None)
-    with pytest.raises(ValueError, match=r"120 rows of 1 targets.*120 of 2"):
+    with pytest.raises(ValueError, match=r"\b120\b.*\b1\b.*\b120\b.*\b2\b"):
         small(max_iter=1).fit(X, y).score(X, y[:, 0])
 
 
 def test_a_column_is_one_target(data):
     X, y = data
     flat = small().fit(X, y[:, 0])
-    with pytest.warns(DataConversionWarning, match="column-vector y"):
+    with pytest.warns(DataConversionWarning, match=r"\by\b.*\(n_samples, ?\)"):
         column = small().fit(X, y[:, :1])
     np.testing.assert_array_equal(column.predict(X), flat.predict(X))
 

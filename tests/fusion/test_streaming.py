@@ -130,12 +130,12 @@ def test_bad_calls(data, small):
     ("before", "now", "match"),
     [
         ({}, {"fusion": "weighted"}, "fusion .*'late'.*'weighted'"),
-        ({}, {"modality_model__dropout": 0.1}, r"dropout was 0\.5 and is 0\.1"),
+        ({}, {"modality_model__dropout": 0.1}, r"dropout .*\b0\.5\b.*\b0\.1\b"),
         ({}, {"modality_model": {"text": MLP((8,)), "image": MLP((9,))}}, r"hidden_layer_sizes"),
         ({}, {"fusion": Late(per_class=True)}, "fusion .*per_class"),
         ({}, {"modality_model__missing": "impute"}, "missing"),
-        ({"modality_loss_weight": 0}, {"modality_loss_weight": 1.0}, "modality_loss_weight or"),
-        ({"balance": "ogm"}, {"solver__balance": None}, "balance was 'ogm' and is None"),
+        ({"modality_loss_weight": 0}, {"modality_loss_weight": 1.0}, "modality_loss_weight"),
+        ({"balance": "ogm"}, {"solver__balance": None}, "balance .*'ogm'.*None"),
     ],
 )
 def test_a_stream_keeps_its_network(data, small, before, now, match):
@@ -189,5 +189,5 @@ def test_warm_start_needs_the_same_shapes(data, small):
     ):
         model.fit(X.iloc[:, :5], y)
     model = small(warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match=r"warm_start=True .* was \(.*8.*\) and is \(.*9"):
+    with pytest.raises(ValueError, match=r"warm_start=True .*\(.*8.*\).*\(.*9"):
         model.set_params(modality_model__hidden_layer_sizes=(9,)).fit(X, y)

@@ -135,11 +135,11 @@ def test_columns_of_every_kind(picture):
     columns = [series, series.to_frame(), pictures, np.stack(pictures), polars, polars.to_frame()]
     for column in columns:
         np.testing.assert_array_equal(ImageDescriptor().fit_transform(column), expected)
-    with pytest.raises(ValueError, match="expects one column, got 2"):
+    with pytest.raises(ValueError, match=r"ImageDescriptor .*got 2: \['a', 'b'\]"):
         ImageDescriptor().fit(pd.DataFrame({"a": images, "b": images}))
-    with pytest.raises(ValueError, match="0 sample"):
+    with pytest.raises(ValueError, match=r"\b0 sample.* ImageDescriptor"):
         ImageDescriptor().fit([])
-    with pytest.raises(ValueError, match="list of one"):
+    with pytest.raises(ValueError, match=r"ImageDescriptor .* got str"):
         ImageDescriptor().fit("a.png")
 
 
@@ -160,10 +160,10 @@ def bomb():
 
 
 BROKEN = {
-    "missing.png": (None, "does not exist"),
-    "empty.png": (b"", "is an empty file"),
-    "text.jpg": (b"not a picture at all", "not an image in a format that Pillow knows"),
-    "bomb.png": (bomb(), "30000 x 30000 pixels are more than max_pixels|too many pixels"),
+    "missing.png": (None, "exist"),
+    "empty.png": (b"", "0 bytes"),
+    "text.jpg": (b"not a picture at all", "Pillow"),
+    "bomb.png": (bomb(), "30000 x 30000 .*max_pixels=|MAX_IMAGE_PIXELS"),
 }
 
 
@@ -183,28 +183,28 @@ def test_truncated_file(format, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = tmp_path / "cut"
     path.write_bytes(encoded(Image.fromarray(noise), format)[:1000])
-    with pytest.raises(ValueError, match=r"row 0: .*cut.*does not decode"):
+    with pytest.raises(ValueError, match=r"row 0: .*cut': .*decode"):
         describe(str(path))
 
 
 @pytest.mark.parametrize(
     ("cell", "cause"),
     [
-        ("https://example.org/cat.png", "is a URL.*download"),
-        (os.curdir, "is a directory"),
-        (b"", "the bytes are empty"),
-        (b"nonsense", "not an image in a format"),
-        (np.zeros((4, 4), dtype=np.int64), "uint8.*got shape .* of int64"),
-        (np.full((4, 4), 255.0), r"must lie in \[0, 1\], got values from 255 to 255"),
-        (np.full((4, 4), np.nan), r"must lie in \[0, 1\]"),
-        (np.zeros((4, 4, 2), dtype=np.uint8), r"got shape \(4, 4, 2\)"),
-        (np.zeros((0, 4), dtype=np.uint8), "no pixels"),
+        ("https://example.org/cat.png", r"'https://example\.org/cat\.png' .*filesystem="),
+        (os.curdir, r"'\.' .*directory"),
+        (b"", "0 bytes"),
+        (b"nonsense", "Pillow"),
+        (np.zeros((4, 4), dtype=np.int64), "uint8.* int64"),
+        (np.full((4, 4), 255.0), r"\[0, 1\].* 255 to 255"),
+        (np.full((4, 4), np.nan), r"\[0, 1\].* nan to nan"),
+        (np.zeros((4, 4, 2), dtype=np.uint8), r"shape \(4, 4, 2\)"),
+        (np.zeros((0, 4), dtype=np.uint8), r"shape \(0, 4\)"),
     ],
 )
 def test_broken_items(cell, cause):
     with pytest.raises(ValueError, match=f"row 1: .*{cause}"):
         describe(None, cell)
-    with pytest.warns(UserWarning, match="1 of 2 items are broken.*row 1"):
+    with pytest.warns(UserWarning, match=f"1 of 2 .*row 1: .*{cause}"):
         assert np.isnan(describe(None, cell, errors="missing")).all()
 
 
@@ -217,7 +217,7 @@ def test_wrong_type_is_an_error_always(cell, errors, picture):
 
 def test_many_broken_items_are_counted(picture):
     cells = [picture, *(f"missing{i}.png" for i in range(9))]
-    with pytest.warns(UserWarning, match="9 of 10 items.*row 5: .*; and 4 more") as caught:
+    with pytest.warns(UserWarning, match=r"9 of 10 .*row 5: .*missing4\.png.* 4 more") as caught:
         describe(*cells, errors="missing")
     assert len(caught) == 1
 
@@ -241,22 +241,22 @@ def test_parameters(picture):
     assert len(descriptor.get_feature_names_out()) == 352
     assert len(pickle.dumps(descriptor)) < 1000
     for parameters, match in [
-        ({"background": (0, 0, 256)}, "three integers"),
-        ({"image_size": 16}, "at least 2 times"),
-        ({"errors": "ignore"}, "errors"),
+        ({"background": (0, 0, 256)}, r"background .*\(0, 0, 256\)"),
+        ({"image_size": 16}, "image_size=16 .*pixels_per_cell="),
+        ({"errors": "ignore"}, "'errors' .*'ignore'"),
     ]:
         with pytest.raises(ValueError, match=match):
             ImageDescriptor(**parameters).fit([picture])
 
 
 def test_one_broken_file_in_many_rows_counts_for_each(picture):
-    with pytest.warns(UserWarning, match=r"3 of 4 items are broken.* row 0: .*; row 3: "):
+    with pytest.warns(UserWarning, match=r"3 of 4 .* row 0: .*; row 2: .*; row 3: .*gone\.png"):
         vectors = describe("gone.png", picture, "gone.png", "gone.png", errors="missing")
     np.testing.assert_array_equal(np.isnan(vectors).all(axis=1), [True, False, True, True])
 
 
 def test_one_image_is_no_column(picture):
-    with pytest.raises(ValueError, match=r"array of shape \(32, 32, 3\) looks like one image"):
+    with pytest.raises(ValueError, match=r"ImageDescriptor .*shape \(32, 32, 3\) .*\[image\]"):
         ImageDescriptor().fit(picture)
     assert ImageDescriptor().fit_transform(picture[None]).shape == (1, 352)
     assert ImageDescriptor().fit_transform(picture[None, :, :, 0]).shape == (1, 352)
@@ -264,5 +264,5 @@ def test_one_image_is_no_column(picture):
 
 def test_column_is_named(picture):
     frame = pd.DataFrame({"photo": [picture, "gone.png"]})
-    with pytest.raises(ValueError, match=r"column 'photo', row 1: 'gone\.png' does not exist"):
+    with pytest.raises(ValueError, match=r"column 'photo', row 1: 'gone\.png' "):
         ImageDescriptor().fit_transform(frame)

@@ -220,24 +220,24 @@ def test_missing_and_broken_items(clip, tmp_path):
     broken = tmp_path / "cut.jpg"
     broken.write_bytes(encoded(Image.fromarray(IMAGES[4]), "JPEG")[:-900])
     column = pd.Series([IMAGES[0], None, str(broken)], index=["a", "b", "c"], name="photo")
-    match = r"ImageEncoder: column 'photo', row 2 \(index 'c'\): .*cut\.jpg.* does not decode"
+    match = r"ImageEncoder: column 'photo', row 2 \(index 'c'\): .*cut\.jpg'"
     with pytest.raises(ValueError, match=match):
         ImageEncoder(clip[0], cache=None).fit_transform(column)
-    with pytest.warns(UserWarning, match=r"1 of 3 items.*cut\.jpg"):
+    with pytest.warns(UserWarning, match=r"1 of 3 .*row 2 .*cut\.jpg"):
         vectors = ImageEncoder(clip[0], cache=None, errors="missing").fit_transform(column)
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("errors", ["raise", "missing"])
 def test_what_is_no_image_is_an_error_always(clip, errors):
-    with pytest.raises(TypeError, match=r"ImageEncoder: row 1: an image must be .*; got int"):
+    with pytest.raises(TypeError, match=r"ImageEncoder: row 1: .* got int \(7\)"):
         encode(clip[0], None, 7, errors=errors)
-    with pytest.raises(ValueError, match="looks like one image"):
+    with pytest.raises(ValueError, match=r"ImageEncoder .*shape .*\[image\]"):
         ImageEncoder(clip[0], errors=errors).fit(IMAGES[0])
 
 
 def test_urls_are_not_fetched(clip):
-    with pytest.raises(ValueError, match=r"row 0: .*'https://x.org/cat.png' is a URL, .*download"):
+    with pytest.raises(ValueError, match=r"row 0: .*'https://x\.org/cat\.png' .*filesystem="):
         encode(clip[0], "https://x.org/cat.png")
 
 
@@ -266,7 +266,7 @@ def test_other_weights_or_preprocessing_are_refused(save_clip, tmp_path):
     first = encoder.transform(IMAGES)
     for change in ({"seed": 1}, {"mean": [0.5, 0.4, 0.3]}):
         _, model = save_clip(folder, **change)
-        with pytest.raises(ValueError, match=r"ImageEncoder was fitted with another version of '/"):
+        with pytest.raises(ValueError, match=r"ImageEncoder .*/clip'"):
             encoder.transform(IMAGES)
         change.pop("seed", None)
         expected = call(model, IMAGES, **change)
@@ -320,11 +320,11 @@ def test_pickles_are_small(clip):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"precision": "float16"}, "'precision' parameter"),
-        ({"model": 7}, "'model' parameter"),
-        ({"normalize": 1.5}, "'normalize' parameter"),
-        ({"background": (1, 2)}, r"background must be three integers .* got \(1, 2\)"),
-        ({"device": "gpu"}, r"device='gpu' cannot be used"),
+        ({"precision": "float16"}, "'precision' .*'float16'"),
+        ({"model": 7}, r"'model' .*\b7\b"),
+        ({"normalize": 1.5}, r"'normalize' .*\b1\.5\b"),
+        ({"background": (1, 2)}, r"background .* \(1, 2\)"),
+        ({"device": "gpu"}, r"device='gpu' .*\"cpu\""),
     ],
 )
 def test_parameters(clip, options, match):

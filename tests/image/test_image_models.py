@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -70,7 +72,7 @@ def test_preprocessing_beside_a_file_of_weights_is_looked_at_again(clip, tiny):
     config = Path(folder, "open_clip_config.json")
     settings = json.loads(config.read_text())
     config.write_text(json.dumps(settings | {"preprocess_cfg": {"mean": [0.1, 0.1, 0.1]}}))
-    with pytest.raises(ValueError, match="fitted with another version of 'Tiny-CLIP'"):
+    with pytest.raises(ValueError, match=r"ImageEncoder .*'Tiny-CLIP'"):
         encoder.transform(IMAGES)
     expected = call(model, mean=(0.1, 0.1, 0.1))
     np.testing.assert_allclose(encoder.fit(IMAGES).transform(IMAGES), expected, atol=1e-5)
@@ -117,22 +119,21 @@ def test_loading_a_model_of_timm_says_nothing(save_timm, tmp_path, capfd):
         (
             "ViT-B-31",
             {},
-            r"open_clip knows no model 'ViT-B-31', nor is it a folder; did you mean 'ViT-B-32'.*\? "
-            r'Models on the Hugging Face hub are "hf-hub:.*"timm:NAME"\.',
+            r"open_clip .*'ViT-B-31'.*'ViT-B-32'.*\?.*\"hf-hub:.*\"timm:NAME\"",
         ),
-        ("????", {}, r"open_clip knows no model '\?{4}', nor is it a folder\. Models on"),
+        ("????", {}, r"open_clip .*'\?{4}'[^?]*\"hf-hub:"),
         (
             "ViT-B-32",
             {"pretrained": "laion3b"},
-            r"pretrained='laion3b' is neither a file nor one of the tags of 'ViT-B-32': openai, .*",
+            r"pretrained='laion3b' .*'ViT-B-32': openai, ",
         ),
-        ("ViT-B-32", {"pretrained": None}, "pretrained=None is neither a file nor one of"),
-        ("ViT-B-32", {"pretrained": "gone.bin"}, "pretrained='gone.bin' is neither a file"),
-        ("timm:resnet81", {}, r"timm has no weights of a model 'resnet81'; did you mean 'resnet\d"),
+        ("ViT-B-32", {"pretrained": None}, "pretrained=None .*'ViT-B-32': openai, "),
+        ("ViT-B-32", {"pretrained": "gone.bin"}, r"pretrained='gone\.bin' .*'ViT-B-32': openai, "),
+        ("timm:resnet81", {}, r"timm .*'resnet81'.*'resnet\d+"),
         (
             "timm:resnet18.none",
             {},
-            r"timm has no weights of a model 'resnet18.none'; did you .*'resnet18\.",
+            r"timm .*'resnet18\.none'.*'resnet18\.",
         ),
     ],
 )
@@ -143,19 +144,18 @@ def test_names_that_nobody_knows(model, options, match):
 
 @pytest.mark.parametrize("form", ["{}", "local-dir:{}", "timm:local-dir:{}"])
 def test_folder_that_is_not_there(form, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"ImageEncoder: there is no folder '/.*/gone' to"):
+    with pytest.raises(FileNotFoundError, match=r"ImageEncoder: .*'/.*/gone' "):
         ImageEncoder(form.format(tmp_path / "gone")).fit(IMAGES)
 
 
 def test_relative_folder_that_is_not_there():
-    match = r"no folder 'gone' \(relative to '/.*'\) to load a model from"
-    with pytest.raises(FileNotFoundError, match=match):
+    with pytest.raises(FileNotFoundError, match=rf"'gone' .*'{re.escape(os.getcwd())}'"):
         ImageEncoder("local-dir:gone").fit(IMAGES)
 
 
 def test_folder_without_a_config(clip):
     Path(clip[0], "open_clip_config.json").unlink()
-    match = r"ImageEncoder: the folder '/.*/clip' holds neither the open_clip_config.json .* timm"
+    match = r"ImageEncoder: .*'/.*/clip' .*open_clip_config\.json .*config\.json .*timm"
     with pytest.raises(FileNotFoundError, match=match):
         ImageEncoder(clip[0]).fit(IMAGES)
 
@@ -165,7 +165,7 @@ def test_folder_without_weights(save_clip, save_timm, library, tmp_path):
     folder = {"clip": save_clip, "vit": save_timm}[library](tmp_path / library)[0]
     for file in Path(folder).glob("*.bin"):
         file.unlink()
-    match = rf"ImageEncoder: the model in '/.*/{library}' does not load: "
+    match = rf"ImageEncoder: .*'/.*/{library}' .*: "
     with pytest.raises(OSError, match=match):
         ImageEncoder(folder).fit(IMAGES)
 
@@ -175,7 +175,7 @@ def test_folder_with_corrupt_weights(save_clip, save_timm, library, tmp_path):
     folder = {"clip": save_clip, "vit": save_timm}[library](tmp_path / library)[0]
     for file in Path(folder).glob("*.bin"):
         file.write_bytes(b"no weights at all")
-    match = rf"ImageEncoder: the model in '/.*/{library}' does not load: "
+    match = rf"ImageEncoder: .*'/.*/{library}' .*: "
     with pytest.raises(OSError, match=match):
         ImageEncoder(folder).fit(IMAGES)
 
@@ -185,14 +185,14 @@ def test_weights_of_another_model(clip):
     settings = json.loads(config.read_text())
     settings["model_cfg"]["vision_cfg"]["width"] = 64
     config.write_text(json.dumps(settings))
-    with pytest.raises(OSError, match=r"'/.*/clip' does not load: [^$]*size mismatch") as caught:
+    with pytest.raises(OSError, match=r"(?s)ImageEncoder: .*'/.*/clip' .*visual\.") as caught:
         ImageEncoder(clip[0]).fit(IMAGES)
     assert len(str(caught.value)) < 1000
 
 
 def test_config_that_is_no_json(clip):
     Path(clip[0], "open_clip_config.json").write_text("{")
-    with pytest.raises(OSError, match=r"the model in '/.*/clip' does not load: .*config"):
+    with pytest.raises(OSError, match=r"ImageEncoder: .*'/.*/clip' .*line 1 column 2"):
         ImageEncoder(clip[0]).fit(IMAGES)
 
 
@@ -207,8 +207,6 @@ def test_weights_of_timm_that_are_on_no_hub(monkeypatch, tmp_path):
     )
     asked = []
     monkeypatch.setattr("skmm.image._models.can_reach", asked.append)
-    with pytest.raises(
-        OSError, match=rf"weights of 'timm:{name}' are not .* copy .* into {tmp_path}"
-    ):
+    with pytest.raises(OSError, match=rf"ImageEncoder: .*'timm:{name}' .*{tmp_path}"):
         ImageEncoder(f"timm:{name}").fit(IMAGES)
     assert asked == [timm.get_pretrained_cfg(name).url]

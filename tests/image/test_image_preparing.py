@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -250,9 +251,9 @@ def test_columns_of_every_kind(noise):
         assert (type(prepared), prepared.shape, prepared.dtype) == (np.ndarray, (2,), object)
         np.testing.assert_array_equal(np.stack(list(prepared)), images)
     for method in (ImagePreprocessor().fit, ImagePreprocessor().transform):
-        with pytest.raises(ValueError, match="one column, got 2"):
+        with pytest.raises(ValueError, match=r"got 2: \['a', 'b'\]"):
             method(pd.DataFrame({"a": images, "b": images}))
-        with pytest.raises(ValueError, match="looks like one image"):
+        with pytest.raises(ValueError, match=r"ImagePreprocessor .*shape .*\[image\]"):
             method(noise)
 
 
@@ -265,26 +266,26 @@ def test_the_given_image_is_not_changed(noise):
 
 def test_broken_items(noise):
     column = pd.Series([noise, "gone.png", b"none", "gone.png"], index=list("abcd"), name="photo")
-    match = r"ImagePreprocessor: column 'photo', row 1 \(index 'b'\): 'gone\.png' does not.*errors="
+    match = r"ImagePreprocessor: column 'photo', row 1 \(index 'b'\): 'gone\.png' .*errors="
     with pytest.raises(ValueError, match=match):
         ImagePreprocessor().transform(column)
-    match = r"ImagePreprocessor: 3 of 4 items are broken.* row 1 .*; .* row 2 .*; .* row 3 "
+    match = r"ImagePreprocessor: 3 of 4 .* row 1 .*gone\.png.* row 2 .* row 3 .*gone\.png"
     with pytest.warns(UserWarning, match=match) as caught:
         prepared = ImagePreprocessor(errors="missing").transform(column)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert prepared.isna().tolist() == [False, True, True, True]
-    with pytest.warns(UserWarning, match="8 of 8 items .*; and 3 more"):
+    with pytest.warns(UserWarning, match=r"8 of 8 .*row 4: .* 3 more"):
         ImagePreprocessor(errors="missing").transform([b""] * 8)
-    with pytest.raises(ValueError, match=r"row 0: 32 x 24 pixels are more than max_pixels=700"):
+    with pytest.raises(ValueError, match=r"row 0: 32 x 24 .*max_pixels=700\b"):
         ImagePreprocessor(max_pixels=700).transform([noise])
-    with pytest.raises(ValueError, match=r"row 0: .* is a URL.*download"):
+    with pytest.raises(ValueError, match=r"row 0: .*'https://example\.org/cat\.png' .*filesystem="):
         ImagePreprocessor().transform(["https://example.org/cat.png"])
 
 
 @pytest.mark.parametrize("errors", ["raise", "missing"])
 def test_wrong_type_is_an_error_always(errors):
-    with pytest.raises(TypeError, match=r"ImagePreprocessor: row 1: an image must .* \(7\)"):
+    with pytest.raises(TypeError, match=r"ImagePreprocessor: row 1: .* got int \(7\)"):
         ImagePreprocessor(errors=errors).transform([None, 7])
 
 
@@ -307,9 +308,9 @@ def test_wrong_type_is_an_error_always(errors):
     ],
 )
 def test_parameters_are_checked(options, noise):
-    (name,) = options
+    ((name, value),) = options.items()
     for method in (ImagePreprocessor(**options).fit, ImagePreprocessor(**options).transform):
-        with pytest.raises(ValueError, match=rf"\b{name}\b.* must be"):
+        with pytest.raises(ValueError, match=rf"\b{name}\b.* {re.escape(repr(value))}"):
             method([noise])
 
 

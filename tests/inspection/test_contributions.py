@@ -173,7 +173,7 @@ def test_labels_and_targets(data):
     targets = FusionClassifier(**SETTINGS).fit(X, np.stack([y, np.repeat(["x", "y"], 40)], 1))
     display = ContributionsDisplay.from_estimator(targets, X, target=1)
     assert display.outputs == ["x", "y"]
-    with pytest.raises(ValueError, match=r"target must .* got 2"):
+    with pytest.raises(ValueError, match=r"target .* got 2\b"):
         ContributionsDisplay.from_estimator(targets, X, target=2)
 
 
@@ -198,7 +198,7 @@ def test_y_of_other_classes(data, fitted):
     with pytest.raises(ValueError, match=r"y .*\['a', .*row 0 is 7"):
         ContributionsDisplay.from_estimator(fitted, X, np.full(80, 7))
     several = FusionClassifier(**SETTINGS).fit(X, np.stack([y == "a", y == "b"], axis=1) + 0)
-    with pytest.raises(ValueError, match=r"y must .*\(80, 2\).*\(80,\)"):
+    with pytest.raises(ValueError, match=r"\by\b .*\(80, 2\).*\(80,\)"):
         ContributionsDisplay.from_estimator(several, X, y)
 
 
@@ -206,7 +206,7 @@ def test_unknown_outputs(data, fitted):
     X, y = data
     display = ContributionsDisplay.from_estimator(fitted, X, y)
     for outputs in ("a", 1, []):
-        with pytest.raises(ValueError, match=r"outputs must .*\['a', 'b'"):
+        with pytest.raises(ValueError, match=r"outputs .*\['a', 'b'"):
             display.plot(outputs=outputs)
     integers = FusionClassifier(**SETTINGS).fit(X, np.arange(80) % 2)
     with pytest.raises(ValueError, match=r"output 7.*\[0, 1\]"):
@@ -219,7 +219,7 @@ def test_array_is_read_by_the_names_of_fit(data, fitted):
     display = ContributionsDisplay.from_estimator(fitted, X[:1].to_numpy().tolist())
     np.testing.assert_array_equal(display.contributions, expected.contributions)
     assert display.inputs["image"].index.tolist() == expected.inputs["image"].index.tolist()
-    with pytest.raises(ValueError, match=r"X has 3 columns.* 9"):
+    with pytest.raises(ValueError, match=r"X .*\b3\b.*\b9\b"):
         ContributionsDisplay.from_estimator(fitted, X.to_numpy()[:1, :3])
 
 

@@ -5,6 +5,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -255,7 +256,7 @@ def test_scoring_of_a_fitted_search(data, fast):
     best = clone(fast).set_params(**search.best_params_)
     expected = cross_val_score(best, X, y, cv=2, scoring="neg_log_loss").mean()
     assert board.loc["model", "score"] == pytest.approx(expected)
-    with pytest.raises(ValueError, match="not fitted"):
+    with pytest.raises(ValueError, match="GridSearchCV"):
         leaderboard(clone(search), X, y)
 
 
@@ -304,10 +305,10 @@ def test_labels_and_several_targets(data):
     board = leaderboard(NUMBERS, X, numbers, cv=2)
     assert board.loc["linear", "score"] > 0.99
     unknown = np.where(np.arange(len(X))[:, None] < 2, np.nan, numbers)
-    with pytest.raises(ValueError, match="row 0"):
+    with pytest.raises(ValueError, match=r"\by\b.*row 0\b"):
         leaderboard(NUMBERS, X, unknown)
     labels[3, 0] = -1
-    with pytest.raises(ValueError, match="row 3"):
+    with pytest.raises(ValueError, match=r"\by\b.*row 3\b"):
         leaderboard(FusionClassifier(**FAST), X, labels)
 
 
@@ -332,23 +333,29 @@ def test_several_jobs_give_the_same(data, fast):
     pd.testing.assert_frame_equal(one.drop(columns="fit_time"), two.drop(columns="fit_time"))
 
 
-class InterruptedFusion(FusionClassifier):
-    """A user presses Ctrl-C while this is fitted; as all fusions do, it ends early and warns."""
-
+class CountedFusion(FusionClassifier):
     n_fits = 0
 
     def fit(self, X, y, sample_weight=None, groups=None):
-        from skmm._torch.loop import warn_of_interrupt
-
-        InterruptedFusion.n_fits += 1
-        warn_of_interrupt(1, 2)
+        CountedFusion.n_fits += 1
         return super().fit(X, y, sample_weight, groups)
 
 
-def test_interrupt_ends_the_board(data):
+def test_interrupt_ends_the_board(data, monkeypatch):
+    """A user presses Ctrl-C while a fusion is fitted, which ends early and warns."""
+    step, calls = torch.optim.AdamW.step, []
+
+    def press(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 4:  # there are 2 batches in an epoch
+            raise KeyboardInterrupt
+        return step(*arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", press)
+    solver = AdamW(batch_size=40, max_iter=5)
     with pytest.raises(KeyboardInterrupt):
-        leaderboard(InterruptedFusion(**FAST), *data, cv=2)
-    assert InterruptedFusion.n_fits == 1
+        leaderboard(CountedFusion(**{**FAST, "solver": solver}), *data, cv=2)
+    assert CountedFusion.n_fits == 1
 
 
 def test_progress_bar(data, fast, capsys):
@@ -362,11 +369,11 @@ def test_folds_that_cannot_be_used(data, fast):
     X, y = data
     with pytest.raises(ValueError, match=r"cv=5.* 3 rows"):
         leaderboard(fast, X[:3], y[:3])
-    with pytest.raises(ValueError, match=r"at least 2.* makes 1"):
+    with pytest.raises(ValueError, match=r"^cv .*\b2\b.*\b1\."):
         leaderboard(fast, X, y, cv=[(np.arange(80), np.arange(80, 160))])
     order = np.argsort(y, kind="stable")
     half = [(np.arange(60), np.arange(60, 160)), (np.arange(60, 160), np.arange(60))]
-    with pytest.raises(ValueError, match=r"Fold 0 .*one class"):
+    with pytest.raises(ValueError, match=r"Fold 0 .*\b0\b"):
         leaderboard(fast, X.iloc[order], y[order], cv=half)
     splits = [(np.arange(60), np.arange(60, 160)), (np.arange(160), np.flatnonzero(y == 0))]
     with pytest.raises(ValueError, match=r"'model'.* fold 1.*scoring"):
@@ -396,7 +403,7 @@ def test_bad_names_and_models(data, fast):
     lacking.loc[5, [c for c in X if c.startswith("noise")]] = np.nan
     with pytest.raises(ValueError, match=r"(?s)'lr'.* fold 0.*NaN"):
         leaderboard(fast, lacking, y, cv=2, models={"lr": LogisticRegression(), **NO_OTHERS})
-    with pytest.raises(ValueError, match="columns of X"):
+    with pytest.raises(ValueError, match=r"modalities.*\bX\b"):
         leaderboard(fast.set_params(modalities={"text": 4}), X, y)
     with pytest.raises(ValueError, match=r"160, 159"):
         leaderboard(fast, X, y[:-1])

@@ -51,7 +51,7 @@ def test_without_emap_and_in_given_axes():
     assert set(display.lines_) == {"all", "none"}
     assert display.ax_ is ax
     assert len(display.figure_.axes) == 4
-    with pytest.raises(ValueError, match="ax must"):
+    with pytest.raises(ValueError, match=r"^ax "):
         ModalityReportDisplay(report=make_report()).plot(display.figure_.add_axes((0, 0, 1, 1)))
 
 

@@ -141,10 +141,10 @@ def test_bad_input(data):
         ModalityWeightsDisplay.from_estimator(tiny())
     with pytest.raises(ValueError, match="return_estimator"):
         ModalityWeightsDisplay.from_cv_results({"test_score": [1.0]})
-    with pytest.raises(ValueError, match="estimator is an empty list"):
+    with pytest.raises(ValueError, match=r"^estimator .*\[\]"):
         ModalityWeightsDisplay.from_estimator([])
     per_class = tiny(fusion=Late(per_class=True)).fit(X, y)
-    with pytest.raises(ValueError, match="weights for each class"):
+    with pytest.raises(ValueError, match=r"per_class=True"):
         ModalityWeightsDisplay.from_estimator([per_class, tiny().fit(X, y)])
     search = GridSearchCV(tiny(), {"solver__max_iter": [1]}, cv=2, refit=False).fit(X, y)
     with pytest.raises(ValueError, match="refit"):

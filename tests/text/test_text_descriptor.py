@@ -175,24 +175,26 @@ def test_cell_that_is_no_text_is_named(cell):
     column = pd.Series(["a", cell, "b"], index=[4, 5, 6], dtype=object)
     with pytest.raises(TypeError, match=rf"row 1 \(index 5\): .* got {type(cell).__name__}"):
         TextDescriptor().fit(column)
-    with pytest.raises(TypeError, match="row 1"):
+    with pytest.raises(TypeError, match=rf"row 1 \(index 5\): .* got {type(cell).__name__}"):
         TextDescriptor().fit(TEXTS).transform(column)
 
 
-@pytest.mark.parametrize("texts", [["", " "], [None, None]])
-def test_nothing_to_count(texts):
-    with pytest.raises(ValueError, match="found nothing to count"):
+@pytest.mark.parametrize(
+    ("texts", "match"), [(["", " "], r" 2 texts, .*''.*min_df=1\b"), ([None, None], " 2 texts")]
+)
+def test_nothing_to_count(texts, match):
+    with pytest.raises(ValueError, match=rf"TextDescriptor .*{match}"):
         TextDescriptor().fit(texts)
 
 
 def test_no_rows():
-    with pytest.raises(ValueError, match="0 sample"):
+    with pytest.raises(ValueError, match=r"\b0 sample.* TextDescriptor"):
         TextDescriptor().fit([])
 
 
 def test_fewer_than_two_things_to_count():
     descriptor = TextDescriptor(min_df=2)
-    with pytest.raises(ValueError, match=r"nothing to count in 2 texts.*'ab'.*min_df=2"):
+    with pytest.raises(ValueError, match=r"TextDescriptor .* 2 texts.*'ab'.*min_df=2\b"):
         descriptor.fit(["ab", "ac"])  # they share " a" and nothing else
 
 
@@ -236,5 +238,5 @@ def test_components_of_rounding_errors_are_left_out():
 def test_other_scikit_learn_than_in_fit_is_told(monkeypatch):
     saved = pickle.dumps(TextDescriptor().fit(TEXTS))
     monkeypatch.setattr("sklearn.base.__version__", "0.1")
-    with pytest.warns(InconsistentVersionWarning, match=r"estimator .* using version 0\.1"):
+    with pytest.warns(InconsistentVersionWarning, match=r"estimator \w+ .*\b0\.1\b"):
         pickle.loads(saved)

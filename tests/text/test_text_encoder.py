@@ -139,13 +139,13 @@ def test_progress(capfd):
 def test_text_that_is_a_whole_file(cache):
     column = pd.Series(["a", "x" * 10_000_000], name="caption")
     match = (
-        r"^TextEncoder: column 'caption', row 1: a text of 10000000 characters is more than "
-        r"max_characters=1000000; raise it"
+        r"^TextEncoder: column 'caption', row 1: .*\b10000000 characters .*"
+        r"max_characters=1000000\b"
     )
     with pytest.raises(ValueError, match=match) as caught:
         TextEncoder(MINILM, cache=cache).fit_transform(column)
     assert len(str(caught.value)) < 500
-    with pytest.warns(UserWarning, match="1 of 2 items"):
+    with pytest.warns(UserWarning, match=r"1 of 2 .*row 1: .*max_characters="):
         vectors = TextEncoder(MINILM, cache=cache, errors="missing").fit_transform(column)
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True]
 
@@ -153,17 +153,17 @@ def test_text_that_is_a_whole_file(cache):
 @pytest.mark.parametrize("cache", ["memory", None])
 def test_half_a_surrogate_pair(cache):
     column = ["a", "half \ud83d"]
-    match = r"row 1: half a surrogate pair, '\\ud83d', at character 5, is no text"
+    match = r"row 1: .*'\\ud83d'.*\b5\b"
     with pytest.raises(ValueError, match=match):
         TextEncoder(MINILM, cache=cache).fit_transform(column)
-    with pytest.warns(UserWarning, match="1 of 2 items") as seen:
+    with pytest.warns(UserWarning, match=r"1 of 2 .*row 1: .*'\\ud83d'") as seen:
         vectors = TextEncoder(MINILM, cache=cache, errors="missing").fit(column).transform(column)
     assert seen[0].filename == __file__
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True]
 
 
 def test_path_equal_to_a_text_is_no_text():
-    with pytest.raises(TypeError, match="row 1: a text must be a str, got PurePosixPath"):
+    with pytest.raises(TypeError, match=r"row 1: .* got PurePosixPath"):
         encode(["a", PurePosixPath("a")])
 
 
@@ -177,12 +177,12 @@ def test_what_is_no_text(cell, errors):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"truncate_dim": 385}, r"truncate_dim=385 is more than the 384 features of '.*model'"),
-        ({"max_seq_length": 513}, r"max_seq_length=513 is more than the 512 tokens that '.*model'"),
-        ({"precision": "float16"}, "'precision' parameter .* must be a str among"),
-        ({"backend": "jax"}, "'backend' parameter .* must be a str among"),
-        ({"device": "gpu"}, r"device='gpu' cannot be used .*\"cpu\" always can"),
-        ({"model": 7}, "'model' parameter"),
+        ({"truncate_dim": 385}, r"truncate_dim=385 .*\b384\b.*model'"),
+        ({"max_seq_length": 513}, r"max_seq_length=513 .*\b512\b.*model'"),
+        ({"precision": "float16"}, "'precision' .*'float16'"),
+        ({"backend": "jax"}, "'backend' .*'jax'"),
+        ({"device": "gpu"}, r"device='gpu' .*\"cpu\""),
+        ({"model": 7}, r"'model' .*\b7\b"),
     ],
 )
 def test_parameters(options, match):

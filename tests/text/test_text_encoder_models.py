@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -54,7 +56,7 @@ def test_weights_changed_in_place_are_another_model(reference):
     first = encoder.transform(TEXTS)
     with torch.no_grad():
         next(model.parameters()).mul_(1.5)
-    with pytest.raises(ValueError, match="fitted with another version"):
+    with pytest.raises(ValueError, match=r"^TextEncoder .*SentenceTransformer"):
         encoder.transform(TEXTS)
     second = encoder.fit(TEXTS).transform(TEXTS)
     np.testing.assert_allclose(second, model.encode(TEXTS), atol=1e-5)
@@ -86,9 +88,9 @@ def test_use_does_not_make_it_another_model(reference):
 
 
 def test_loaded_model_has_its_own_precision(reference):
-    match = r"precision and backend are for models that are loaded here.*SentenceTransformer"
     for options in ({"precision": "bfloat16"}, {"backend": "onnx"}):
-        with pytest.raises(ValueError, match=match):
+        ((name, value),) = options.items()
+        with pytest.raises(ValueError, match=rf"SentenceTransformer.*{name}='{value}'"):
             TextEncoder(reference, **options).fit(TEXTS)
 
 
@@ -137,7 +139,7 @@ def test_texts_stay_texts_with_a_model_that_takes_images_too(clip, prompt, tmp_p
     texts = [*TEXTS, str(tmp_path / "cat.jpg")]
     expected = model.encode([{"text": (prompt or "") + text} for text in texts])
     np.testing.assert_allclose(encode(texts, clip, prompt=prompt), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="max_seq_length=81 is more than the 80 tokens"):
+    with pytest.raises(ValueError, match=r"max_seq_length=81 .*\b80\b"):
         encode(texts, clip, max_seq_length=81)
 
 
@@ -220,35 +222,31 @@ def test_limit_of_a_model_whose_positions_begin_after_the_padding(tmp_path):
     transformer = modules.Transformer(str(tmp_path))
     model = SentenceTransformer(modules=[transformer, modules.Pooling(16)], device="cpu")
     assert np.isfinite(encode(["word " * 50], model, max_seq_length=20)).all()
-    with pytest.raises(
-        ValueError, match="max_seq_length=21 is more than the 20 tokens that the giv"
-    ):
+    with pytest.raises(ValueError, match=r"max_seq_length=21 .*\b20\b.*SentenceTransformer"):
         encode(["a"], model, max_seq_length=21)
 
 
 def test_folder_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"TextEncoder: there is no folder '.*/gone' to"):
+    with pytest.raises(FileNotFoundError, match=r"TextEncoder: .*/gone' "):
         TextEncoder(tmp_path / "gone").fit(TEXTS)
-    with pytest.raises(FileNotFoundError, match=r"no folder './gone' \(relative to '"):
+    with pytest.raises(FileNotFoundError, match=rf"'\./gone' .*{re.escape(os.getcwd())}"):
         TextEncoder("./gone").fit(TEXTS)
 
 
 def test_folder_without_weights(tmp_path):
     folder = shutil.copytree(MINILM, tmp_path / "model")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(
-        OSError, match=r"TextEncoder: the model in '.*/model' does not load: .*safe"
-    ):
+    with pytest.raises(OSError, match=r"TextEncoder: .*/model' .*\.safetensors"):
         TextEncoder(str(folder)).fit(TEXTS)
 
 
 def test_folder_with_corrupt_weights(tmp_path):
     folder = shutil.copytree(MINILM, tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"no weights at all")
-    with pytest.raises(OSError, match=r"TextEncoder: the model in '.*/model' does not load: "):
+    with pytest.raises(OSError, match=r"TextEncoder: .*/model' .*[Hh]eader"):
         TextEncoder(str(folder)).fit(TEXTS)
 
 
 def test_folder_of_no_model(tmp_path):
-    with pytest.raises(OSError, match=r"TextEncoder: the model in '.*' does not load: "):
+    with pytest.raises(OSError, match=rf"TextEncoder: .*{tmp_path.name}' "):
         TextEncoder(tmp_path).fit(TEXTS)

@@ -192,24 +192,24 @@ def test_lookup_lemmatizer(tmp_path):
     lemmatizer.lookups.add_table("lemma_lookup", {"mice": "mouse"})
     pipeline.to_disk(tmp_path)
     assert tokenize("three mice", tmp_path, output="lemma") == "three mouse"
-    with pytest.raises(ValueError, match=r"sets pos, and model=.* does not: it has lemmatizer"):
+    with pytest.raises(ValueError, match=r"output='lemma_pos' .*model=.* lemmatizer"):
         tokenize("three mice", tmp_path, output="lemma_pos")
 
 
 def test_pipeline_without_tags_is_refused_at_fit_and_without_fit():
     tokenizer = TextTokenizer("de", output="token_pos")
     for method in (tokenizer.fit, tokenizer.transform):
-        with pytest.raises(ValueError, match=r"sets pos, and model='de' only splits words.*'de'"):
+        with pytest.raises(ValueError, match=r"output='token_pos' .*model='de' "):
             method(["ein Wort"])
 
 
 def test_model_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr("socket.socket.connect", None)  # whoever asks the network fails otherwise
-    with pytest.raises(OSError, match=r"'en_no_such_sm' is neither.*spacy download en_no_such_sm"):
+    with pytest.raises(OSError, match=r"model='en_no_such_sm' .*spacy download en_no_such_sm"):
         TextTokenizer("en_no_such_sm").fit(["a"])
-    with pytest.raises(OSError, match=r"pipeline at .* cannot be loaded: .*meta\.json"):
+    with pytest.raises(OSError, match=rf"{tmp_path.name}' .*meta\.json"):
         TextTokenizer(tmp_path).fit(["a"])
-    with pytest.raises(ImportError, match=r"no rules for model='qq'"):
+    with pytest.raises(ImportError, match="model='qq'"):
         TextTokenizer("qq").fit(["a"])
 
 
@@ -232,13 +232,13 @@ def test_pipeline_is_loaded_once(trained):
 def test_long_texts(trained):
     assert tokenize("word " * 250_000).count(" ") == 249_999
     column = pd.Series(["short", "word " * 250_000], index=["a", "b"], name="says")
-    with pytest.raises(ValueError, match=r"'says', row 1 \(index 'b'\): .*1250000 char.*; cut it"):
+    with pytest.raises(ValueError, match=r"'says', row 1 \(index 'b'\): .*\b1250000\b"):
         TextTokenizer(trained, output="lemma").transform(column)
 
 
 def test_half_a_surrogate_pair():
     broken = b"an \xe9t\xe9".decode("ascii", "surrogateescape")
-    with pytest.raises(ValueError, match=r"row 1: character 3 is half of a surrogate pair.*an "):
+    with pytest.raises(ValueError, match=r"row 1: .*\b3, '\\udce9'"):
         TextTokenizer().transform(["fine", broken])
     assert TextCleaner(lowercase=True).transform([broken]).tolist() == [broken]
 
@@ -307,28 +307,30 @@ def test_cell_that_is_no_text_is_named(preparer, cell):
 
 
 def test_what_is_no_column_is_refused(preparer):
-    with pytest.raises(ValueError, match="0 sample"):
+    with pytest.raises(ValueError, match=rf"\b0 sample.* {type(preparer).__name__}"):
         preparer.fit([])
-    with pytest.raises(ValueError, match="one column, got 2"):
+    with pytest.raises(ValueError, match=r"got 2: \['a', 'b'\]"):
         preparer.transform(pd.DataFrame({"a": ["x"], "b": ["y"]}))
-    with pytest.raises(ValueError, match="list of one"):
+    with pytest.raises(ValueError, match=rf"{type(preparer).__name__} .* got str"):
         preparer.transform("a text")
 
 
 @pytest.mark.parametrize(
-    "preparer",
+    ("kind", "options"),
     [
-        TextCleaner(unicode_form="NFX"),
-        TextCleaner(urls=True),
-        TextCleaner(lowercase="yes"),
-        TextTokenizer(output="stem"),
-        TextTokenizer(model=None),
-        TextTokenizer(remove_stop_words=None),
+        (TextCleaner, {"unicode_form": "NFX"}),
+        (TextCleaner, {"urls": True}),
+        (TextCleaner, {"lowercase": "yes"}),
+        (TextTokenizer, {"output": "stem"}),
+        (TextTokenizer, {"model": None}),
+        (TextTokenizer, {"remove_stop_words": None}),
     ],
 )
-def test_parameters_are_checked(preparer):
+def test_parameters_are_checked(kind, options):
+    ((name, value),) = options.items()
+    preparer = kind(**options)
     for method in (preparer.fit, preparer.transform):
-        with pytest.raises(ValueError, match=r"parameter of Text.* must be"):
+        with pytest.raises(ValueError, match=rf"'{name}' .*{kind.__name__} .*{value!r}"):
             method(["a"])
 
 

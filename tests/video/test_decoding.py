@@ -98,5 +98,5 @@ def test_a_damaged_frame_is_broken(saved, tmp_path):
     damaged = tmp_path / "damaged.avi"
     damaged.write_bytes(content)
     assert read_frames(damaged, [29, 31])[0] == [29, 31]
-    with pytest.raises(BrokenItemError, match="does not decode"):
+    with pytest.raises(BrokenItemError, match=r"frame at 1\.2"):
         read_frames(damaged, [30])

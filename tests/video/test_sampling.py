@@ -1,5 +1,7 @@
 """One cell of a video column: which frames are taken, and what is refused."""
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +92,7 @@ def test_an_hour_is_sampled(tmp_path):
     )
     assert sample(path, Sampling(4)) == [450, 1350, 2250, 3150]
     assert sample(path, Sampling(1, fps=1 / 600)) == [300, 900, 1500, 2100, 2700, 3300]
-    with pytest.raises(BrokenItemError, match="3600 frames are more than max_frames=1000"):
+    with pytest.raises(BrokenItemError, match=r"3600 .*max_frames=1000\b"):
         sample(path, Sampling(1, fps=1, max_frames=1000))
 
 
@@ -123,31 +125,35 @@ def test_a_cut_file_is_broken(kind, share, tmp_path):
     )
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BrokenItemError, match=r"'.*cut .*': the file is cut short: .*ffmpeg -i"):
+    with pytest.raises(BrokenItemError, match=rf"cut {kind}': .*ffmpeg -i"):
         sample(path, Sampling(8))
 
 
 def test_a_cut_file_without_its_index_is_broken(clip, tmp_path):
     path = tmp_path / "cut.mp4"
     path.write_bytes(Path(clip).read_bytes()[:-200])
-    with pytest.raises(BrokenItemError, match=r"cut\.mp4': .*cut short"):
+    with pytest.raises(BrokenItemError, match=r"cut\.mp4': .*FFmpeg"):
         check_video(path, max_pixels=10**6)
 
 
 @pytest.mark.parametrize(
     ("cell", "error", "message"),
     [
-        ("gone.mp4", BrokenItemError, r"'gone\.mp4' does not exist \(relative to "),
-        ("https://example.org/cat.mp4", BrokenItemError, "is a URL.*download"),
-        (b"", BrokenItemError, "the bytes are empty"),
-        (b"no video at all " * 10, BrokenItemError, "not a video in a format that FFmpeg knows"),
-        (3, TypeError, r"a video must be a path, .* got int"),
-        (np.zeros((8, 8, 3)), TypeError, r"shape \(8, 8, 3\) looks like one frame.*\[video\]"),
+        ("gone.mp4", BrokenItemError, rf"'gone\.mp4' .*{re.escape(os.getcwd())}"),
+        (
+            "https://example.org/cat.mp4",
+            BrokenItemError,
+            r"'https://.*\.mp4' .*filesystem=",
+        ),
+        (b"", BrokenItemError, r"\b0 bytes"),
+        (b"no video at all " * 10, BrokenItemError, r"FFmpeg .*\bmkv\b"),
+        (3, TypeError, "got int"),
+        (np.zeros((8, 8, 3)), TypeError, r"shape \(8, 8, 3\) .*\[video\]"),
         (Image.new("L", (2, 2)), TypeError, "got Image"),
-        ([], BrokenItemError, "no frames"),
-        (np.zeros((0, 8, 8, 3)), BrokenItemError, "no frames"),
-        (np.zeros((3, 8, 8, 2)), BrokenItemError, r"got shape \(3, 8, 8, 2\)"),
-        (["a.png", "b.png"], TypeError, "frames in a list must be PIL images or arrays, got str"),
+        ([], BrokenItemError, "0 frames"),
+        (np.zeros((0, 8, 8, 3)), BrokenItemError, "0 frames"),
+        (np.zeros((3, 8, 8, 2)), BrokenItemError, r"shape \(3, 8, 8, 2\)"),
+        (["a.png", "b.png"], TypeError, r"\blist\b.* str\b"),
     ],
 )
 def test_what_is_refused(cell, error, message):
@@ -158,13 +164,13 @@ def test_what_is_refused(cell, error, message):
 
 
 def test_frames_in_memory_have_no_time():
-    with pytest.raises(TypeError, match=r"fps needs to know the time.*n_frames"):
+    with pytest.raises(TypeError, match=r"fps .*n_frames"):
         sample(number_frames(3), Sampling(1, fps=2))
 
 
 def test_a_picture_is_no_video(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    with pytest.raises(BrokenItemError, match="not a video"):
+    with pytest.raises(BrokenItemError, match=r"a\.png'.*FFmpeg .*\bmkv\b"):
         check_video(tmp_path / "a.png", max_pixels=10**6)
 
 
@@ -187,14 +193,14 @@ def test_sound_alone_and_covers_of_albums_are_no_video(tmp_path):
         container.mux(stream.encode())
     with av.open(str(path)) as container:
         assert len(container.streams.video) == 1
-    with pytest.raises(BrokenItemError, match=r"song\.mp4': .*sound but no picture.*skmm\.audio"):
+    with pytest.raises(BrokenItemError, match=r"song\.mp4': .*skmm\.audio"):
         check_video(path, max_pixels=10**6)
 
 
 def test_large_frames_are_refused_before_they_are_decoded(clip):
-    with pytest.raises(BrokenItemError, match="64 x 48 pixels are more than max_pixels=3000"):
+    with pytest.raises(BrokenItemError, match=r"64 x 48 .*max_pixels=3000\b"):
         check_video(clip, max_pixels=3000)
-    with pytest.raises(BrokenItemError, match="64 x 48 pixels are more than max_pixels=3000"):
+    with pytest.raises(BrokenItemError, match=r"64 x 48 .*max_pixels=3000\b"):
         list(sample_frames(clip, Sampling(1), max_pixels=3000))
 
 
@@ -207,7 +213,7 @@ def test_frames_that_become_large_are_refused(tmp_path):
     shapes = [s.frame.shape for s in sample_frames(content, Sampling(4), max_pixels=10**6)]
     assert shapes == [(48, 64, 3)] * 2 + [(480, 640, 3)] * 2
     check_video(content, max_pixels=5000)
-    with pytest.raises(BrokenItemError, match=r"does not decode|more than max_pixels=5000"):
+    with pytest.raises(BrokenItemError, match=r"640 x 480 .*max_pixels=5000\b"):
         list(sample_frames(content, Sampling(4), max_pixels=5000))
 
 
@@ -215,5 +221,5 @@ def test_files_of_a_filesystem(clip):
     memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.pipe("/skmm/clip.mp4", Path(clip).read_bytes())
     assert sample("/skmm/clip.mp4", Sampling(2), filesystem=memory) == [15, 45]
-    with pytest.raises(BrokenItemError, match=r"other\.mp4' in MemoryFileSystem does not exist"):
+    with pytest.raises(BrokenItemError, match=r"'/skmm/other\.mp4' .*MemoryFileSystem"):
         sample("/skmm/other.mp4", Sampling(2), filesystem=memory)

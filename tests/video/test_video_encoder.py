@@ -162,7 +162,7 @@ def test_any_encoder_of_sounds(clips):
     paths = [clips / "sound.mp4", clips / "silent.mp4"]
     sounds = TorchEncoder(Loudness(), modality="audio", target_sampling_rate=8000)
     encoder = numbers(audio_encoder=sounds, n_frames=1, errors="missing")
-    with pytest.warns(UserWarning, match="a video without sound"):
+    with pytest.warns(UserWarning, match=r"1 of 2 .*row 1: .*silent\.mp4"):
         vectors = encoder.fit_transform(paths)
     np.testing.assert_allclose(vectors, [[12, 1, 0.5], [np.nan] * 3], rtol=0.1)
     prepared = make_pipeline(AudioPreprocessor(high_cut=1000), AudioDescriptor())
@@ -173,10 +173,10 @@ def test_any_encoder_of_sounds(clips):
 def test_no_sound(clips):
     paths = [clips / "sound.mp4", clips / "silent.mp4", number_frames(3)]
     encoder = VideoEncoder(audio_encoder=AudioDescriptor())
-    with pytest.raises(ValueError, match=r"row 1: '.*silent\.mp4': a video without sound"):
+    with pytest.raises(ValueError, match=r"row 1: '.*silent\.mp4': "):
         encoder.fit_transform(paths)
     encoder.set_params(errors="missing")
-    with pytest.warns(UserWarning, match=r"2 of 3 items.*silent\.mp4.*frames in memory have no"):
+    with pytest.warns(UserWarning, match=r"2 of 3 .*silent\.mp4.*row 2: .*audio_encoder"):
         vectors = encoder.fit_transform(paths)
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True, True]
 
@@ -189,7 +189,7 @@ def test_frames_and_sound_are_modalities_of_one_column(clips):
             ("sound", AudioDescriptor(errors="missing"), "clip"),
         ]
     )
-    with pytest.warns(UserWarning, match="a video without sound"):
+    with pytest.warns(UserWarning, match=r"AudioDescriptor: 6 of 12 .*row 1: .*silent\.mp4"):
         features = encoder.fit_transform(X)
     assert features.filter(regex="^frames__").notna().all(axis=None)
     assert features.filter(regex="^sound__").isna().all(axis=1).tolist() == [False, True] * 6
@@ -210,24 +210,21 @@ def test_broken_videos(clips):
         ValueError, match=r"VideoEncoder: column 'clip', row 1 \(index 'b'\): '.*bro"
     ):
         VideoEncoder().fit(column).transform(column[:3])
-    with pytest.warns(UserWarning, match=r"2 of 4 items are broken.*broken\.mp4.*cut short.*gone"):
+    with pytest.warns(UserWarning, match=r"2 of 4 .*row 1 .*broken\.mp4.*row 3 .*gone\.mp4"):
         vectors = VideoEncoder(errors="missing").fit_transform(column)
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True, True, True]
 
 
 def test_errors_that_come_late(tmp_path):
     """Frames beyond the first are read when it is their turn."""
-    from skmm.video._encoder import N_AHEAD
-
     path = write_clip(str(tmp_path / "a.avi"), number_frames(40), kind="mjpeg.avi")
     content = bytearray(Path(path).read_bytes())
     starts = [i for i in range(len(content) - 4) if content[i : i + 4] == b"00dc"][1:]
     content[starts[30] + 8 : starts[31]] = bytes(starts[31] - starts[30] - 8)
     cells = [bytes(content), number_frames(40)]
-    assert N_AHEAD < 30
-    with pytest.raises(ValueError, match=r"row 0: the frame at 1\.2\d seconds does not decode"):
+    with pytest.raises(ValueError, match=r"row 0: .*\b1\.2\d seconds"):
         numbers(n_frames=40).fit(cells[1:]).transform(cells)
-    with pytest.warns(UserWarning, match="1 of 2 items are broken"):
+    with pytest.warns(UserWarning, match=r"1 of 2 .*row 0: .*\b1\.2\d seconds"):
         vectors = numbers(n_frames=40, errors="missing").fit_transform(cells)
     np.testing.assert_array_equal(vectors, [[np.nan, np.nan], [19.5, 1]])
     np.testing.assert_array_equal(  # what is broken is not looked at
@@ -237,31 +234,31 @@ def test_errors_that_come_late(tmp_path):
 
 def test_broken_frames_of_a_list():
     frames = [np.full((8, 8, 3), 7.0), np.zeros((8, 8, 3))]
-    with pytest.raises(ValueError, match=r"row 0: one of its frames is broken: .*floats.*\[0, 1\]"):
+    with pytest.raises(ValueError, match=r"row 0: .*frames.*\[0, 1\].*\b7\b"):
         VideoEncoder().fit_transform([frames])
-    with pytest.raises(TypeError, match=r"row 1: a video must be a path.* got int"):
+    with pytest.raises(TypeError, match=r"row 1: .* got int"):
         VideoEncoder(errors="missing").fit_transform([None, 3])
 
 
 def test_one_video_is_no_column():
     frames = np.zeros((5, 8, 8, 3), dtype=np.uint8)
-    with pytest.raises(ValueError, match=r"shape \(5, 8, 8, 3\) looks like one video.*\[video\]"):
+    with pytest.raises(ValueError, match=r"VideoEncoder .*shape \(5, 8, 8, 3\) .*\[video\]"):
         VideoEncoder().fit(frames)
-    with pytest.raises(TypeError, match="looks like one frame"):
+    with pytest.raises(TypeError, match=r"row 0: .*shape \(8, 8, 3\) .*\[video\]"):
         VideoEncoder().fit_transform(list(frames))
 
 
 def test_parameters_that_do_not_fit():
-    with pytest.raises(ValueError, match="n_frames=3 and fps=2 exclude each other"):
+    with pytest.raises(ValueError, match=r"n_frames=3 .*fps=2\b"):
         VideoEncoder(n_frames=3, fps=2).fit([None])
-    with pytest.raises(TypeError, match=r"(?s)image_encoder must be .*ImageDescriptor\(\).*PCA"):
+    with pytest.raises(TypeError, match=r"(?s)image_encoder .*ImageDescriptor\(\).*PCA"):
         VideoEncoder(make_pipeline(AudioPreprocessor(), ImageDescriptor(), PCA())).fit([None])
     for wrong in (AudioDescriptor(), TorchEncoder(TellNumber(), modality="text")):
-        with pytest.raises(TypeError, match="image_encoder must be an encoder"):
+        with pytest.raises(TypeError, match=rf"(?s)image_encoder .* got {type(wrong).__name__}"):
             VideoEncoder(wrong).fit([None])
-    with pytest.raises(TypeError, match=r"audio_encoder must be an encoder.*AudioDescriptor"):
+    with pytest.raises(TypeError, match=r"audio_encoder .*AudioDescriptor.* got ImageDescriptor"):
         VideoEncoder(None, ImageDescriptor()).fit([None])
-    with pytest.raises(ValueError, match="'n_frames' parameter"):
+    with pytest.raises(ValueError, match=r"'n_frames' .*\b0\b"):
         VideoEncoder(n_frames=0).fit([None])
 
 
@@ -270,7 +267,7 @@ def test_an_encoder_that_needs_a_frame_in_fit(clips):
         numbers().fit([clips / "broken.mp4", clips / "silent.mp4"])
     encoder = numbers(errors="missing")
     assert encoder.fit([None, clips / "broken.mp4", clips / "silent.mp4"])._n_features_out == 2
-    with pytest.raises(ValueError, match="of 2 videos none can be read"):
+    with pytest.raises(ValueError, match=r"(?s)TorchEncoder.* of 2 videos"):
         encoder.fit([None, clips / "broken.mp4"])
 
 
@@ -344,7 +341,7 @@ def test_weights_of_the_image_encoder_are_part_of_the_key(clips):
         encoder.fit_transform([clips / "silent.mp4"])
     assert len(cache) == 2 * 2  # and that of the frame that fit looks at
     torch.nn.init.zeros_(module[1].weight)
-    with pytest.raises(ValueError, match="fitted with another version"):
+    with pytest.raises(ValueError, match=r"TorchEncoder .* module"):
         encoder.transform([clips / "silent.mp4"])
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..._data.cells import shorten
 from ..._warnings import warn_user
 from ._memory_store import MemoryStore
 from ._stores import Store
@@ -111,11 +112,16 @@ class EmbeddingCache:
         keys = list(keys)
         vectors = [np.asarray(vector, dtype=np.float32) for vector in vectors]
         if len(keys) != len(vectors):
-            raise ValueError(f"expected a vector for each of {len(keys)} keys, got {len(vectors)}.")
-        if not all(isinstance(key, bytes) and len(key) == 16 for key in keys):
-            raise ValueError("keys must be bytes, 16 each.")
-        if not all(vector.ndim == 1 for vector in vectors):
-            raise ValueError("vectors must have one dimension each.")
+            raise ValueError(
+                f"vectors must be one for each of {len(keys)} keys, got {len(vectors)}."
+            )
+        for key, vector in zip(keys, vectors, strict=True):
+            if not (isinstance(key, bytes) and len(key) == 16):
+                raise ValueError(f"keys must be bytes, 16 each, got {shorten(key)}.")
+            if vector.ndim != 1:
+                raise ValueError(
+                    f"vectors must have one dimension each, got one of shape {vector.shape}."
+                )
         if keys:
             self._attempt("written", lambda: self._store.put_many(keys, vectors), None)
 

@@ -44,7 +44,7 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
     """
     if not isinstance(cell, str | os.PathLike):
         if len(cell) == 0:
-            raise BrokenItemError("the bytes are empty")
+            raise BrokenItemError("expected the content of a file, got 0 bytes")
         yield BytesIO(cell)
         return
     path = os.fsdecode(expand_home(cell) if filesystem is None else cell)
@@ -52,7 +52,7 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
     with _open_local(path, name) if filesystem is None else _open_in(filesystem, path) as file:
         try:
             if not file.read(1):
-                raise BrokenItemError("this is an empty file")
+                raise BrokenItemError("the file holds 0 bytes")
             file.seek(0)
             yield file
         except BrokenItemError as e:

@@ -123,7 +123,7 @@ def _decode(sound, n_promised: int | None) -> Generator[np.ndarray]:
             f"the file is cut short: its header promises {n_promised} samples, {n_read} are there"
         )
     if n_read == 0:
-        raise BrokenItemError("the sound has no samples")
+        raise BrokenItemError("the sound has 0 samples")
 
 
 def _check_length(log: str) -> None:
@@ -184,4 +184,4 @@ def _decode_track(container) -> Generator[np.ndarray]:
             yield from slice_samples(samples)
     check_end(container, end)
     if n_read == 0:
-        raise BrokenItemError("the sound has no samples")
+        raise BrokenItemError("the sound has 0 samples")

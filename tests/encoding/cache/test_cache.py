@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from sklearn.base import BaseEstimator, clone
 
 from skmm.encoding import EmbeddingCache
 from skmm.encoding.cache import open_cache
-from skmm.encoding.cache._memory_store import MemoryStore
 
 KINDS = ["memory", "disk"]
 
@@ -102,10 +102,10 @@ def test_nothing_to_do(make_cache):
 @pytest.mark.parametrize(
     ("keys", "vectors", "message"),
     [
-        (make_keys(2), make_vectors(3), "a vector for each of 2 keys, got 3"),
-        ([b"short"], make_vectors(1), "keys must be bytes, 16 each"),
-        (["x" * 16], make_vectors(1), "keys must be bytes, 16 each"),
-        (make_keys(1), np.zeros((1, 2, 3)), "vectors must have one dimension"),
+        (make_keys(2), make_vectors(3), r"\b2 keys, got 3\b"),
+        ([b"short"], make_vectors(1), r"keys .*\b16\b.*b'short'"),
+        (["x" * 16], make_vectors(1), r"keys .*\b16\b.* 'xxxx"),
+        (make_keys(1), np.zeros((1, 2, 3)), r"vectors .*shape \(2, 3\)"),
     ],
 )
 def test_what_cannot_be_put(make_cache, keys, vectors, message):
@@ -117,9 +117,9 @@ def test_what_cannot_be_put(make_cache, keys, vectors, message):
 
 @pytest.mark.parametrize("max_size", [-1, 1.5, "1 GiB", True])
 def test_invalid_size(make_cache, max_size):
-    with pytest.raises(ValueError, match="max_size"):
+    with pytest.raises(ValueError, match=rf"max_size .*{max_size!r}"):
         make_cache(max_size=max_size)
-    with pytest.raises(ValueError, match="max_size"):
+    with pytest.raises(ValueError, match=rf"max_size .*{max_size!r}"):
         make_cache().prune(max_size=max_size)
 
 
@@ -353,14 +353,19 @@ def test_pickle_of_memory_becomes_the_process_s_own():
 
 
 def test_memory_of_lengths_that_are_gone_is_free_again():
-    store = MemoryStore(max_size=100 * 2**20)
+    cache = EmbeddingCache(max_size=100 * 2**20)
+    tracemalloc.start()
     for length in (2000, 3000, 4000, 5000):
         keys = make_keys(100 * 2**20 // (4 * length))
         for i in range(0, len(keys), 500):
             vectors = np.full((len(keys[i : i + 500]), length), length, dtype=np.float32)
-            store.put_many([bytes([length // 1000]) + key for key in keys[i : i + 500]], vectors)
-    held = sum(block.nbytes for rows in store._rows.values() for block in rows._blocks)
-    assert held < 300 * 2**20
-    found = store.get_many([bytes([5]) + key for key in keys])
+            cache.put_many(
+                [bytes([length // 1000]) + key[1:] for key in keys[i : i + 500]], vectors
+            )
+    del vectors
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 90 * 2**20 < held < 300 * 2**20
+    found = cache.get_many([bytes([5]) + key[1:] for key in keys])
     assert sum(vector is not None for vector in found) > 0.9 * len(keys)
     assert {float(v) for vector in found if vector is not None for v in vector[[0, -1]]} == {5000.0}

@@ -130,7 +130,7 @@ def test_cycles_end():
 
 
 def test_what_cannot_be_described_is_an_error():
-    with pytest.raises(TypeError, match="cannot be told from another"):
+    with pytest.raises(TypeError, match=r"^a lock\b"):
         describe_callable(Scale(threading.Lock()))
 
 
@@ -197,7 +197,7 @@ def test_function_in_a_module_of_the_user(monkeypatch):
     assert describe_callable(use) == before
     exec("def scale(x): return x * 3", vars(helpers))
     assert describe_callable(use) != before
-    with pytest.raises(TypeError, match="the module 'helpers' is held as a value"):
+    with pytest.raises(TypeError, match="module 'helpers'"):
         describe_callable(functools.partial(operator.add, helpers))
 
 

@@ -111,22 +111,22 @@ def test_digests_stay_the_same_from_version_to_version():
 
 
 @pytest.mark.parametrize(
-    "item",
+    ("item", "kind"),
     [
-        object(),
-        {1, 2},
-        1j,
-        len,
-        np.array(["a"]),
-        np.array([None]),
-        np.array(["2020-01-01"], dtype="datetime64[D]"),
-        np.ma.masked_array([1, 2], [True, False]),
-        (1, object()),
-        {"a": {2}},
+        (object(), "object"),
+        ({1, 2}, "set"),
+        (1j, "complex"),
+        (len, "builtin_function_or_method"),
+        (np.array(["a"]), r"ndarray of <U1"),
+        (np.array([None]), "ndarray of object"),
+        (np.array(["2020-01-01"], dtype="datetime64[D]"), r"ndarray of datetime64\[D\]"),
+        (np.ma.masked_array([1, 2], [True, False]), r"MaskedArray of int\d+"),
+        ((1, object()), "object"),
+        ({"a": {2}}, "set"),
     ],
 )
-def test_what_cannot_be_digested(item):
-    with pytest.raises(TypeError, match=r"expected .*, got "):
+def test_what_cannot_be_digested(item, kind):
+    with pytest.raises(TypeError, match=rf" got {kind}\."):
         digest_item(item)
 
 

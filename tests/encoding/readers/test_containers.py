@@ -53,7 +53,7 @@ def test_nothing_is_fetched_that_a_file_names(server, tmp_path):
 
 def test_what_does_not_open():
     with (
-        pytest.raises(UnknownFormatError, match="FFmpeg says: Invalid data"),
+        pytest.raises(UnknownFormatError, match=r"FFmpeg.*Invalid data"),
         open_container(io.BytesIO(b"no video at all " * 99)),
     ):
         pass
@@ -64,7 +64,7 @@ def test_what_breaks_later():
     write_clip(content, number_frames(5), kind="ffv1.mkv")
     content.seek(0)
     with (
-        pytest.raises(BrokenItemError, match="does not decode"),
+        pytest.raises(BrokenItemError, match=r"decode.*FFmpeg"),
         open_container(content) as container,
     ):
         container.streams.video[0].codec_context.decode(av.Packet(bytes(100)))

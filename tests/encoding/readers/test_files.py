@@ -1,5 +1,6 @@
 """open_encoded: paths here, paths in any fsspec filesystem, bytes, and what is none of them."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -40,9 +41,9 @@ def test_home_is_found_here_and_not_elsewhere(memory, tmp_path, monkeypatch):
     assert read("~/a.bin") == read(Path("~/a.bin")) == b"content"
     assert digest_file("~/a.bin") == digest_file(path)
     for cell, filesystem, cause in [
-        ("~/no.bin", None, rf"^'{re.escape(str(tmp_path))}.no\.bin' does not exist$"),
-        ("~no\0user/a.bin", None, "cannot be read: .*null"),
-        ("~/a.bin", memory, "'~/a.bin' in MemoryFileSystem does not exist"),
+        ("~/no.bin", None, rf"^'{re.escape(str(tmp_path))}.no\.bin' .*exist$"),
+        ("~no\0user/a.bin", None, r"'~no\\x00user/a\.bin' .*null"),
+        ("~/a.bin", memory, r"'~/a\.bin' .*MemoryFileSystem .*exist"),
     ]:
         with pytest.raises(BrokenItemError, match=cause):
             read(cell, filesystem)
@@ -61,18 +62,18 @@ def test_broken_items(memory, tmp_path):
     empty = tmp_path / "empty.bin"
     empty.touch()
     for cell, filesystem, cause in [
-        (b"", None, "the bytes are empty"),
-        ("", None, "the path is empty; None marks a missing item"),
-        (empty, None, r"empty\.bin': this is an empty file"),
-        (tmp_path, None, "is a directory, not a file"),
-        (tmp_path / "no.bin", None, r"no\.bin' does not exist$"),
-        ("no.bin", None, r"'no\.bin' does not exist \(relative to "),
-        ("a\0b", None, "cannot be read: .*null"),
-        ("a" * 5000, None, r"\.\.\. cannot be read: File name too long"),
-        ("s3://bucket/a.bin", None, "is a URL.* download .* or pass filesystem="),
-        ("/sounds/empty.bin", memory, "this is an empty file"),
-        ("/no.bin", memory, r"'/no\.bin' in MemoryFileSystem does not exist"),
-        (os.curdir, fsspec.filesystem("file"), "in LocalFileSystem cannot be read: .*directory"),
+        (b"", None, "0 bytes"),
+        ("", None, r"\bpath\b.*None"),
+        (empty, None, r"/empty\.bin': .*0 bytes"),
+        (tmp_path, None, rf"{tmp_path.name}' .*directory"),
+        (tmp_path / "no.bin", None, r"/no\.bin' .*exist$"),
+        ("no.bin", None, rf"'no\.bin' .*exist.*'{re.escape(os.getcwd())}'"),
+        ("a\0b", None, r"'a\\x00b' .*null"),
+        ("a" * 5000, None, rf"^'a{{100,200}}\.\.\. .*{os.strerror(errno.ENAMETOOLONG)}"),
+        ("s3://bucket/a.bin", None, r"'s3://bucket/a\.bin' .*filesystem="),
+        ("/sounds/empty.bin", memory, r"'/sounds/empty\.bin': .*0 bytes"),
+        ("/no.bin", memory, r"'/no\.bin' .*MemoryFileSystem .*exist"),
+        (os.curdir, fsspec.filesystem("file"), r"'\.' .*LocalFileSystem .*directory"),
     ]:
         with pytest.raises(BrokenItemError, match=cause) as caught:
             read(cell, filesystem)
@@ -82,9 +83,9 @@ def test_broken_items(memory, tmp_path):
 def test_what_goes_wrong_while_the_file_is_open(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"content")
-    with pytest.raises(BrokenItemError, match=r"a\.bin': no sound"), open_encoded(path):
+    with pytest.raises(BrokenItemError, match=r"/a\.bin': no sound$"), open_encoded(path):
         raise BrokenItemError("no sound")
-    with pytest.raises(BrokenItemError, match=r"a\.bin' cannot be read: disk"), open_encoded(path):
+    with pytest.raises(BrokenItemError, match=r"/a\.bin' .*: disk gone$"), open_encoded(path):
         raise OSError("disk gone")
     with pytest.raises(KeyError), open_encoded(path):
         raise KeyError("a bug stays a bug")
@@ -108,7 +109,7 @@ def test_too_many_open_files_are_no_fault_of_the_item(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        with pytest.raises(OSError, match="Too many open files") as caught:
+        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)) as caught:
             read(path)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

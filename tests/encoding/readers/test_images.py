@@ -1,6 +1,9 @@
 """read_image: the reader of one image cell, whatever goes wrong in it."""
 
+import errno
 import io
+import os
+import re
 
 import numpy as np
 import pytest
@@ -62,24 +65,24 @@ def test_cell_is_left_as_it_was():
 
 def test_pil_image_that_decodes_only_when_used():
     cut = Image.open(io.BytesIO(encoded(Image.fromarray(NOISE))[:1500]))
-    with pytest.raises(BrokenItemError, match="the image does not decode: "):
+    with pytest.raises(BrokenItemError, match=r"image .*decode: .*truncated"):
         read(cut)
     closed = Image.open(io.BytesIO(encoded(Image.fromarray(NOISE))))
     closed.close()
-    with pytest.raises(BrokenItemError, match="the image does not decode: "):
+    with pytest.raises(BrokenItemError, match=r"image .*decode: .*closed"):
         read(closed)
 
 
 @pytest.mark.parametrize(
     ("cell", "cause"),
     [
-        ("a\0b.png", "cannot be read: .*null"),
-        ("a" * 5000, r"\.\.\. cannot be read: File name too long"),
-        ("relative/no.png", r"does not exist \(relative to "),
-        ("s3://bucket/cat.png", "is a URL"),
-        (Image.fromarray(np.full((4, 4), np.nan, dtype=np.float32)), "not finite"),
-        (np.zeros((3, 8, 8), dtype=np.uint8), r"got shape \(3, 8, 8\)"),
-        (np.zeros((101, 100), dtype=np.uint8), "100 x 101 pixels .* max_pixels=10000"),
+        ("a\0b.png", r"'a\\x00b\.png' .*null"),
+        ("a" * 5000, rf"^'a{{100,200}}\.\.\. .*{os.strerror(errno.ENAMETOOLONG)}"),
+        ("relative/no.png", rf"'relative/no\.png' .*'{re.escape(os.getcwd())}'"),
+        ("s3://bucket/cat.png", r"'s3://bucket/cat\.png' .*filesystem="),
+        (Image.fromarray(np.full((4, 4), np.nan, dtype=np.float32)), "finite"),
+        (np.zeros((3, 8, 8), dtype=np.uint8), r"shape \(3, 8, 8\)"),
+        (np.zeros((101, 100), dtype=np.uint8), r"100 x 101 .*max_pixels=10000\b"),
     ],
 )
 def test_what_cannot_be_read(cell, cause):
@@ -95,7 +98,7 @@ def test_file_that_may_not_be_read(tmp_path):
     try:
         path.read_bytes()
     except PermissionError:
-        with pytest.raises(BrokenItemError, match=r"locked\.png' cannot be read: Permission"):
+        with pytest.raises(BrokenItemError, match=rf"locked\.png' .*{os.strerror(errno.EACCES)}"):
             read(path)
     else:
         pytest.skip("this user may read everything")

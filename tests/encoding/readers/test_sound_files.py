@@ -86,18 +86,18 @@ def test_cut_files(kind, share, tmp_path):
     write_clip(str(path), number_frames(100), kind=kind, sound=noise, container_options=options)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BrokenItemError, match=r"'.*cut .*': .*(cut short|does not decode)"):
+    with pytest.raises(BrokenItemError, match=rf"cut {kind}': "):
         read_sound(path)
 
 
 def test_long_sounds_are_refused_by_their_header(tmp_path):
     path = write(tmp_path / "a.mp4")
-    with pytest.raises(BrokenItemError, match="max_seconds=1"):
+    with pytest.raises(BrokenItemError, match=r"a\.mp4': .*max_seconds=1\b"):
         read_sound(path, max_seconds=1)
 
 
 def test_without_pyav_it_is_said_how_to_get_it(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(BrokenItemError, match=r"pip install 'skmm\[video\]'.*sound of videos"):
+    with pytest.raises(BrokenItemError, match=r"a\.mp4': .*'skmm\[video\]'"):
         read_sound(path)

@@ -1,6 +1,8 @@
 """read_sound and read_windows: every form of a sound, and every way in which one can be broken."""
 
 import io
+import os
+import re
 import tracemalloc
 
 import fsspec
@@ -231,43 +233,43 @@ def test_cut_files(format, subtype, share, tmp_path):
     content = encoded(NOISE, format=format, subtype=subtype)
     path = tmp_path / "cut.wav"
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BrokenItemError, match=r"cut\.wav': the .*(cut short|does not decode): ."):
+    with pytest.raises(BrokenItemError, match=r"/cut\.wav': .*: ."):
         read(path)
-    with pytest.raises(BrokenItemError, match=r"cut short|does not decode"):
+    with pytest.raises(BrokenItemError, match=r"/cut\.wav': .*: ."):
         list(read_windows(path, window_seconds=1, target_sampling_rate=RATE))
 
 
 @pytest.mark.parametrize(
     ("cell", "cause"),
     [
-        ("gone.wav", r"'gone\.wav' does not exist \(relative to "),
-        ("https://example.org/cat.wav", "is a URL.*download"),
-        (b"", "the bytes are empty"),
+        ("gone.wav", rf"'gone\.wav' .*'{re.escape(os.getcwd())}'"),
+        ("https://example.org/cat.wav", r"'https://.*cat\.wav' .*filesystem="),
+        (b"", "0 bytes"),
         (
             b"no sound at all " * 10,
-            "not a sound in a format that libsndfile or FFmpeg knows, .* ffmpeg",
+            r"libsndfile .*FFmpeg .*\bm4a\b",
         ),
-        (encoded(NOISE)[:20], "the sound does not decode: "),
-        (encoded(NOISE)[:44], "cut short"),
-        (encoded(np.zeros(0)), "the sound has no samples"),
-        (encoded(np.array([0, np.nan]), subtype="FLOAT"), "not finite"),
-        ((np.array([0, np.inf]), RATE), "not finite"),
-        ((np.array([0.0, 30_000]), RATE), "about -1 to 1, got 30000; divide"),
-        ((np.zeros(0), RATE), r"no samples \(shape \(0,\)\)"),
-        (([], RATE), "no samples"),
-        (([[1.0], [1.0, 2.0]], RATE), "no array"),
-        ((np.array([0, 1]), RATE), "got int64. Cast"),
+        (encoded(NOISE)[:20], "sound .*decode: "),
+        (encoded(NOISE)[:44], rf"\b{len(encoded(NOISE)) - 44} .*\b0\b"),
+        (encoded(np.zeros(0)), "0 samples"),
+        (encoded(np.array([0, np.nan]), subtype="FLOAT"), "finite"),
+        ((np.array([0, np.inf]), RATE), "finite"),
+        ((np.array([0.0, 30_000]), RATE), r"-1 to 1, got 30000\b"),
+        ((np.zeros(0), RATE), r"shape \(0,\)"),
+        (([], RATE), r"shape \(0,\)"),
+        (([[1.0], [1.0, 2.0]], RATE), "samples .*array.*shape"),
+        ((np.array([0, 1]), RATE), "got int64"),
         ((np.array([True]), RATE), "got bool"),
         ((np.array(["a"]), RATE), "got <U1"),
-        ((np.zeros((9, 10)), RATE), r"at most 8 channels .* shape \(9, 10\)"),
-        ((np.zeros((2, 2)), RATE), r"fewer channels than samples; got shape \(2, 2\)"),
-        ((np.zeros((2, 3, 4)), RATE), r"got shape \(2, 3, 4\)"),
-        ((np.array(0.5), RATE), r"got shape \(\)"),
-        ((NOISE, 0), "above 0 Hz, got 0"),
-        ((NOISE, -8000.0), "above 0 Hz, got -8000"),
-        ((NOISE, np.nan), "above 0 Hz, got nan"),
-        ((NOISE, 0.001), r"0\.001 Hz cannot be resampled to 8000 Hz"),
-        ((NOISE, 1e12), "cannot be resampled"),
+        ((np.zeros((9, 10)), RATE), r"\b8 channels .*shape \(9, 10\)"),
+        ((np.zeros((2, 2)), RATE), r"shape \(2, 2\)"),
+        ((np.zeros((2, 3, 4)), RATE), r"shape \(2, 3, 4\)"),
+        ((np.array(0.5), RATE), r"shape \(\)"),
+        ((NOISE, 0), r"sampling rate .* 0 Hz, got 0\b"),
+        ((NOISE, -8000.0), "sampling rate .* 0 Hz, got -8000"),
+        ((NOISE, np.nan), "sampling rate .* 0 Hz, got nan"),
+        ((NOISE, 0.001), r"0\.001 Hz .* 8000 Hz"),
+        ((NOISE, 1e12), r"1000000000000 Hz .* 8000 Hz"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -287,8 +289,8 @@ def test_broken_items(cell, cause):
         (np.float32(0.5), "got float32"),
         ((RATE, NOISE), r"got \(int, ndarray\)"),
         ((NOISE, RATE, 1), r"got \(ndarray, int, int\)"),
-        ((NOISE, "8000"), "in Hz, got str"),
-        ({"array": NOISE}, "in Hz, got NoneType"),
+        ((NOISE, "8000"), "sampling rate .* got str"),
+        ({"array": NOISE}, "sampling rate .* got NoneType"),
         ({"samples": NOISE}, "got dict"),
         ({"bytes": None, "path": None}, "got NoneType"),
         (NOISE, "sampling_rate"),
@@ -313,7 +315,7 @@ def test_limit_holds_before_a_bomb_is_decoded(tmp_path):
         for _ in range(60):
             file.write(np.zeros(2 * 60 * RATE, dtype=np.int16))
     tracemalloc.start()
-    with pytest.raises(BrokenItemError, match=r"7200\.0 seconds"):
+    with pytest.raises(BrokenItemError, match=r"hours\.flac': 7200\.0 .*max_seconds=600\b"):
         read(path, max_seconds=600)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -322,7 +324,7 @@ def test_limit_holds_before_a_bomb_is_decoded(tmp_path):
 
 def test_one_sound_is_no_column():
     for sound in (NOISE, NOISE / 2.0**15, (NOISE, RATE)):
-        with pytest.raises(ValueError, match=r"X .*one sound"):
+        with pytest.raises(ValueError, match=r"^X .*\[sound\]"):
             check_not_one_sound(sound, estimator="X")
     for column in ([NOISE], NOISE.reshape(2, -1), [(NOISE, RATE)], [(NOISE, RATE)] * 2):
         check_not_one_sound(column, estimator="X")
