@@ -57,6 +57,7 @@ class Training(NamedTuple):
 
     history: History
     out_of_fold: Tensor | None  # (n, k) logits of rows by networks that have not seen them
+    is_whole: bool  # False after an interrupt
 
 
 def train(
@@ -81,7 +82,7 @@ def train(
         used = rows._replace(x=to_float64(rows.values), weight=to_float64(rows.weight))
         network.to(used.values.dtype)
     loop: EpochLoop | None = None
-    out_of_fold = None
+    out_of_fold, is_whole = None, True
     with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
         try:
             if folds and not (checkpoint and checkpoint.find(len(folds))):
@@ -100,16 +101,14 @@ def train(
             if loop is None or not loop.history.terms:
                 raise
             warn_of_interrupt(len(loop.history.terms), settings.max_iter)
-        else:
-            if checkpoint:
-                checkpoint.remove()
+            is_whole = False
     network.to(dtype)
     network.store_statistics(rows, split.fitting)
     if calibrate_later and split.held_out is not None:
         logits = torch.cat(list(unseen_logits(network, rows, split.held_out)))
         target, weight = rows.target[split.held_out], rows.weight[split.held_out]
         learn_calibration(network, logits, target, weight, objective.tasks)
-    return Training(loop.history._replace(converged=loop.converged), out_of_fold)
+    return Training(loop.history._replace(converged=loop.converged), out_of_fold, is_whole)
 
 
 def cross_fit(

@@ -89,7 +89,7 @@ def fit(
         if start is not None:  # no row is unseen any more: what was learned of them stays
             positions = positions._replace(folds=[])
             copy_parameters(start.network, network, with_alpha=settings.learns_alpha)
-        history, out_of_fold = train(
+        training = train(
             network,
             make_tensors(x, rows, device),
             positions,
@@ -107,13 +107,16 @@ def fit(
         scale=scale,
         score_models=score_models,
         interaction=None if start is None else start.interaction,
-        history=objective.history_frame(history, problem.columns.network_names),
-        converged=history.converged,
+        history=objective.history_frame(training.history, problem.columns.network_names),
+        converged=training.history.converged,
     )
     fitted.measure_weights(problem.X, rows, settings.fixed_alpha, settings.device)
     if settings.interaction is not None and start is None:
         data = problem, settings, rows, split, seed
+        out_of_fold = training.out_of_fold if training.is_whole else None
         fitted.interaction = _fit_interaction(*data, columns, out_of_fold)
+    if checkpoint and training.is_whole:
+        checkpoint.remove()
     return fitted
 
 

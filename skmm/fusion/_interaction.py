@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -195,7 +196,8 @@ def default_models(problem: InteractionProblem) -> dict[str, Candidate]:
     else:
         leaf = max(2, leaf)
         trees = ExtraTreesClassifier(TREES, max_features=1 / 3, min_samples_leaf=leaf, **sampled)
-        boosting = HistGradientBoostingClassifier()
+        quick = {"learning_rate": 0.2, "max_iter": 40, "max_features": 0.3} if k > 2 else {}
+        boosting = HistGradientBoostingClassifier(max_leaf_nodes=15, **quick)
         linear = LogisticRegression(C=0.03, max_iter=200)
     models["trees"] = Candidate(trees)
     if k <= MAX_BOOSTED_OUTPUTS:
@@ -210,64 +212,89 @@ def default_models(problem: InteractionProblem) -> dict[str, Candidate]:
 
 
 def learn_interaction(
-    problem: InteractionProblem, models: Mapping[str, Candidate]
+    problem: InteractionProblem, candidates: Mapping[str, Candidate]
 ) -> FittedInteraction:
     """Mix models of all columns with the network, as far as unseen rows are predicted better.
 
     Nothing is mixed if what they gain may be chance. In large tables only models that count
     in the first fold are fitted to the others.
     """
-    k = problem.outputs.shape[1]
-    nothing = FittedInteraction(problem.widths, k)
-    weight = problem.rows.weight[:, None]
-    with tqdm(
-        total=len(models) * (len(problem.folds) + 1),
-        desc="interaction",
-        disable=not problem.verbose,
-    ) as bar:
-        fitted: dict[str, list[ScoreModel]] = {name: [] for name in models}
-        scores = {name: np.zeros_like(problem.outputs) for name in models}
-        for i, fold in enumerate(problem.folds):
-            rest = np.concatenate([f for j, f in enumerate(problem.folds) if j != i])
-            for name in list(scores):
-                model = _fit(models[name], problem, rest)
-                fitted[name].append(model)
-                scores[name][fold] = model.predict(problem.z[fold])
-                bar.update()
-            if i == 0 and problem.z.size * k > SCREENED_VALUES:
-                mixed = _mix(problem, scores, fold)
-                scores = {
-                    name: scores[name]
-                    for name, c in zip(scores, mixed[1:], strict=True)
-                    if c > MIN_COEFFICIENT
-                }
-        fitting = np.concatenate(problem.folds)
-        coefficients = _mix(problem, scores, fitting)
-        added = sum(
-            (c * s for c, s in zip(coefficients[1:], scores.values(), strict=True)),
-            np.zeros_like(problem.outputs),
+    try:
+        return _learn_interaction(problem, candidates)
+    except KeyboardInterrupt:
+        warnings.warn(
+            "fit was interrupted while interaction was learned; the estimator is fitted without.",
+            stacklevel=2,
         )
-        total = coefficients[0] * problem.outputs + added
-        gain = _losses(problem, problem.outputs, fitting) - _losses(problem, total, fitting)
-        share = weight[fitting, 0] / weight[fitting].sum()
-        error = math.sqrt(share**2 @ (gain - share @ gain) ** 2)
-        if not share @ gain > STANDARD_ERRORS * error:
+        return FittedInteraction(problem.widths, problem.outputs.shape[1])
+
+
+def _learn_interaction(
+    problem: InteractionProblem, candidates: Mapping[str, Candidate]
+) -> FittedInteraction:
+    nothing = FittedInteraction(problem.widths, problem.outputs.shape[1])
+    fitting = np.concatenate(problem.folds)
+    n_fits = len(candidates) * (len(problem.folds) + 1)
+    with tqdm(total=n_fits, desc="interaction", disable=not problem.verbose) as bar:
+        scores, of_folds = _cross_fit(problem, candidates, bar)
+        coefficients = dict(zip(["network", *scores], _mix(problem, scores, fitting), strict=True))
+        network_coefficient = float(coefficients.pop("network"))
+        from_network = network_coefficient * problem.outputs
+        added = np.zeros_like(problem.outputs)
+        for name, coefficient in coefficients.items():
+            added += coefficient * scores[name]
+        if not _gains(problem, from_network + added, fitting):
             return nothing
-        kept = {n: c for n, c in zip(scores, coefficients[1:], strict=True) if c > 0}
+        mixed = {name: float(c) for name, c in coefficients.items() if c > 0}
         mixture = nothing._replace(
             reducer=problem.reducer,
-            coefficients=list(kept.values()),
-            network_coefficient=float(coefficients[0]),
+            coefficients=list(mixed.values()),
+            network_coefficient=network_coefficient,
             background=_sample_background(problem),
             is_learned=((~problem.rows.present).mean(0) >= MISSING_SHARE).tolist(),
         )
-        part_spreads = _measure_spreads(problem, mixture, [[*fitted[n]] for n in kept])
-        spreads = [_spread(part[fitting], share) for part in (total - added, added)]
-        final = []
-        for name in kept:
-            final.append(_fit(models[name], problem, fitting))
+        share = problem.rows.weight[fitting] / problem.rows.weight[fitting].sum()
+        spreads = [_spread(part[fitting], share) for part in (from_network, added)]
+        mixture = mixture._replace(
+            share=spreads[1] / sum(spreads),
+            spreads=_measure_spreads(problem, mixture, [of_folds[name] for name in mixed]),
+        )
+        models = []
+        for name in mixed:
+            models.append(_fit(candidates[name], problem, fitting))
             bar.update()
-    return mixture._replace(models=final, share=spreads[1] / sum(spreads), spreads=part_spreads)
+    return mixture._replace(models=models)
+
+
+def _cross_fit(
+    problem: InteractionProblem, candidates: Mapping[str, Candidate], bar: tqdm
+) -> tuple[dict[str, np.ndarray], dict[str, list[ScoreModel]]]:
+    """Compute out-of-fold scores (n, k) of each model; also return the models of the folds."""
+    n, k = problem.outputs.shape
+    scores = {name: np.zeros((n, k)) for name in candidates}
+    models: dict[str, list[ScoreModel]] = {name: [] for name in candidates}
+    for i, fold in enumerate(problem.folds):
+        rest = np.concatenate([other for j, other in enumerate(problem.folds) if j != i])
+        for name in scores:
+            models[name].append(_fit(candidates[name], problem, rest))
+            scores[name][fold] = models[name][-1].predict(problem.z[fold])
+            bar.update()
+        if i == 0 and problem.z.size * k > SCREENED_VALUES:
+            coefficients = _mix(problem, scores, fold)[1:]
+            scores = {
+                name: scores[name]
+                for name, coefficient in zip(scores, coefficients, strict=True)
+                if coefficient > MIN_COEFFICIENT
+            }
+    return scores, models
+
+
+def _gains(problem: InteractionProblem, outputs: np.ndarray, index: np.ndarray) -> bool:
+    """Return whether rows are predicted better than by the network, by more than chance."""
+    gain = _losses(problem, problem.outputs, index) - _losses(problem, outputs, index)
+    share = problem.rows.weight[index] / problem.rows.weight[index].sum()
+    error = math.sqrt(share**2 @ (gain - share @ gain) ** 2)
+    return bool(share @ gain > STANDARD_ERRORS * error)
 
 
 def _fit(candidate: Candidate, problem: InteractionProblem, index: np.ndarray) -> ScoreModel:

@@ -78,12 +78,13 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         "late" and "additive", it may be any regressor of scikit-learn: its predictions are fused,
         in training those of rows that it was not fitted to.
     interaction : {None, "auto"} or regressor, default="auto"
-        The model f_inter of all columns, for what only several modalities say together. It learns
-        the residuals of out-of-fold predictions, so that it counts for nothing where the sum of the
-        modalities says all. "auto" is the mean of extremely randomised trees and gradient boosting;
-        any regressor of scikit-learn that copes with NaN may take their place. It is learned by
-        `fit` alone, and does not go with ``checkpoint``. With "auto" and more than 50
-        outputs there is none.
+        The model f_inter of all columns, for what only several modalities say together. Models that
+        read all columns are mixed with the network, as far as rows are predicted better that none
+        has seen. Of what the mixture says, functions of one modality are added to its f_i; the
+        rest is f_inter. "auto" mixes extremely randomised trees, gradient boosting and a linear
+        model, where "late" fusion learns its weights and there are at least 40 distinct rows and at
+        most 50 outputs. Any rule takes a regressor that copes with NaN. None
+        leaves it out. It is learned by `fit` alone, not by `partial_fit`.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda of L_i, the loss of each modality on its own: one for all modalities,
         or one for each.
