@@ -1,6 +1,6 @@
 """Estimators whose settings objects are written flat, and the rules that there are."""
 
-from skmm import LBFGS, MLP, AdamW, fusion
+from skmm import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, fusion
 
 SOLVERS = {"adamw": AdamW, "lbfgs": LBFGS}
 RULES = [
@@ -20,8 +20,11 @@ def nest(estimator, **parameters):
 
     Most tests set one or two of them, and read better without the objects around them:
     ``nest(FusionClassifier, max_iter=5, dropout=0.1)``. ``solver`` may name another solver; what
-    is an object already stays as it is.
+    is an object already stays as it is. Fusion estimators have no ``interaction`` unless it is
+    given: these are tests of the network, and a mixture that is added to it takes time.
     """
+    if estimator in (FusionClassifier, FusionRegressor):
+        parameters = {"interaction": None, **parameters}
     mlp = {name: parameters.pop(name) for name in MLP().get_params() if name in parameters}
     solver = parameters.get("solver", "adamw")
     if isinstance(solver, str) and solver in SOLVERS:

@@ -64,8 +64,9 @@ class BlockReducer(NamedTuple):
         blocks = []
         data = zip(_split(x, self.widths), self.means, self.components, strict=True)
         for i, (block, mean, components) in enumerate(data):
-            reduced = block if components is None else (block - mean) @ components.T
-            blocks.append(np.where(present[:, i, None], reduced, np.float32(np.nan)))
+            if components is not None:  # in float64: a row's are the same alone and among others
+                block = (block - mean.astype(float)) @ components.T
+            blocks.append(np.where(present[:, i, None], block, np.float32(np.nan)))
         return np.hstack(blocks)
 
 

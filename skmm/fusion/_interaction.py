@@ -141,9 +141,10 @@ class FittedInteraction(NamedTuple):
         return np.isnan(z[:, np.cumsum([0, *self.widths[:-1]])])  # (n, m)
 
     def _mix(self, z: np.ndarray) -> np.ndarray:
+        z = z.astype(float)  # a row's outputs are the same alone and among others
         outputs = [model.predict(z) for model in self.models]
         return sum(
-            (c * o.astype(float) for c, o in zip(self.coefficients, outputs, strict=True)),
+            (c * o for c, o in zip(self.coefficients, outputs, strict=True)),
             np.zeros((len(z), self.n_outputs)),
         )
 

@@ -105,7 +105,7 @@ class ScoreModel(NamedTuple):
             else _scores(estimator, X, constant, self.margin)
             for estimator, constant in zip(self.estimators, self.constants, strict=True)
         ]
-        return np.hstack(scores).astype(np.float32)
+        return np.hstack(scores)
 
 
 def check_score_model(name: str, estimator: BaseEstimator, *, numeric: bool) -> None:

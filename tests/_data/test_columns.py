@@ -198,7 +198,10 @@ def test_what_is_predicted_depends_on_names_alone(parameters):
     has_some = X.notna().any(axis=1).to_numpy()
     X, y = X[has_some], y[has_some]
     model = FusionClassifier(
-        modality_model=MLP((6,)), solver=AdamW(max_iter=3, batch_size=40), random_state=0
+        modality_model=MLP((6,)),
+        interaction=None,
+        solver=AdamW(max_iter=3, batch_size=40),
+        random_state=0,
     ).set_params(**parameters)
     alphabetical = clone(model).fit(X, y)
     proba, each = alphabetical.predict_proba(X), alphabetical.modality_proba(X)
