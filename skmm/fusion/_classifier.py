@@ -162,8 +162,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         centred scores over the training rows, divided by their sum. These were not tested on unseen
         rows, so a modality that is only memorised has its share too. With "gated": the mean of
         `row_weights` over the training rows. Missing with "attention" and "bilinear", where no
-        number says how much a modality counts. With ``interaction`` its share is among them: the
-        spread of its contributions divided by that of both parts, on rows that neither has seen.
+        number says how much a modality counts. With ``interaction`` its
+        share is among them: what a mixture says by each modality, and by several together, counts
+        by its spread over unseen rows.
     network_ : torch.nn.Module
         The trained network. It knows the modalities in alphabetical order.
     history_ : DataFrame of shape (`n_iter_`, n_terms + 1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn import get_config
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.ensemble._base import _set_random_states
 from sklearn.pipeline import Pipeline
@@ -260,10 +260,8 @@ def fit_clone(
     if has_fit_parameter(model, "sample_weight"):
         return model.fit(X, y, sample_weight=weight)
     if isinstance(model, Pipeline) and has_fit_parameter(model[-1], "sample_weight"):
-        if not get_config()["enable_metadata_routing"]:
+        with config_context(enable_metadata_routing=False):  # no step asks for weights by itself
             return model.fit(X, y, **{f"{model.steps[-1][0]}__sample_weight": weight})
-        model[-1].set_fit_request(sample_weight=True)
-        return model.fit(X, y, sample_weight=weight)
     if not np.allclose(weight, weight[0]):
         warn_user(
             f"{type(model).__name__}.fit takes no sample_weight: all distinct rows count alike.",

@@ -50,7 +50,12 @@ FusionClassifier(
 """
 
 
-LONG = {"max_iter": 40, "n_iter_no_change": 40, "batch_size": "auto"}  # as in `FIT`
+LONG = {  # as in `FIT`
+    "max_iter": 40,
+    "n_iter_no_change": 40,
+    "batch_size": "auto",
+    "interaction": "auto",
+}
 
 
 @pytest.fixture(scope="module")
