@@ -9,7 +9,10 @@ __version__ = "0.1.0.dev0"
 # Strings, so that nothing is imported until it is used.
 trusted_types = [
     "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
+    "skmm._data.reduction.QuantileBinner",
     "skmm._hyperparameters.AdamW",
     "skmm._hyperparameters.LBFGS",
     "skmm._hyperparameters.MLP",

@@ -11,10 +11,10 @@ from sklearn.decomposition import PCA
 
 from .scaling import ScaledRows
 
-CHUNK = 8192
+CHUNK = 2048
 N_COMPONENTS = 64
 MAX_BINS = 255  # of one column, which boosting makes
-MAX_FITTED_ROWS = 10_000
+MAX_FITTED_ROWS = 5000
 MAX_SPARSE_COLUMNS = 512  # of a modality that is mostly zeros, such as one-hot columns
 
 

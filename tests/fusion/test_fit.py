@@ -46,6 +46,7 @@ y = np.arange(n_rows) % 3
 model = FusionClassifier(
     modalities=widths,
     modality_model=MLP((8,)),
+    interaction=None,
     solver=AdamW(max_iter=1, batch_size=1024),
     random_state=0,
 )

@@ -60,7 +60,8 @@ def make_fusion(kind, models=None, **parameters):
     is_numeric = kind in ("number", "numbers")
     cls = FusionRegressor if is_numeric else FusionClassifier
     models = (Ridge() if is_numeric else LogisticRegression()) if models is None else models
-    return cls(**{"solver": QUICK, "modality_model": models, "random_state": 0, **parameters})
+    defaults = {"solver": QUICK, "interaction": None, "random_state": 0}
+    return cls(**{**defaults, "modality_model": models, **parameters})
 
 
 def outputs(model, X):
@@ -167,10 +168,7 @@ def test_a_tree_learns_what_a_perceptron_of_few_units_cannot():
     X = pd.DataFrame(rng.uniform(size=(400, 4)), columns=TEXT + IMAGE)
     y = (np.floor(8 * X["text__0"]) % 2).astype(int)  # stripes
     models = {"text": DecisionTreeClassifier(random_state=0), "image": "mlp"}
-    tree, plain = (
-        FusionClassifier(modality_model=m, solver=QUICK, random_state=0).fit(X[:300], y[:300])
-        for m in (models, MLP((4,)))
-    )
+    tree, plain = (make_fusion("classes", m).fit(X[:300], y[:300]) for m in (models, MLP((4,))))
     assert tree.score(X[300:], y[300:]) > 0.9
     assert plain.score(X[300:], y[300:]) < 0.75
     assert tree.modality_weights_["text"] > 0.8
@@ -296,7 +294,6 @@ def test_class_weight_reaches_the_estimators(X, targets):
     "estimator",
     [
         KNeighborsClassifier(3),
-        make_pipeline(StandardScaler(), LogisticRegression()),
         CalibratedClassifierCV(KNeighborsClassifier(3), cv=3),
     ],
     ids=lambda estimator: type(estimator).__name__,
@@ -517,7 +514,7 @@ def test_equal_models_are_one(data, cls):
 def test_a_perceptron_for_each_modality(data, fusion):
     X, y = data
     models = {"text": MLP((16, 8), activation="tanh", dropout=0.1), "image": MLP((4,), dropout=0)}
-    model = FusionClassifier(fusion, modality_model=models, solver=QUICK, random_state=0).fit(X, y)
+    model = make_fusion("classes", models, fusion=fusion).fit(X, y)
     shapes = {tuple(p.shape) for p in model.network_.parameters()}
     assert {(16, 5), (8, 16), (3, 8), (4, 4), (3, 4)} <= shapes
     assert model.score(X, y) > 0.5
@@ -531,14 +528,14 @@ def test_models_of_the_same_width_fuse_representations_and_align(data):
     X, y = data
     models = {"text": MLP((16, 8)), "image": MLP((8,), activation="tanh")}
     for parameters in ({"fusion": "weighted"}, {"alignment": "cosine"}, {"fusion": "attention"}):
-        model = FusionClassifier(modality_model=models, solver=QUICK, **parameters).fit(X, y)
+        model = make_fusion("classes", models, **parameters).fit(X, y)
         assert np.isfinite(model.predict_proba(X)).all()
 
 
 def test_late_fusion_and_kl_go_with_any_widths(data):
     X, y = data
     models = {"text": MLP((16,)), "image": MLP((8,))}
-    model = FusionClassifier(modality_model=models, solver=QUICK, alignment="kl").fit(X, y)
+    model = make_fusion("classes", models, alignment="kl").fit(X, y)
     assert "alignment__image__text" in model.history_
 
 

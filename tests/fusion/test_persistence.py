@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 import skmm
 from skmm import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
+from skmm._data.reduction import QuantileBinner
 from skmm.alignment import CrossModalAligner
 from skmm.compose import ModalityTransformer, infer_modalities
 from skmm.fusion import Attention, Gated, Late
@@ -147,8 +148,9 @@ def test_regressor(data, save_and_load):
     X, y = data
     values = np.c_[X.to_numpy()[:, 0] * 100 + 7, y]
     solver = AdamW(max_iter=3, batch_size=50)
-    model = FusionRegressor(modality_model=MLP((8,)), solver=solver, random_state=0)
-    model.fit(X, values)
+    model = FusionRegressor(
+        modality_model=MLP((8,)), interaction=None, solver=solver, random_state=0
+    ).fit(X, values)
     np.testing.assert_array_equal(save_and_load(model).predict(X), model.predict(X))
 
 
@@ -210,7 +212,11 @@ TEXT, IMAGE = [f"text__{i}" for i in range(5)], [f"image__{i}" for i in range(4)
 )
 def test_equal_parameters_load_each_others_weights(data, tmp_path, saved, loaded):
     X, y = data
-    quick = {"modality_model": MLP((8,)), "solver": AdamW(max_iter=1, batch_size=150)}
+    quick = {
+        "modality_model": MLP((8,)),
+        "interaction": None,
+        "solver": AdamW(max_iter=1, batch_size=150),
+    }
     model = FusionClassifier(**{**quick, "random_state": 0, **saved}).fit(X, y)
     model.save_weights(tmp_path / "w")
     other = FusionClassifier(**{**quick, **loaded}).load_weights(tmp_path / "w")
@@ -219,7 +225,7 @@ def test_equal_parameters_load_each_others_weights(data, tmp_path, saved, loaded
 
 def test_equal_solvers_load_each_others_weights(data, tmp_path):
     X, y = data[0][:50], data[1][:50]
-    model = FusionClassifier(modality_model=MLP((8,)), random_state=0).fit(X, y)
+    model = FusionClassifier(modality_model=MLP((8,)), interaction=None, random_state=0).fit(X, y)
     model.save_weights(tmp_path / "w")
     for solver in (AdamW(), AdamW(validation_fraction=np.float64(0.1), early_stopping=np.False_)):
         loaded = clone(model).set_params(solver=solver).load_weights(tmp_path / "w")
@@ -246,7 +252,11 @@ def test_equal_solvers_load_each_others_weights(data, tmp_path):
 )
 def test_other_parameters_do_not(data, tmp_path, other, match):
     X, y = data
-    quick = {"modality_model": MLP((8,)), "solver": AdamW(max_iter=1, batch_size=150)}
+    quick = {
+        "modality_model": MLP((8,)),
+        "interaction": None,
+        "solver": AdamW(max_iter=1, batch_size=150),
+    }
     FusionClassifier(**quick, random_state=0).fit(X, y).save_weights(tmp_path / "w")
     with pytest.raises(ValueError, match=match):
         FusionClassifier(**{**quick, **other}).load_weights(tmp_path / "w")
@@ -266,8 +276,25 @@ def test_trusted_types_are_public_classes_and_no_more():
         if name != "trusted_types"
     }
     of_skmm = [name for name in skmm.trusted_types if name.startswith("skmm.")]
-    assert {pkgutil.resolve_name(name) for name in of_skmm} <= public
-    assert {*skmm.trusted_types} - {*of_skmm} == {"numpy.dtype", "sklearn.utils._bunch.Bunch"}
+    assert {pkgutil.resolve_name(name) for name in of_skmm} - public == {QuantileBinner}
+    assert {*skmm.trusted_types} - {*of_skmm} == {
+        "numpy.dtype",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # of an interaction
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+    }
+
+
+def test_trusted_types_suffice_for_an_interaction():
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    y = X[:, 0] * X[:, 2]
+    parameters = {"modalities": {"a": 2, "b": 2}, "solver": AdamW(max_iter=2), "random_state": 0}
+    for model in (
+        FusionRegressor(**parameters).fit(X, y),
+        FusionClassifier(**parameters).fit(X, y > 0),
+    ):
+        assert model.modality_weights_["interaction"] > 0
+        np.testing.assert_array_equal(in_skops(model).predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("rule", [None, *RULES], ids=str)
