@@ -257,7 +257,7 @@ def _learn_interaction(
         share = problem.rows.weight[fitting] / problem.rows.weight[fitting].sum()
         spreads = [_spread(part[fitting], share) for part in (from_network, added)]
         mixture = mixture._replace(
-            share=spreads[1] / sum(spreads),
+            share=spreads[1] / max(sum(spreads), np.finfo(float).tiny),
             spreads=_measure_spreads(problem, mixture, [of_folds[name] for name in mixed]),
         )
         models = []

@@ -22,7 +22,12 @@ from skmm.image import ImageDescriptor
 from skmm.inspection import ContributionsDisplay
 from skmm.text import TextDescriptor
 
-SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
+SETTINGS = {
+    "modality_model": MLP(4),
+    "interaction": None,
+    "solver": AdamW(max_iter=2),
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")

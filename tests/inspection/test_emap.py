@@ -61,7 +61,12 @@ def test_columns_of_no_modality_are_one_more(table):
     np.testing.assert_array_equal(named.values, unnamed.values)
 
 
-SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
+SETTINGS = {
+    "modality_model": MLP(4),
+    "interaction": None,
+    "solver": AdamW(max_iter=2),
+    "random_state": 0,
+}
 
 
 def additive_models():

@@ -29,7 +29,7 @@ FOREST = RandomForestClassifier(5, max_depth=3, random_state=0)
 
 def fit_classifier(modality_model, **parameters):
     model = FusionClassifier(
-        modality_model=modality_model, solver=SOLVER, random_state=0, **parameters
+        interaction=None, modality_model=modality_model, solver=SOLVER, random_state=0, **parameters
     )
     return make_pipeline(FunctionTransformer(), model).fit(X, y)
 
@@ -95,6 +95,7 @@ def test_report(fitted):
 
 def test_regressor():
     model = FusionRegressor(
+        interaction=None,
         modality_model={
             "text": MLP(4),
             "tabular": RandomForestRegressor(5, max_depth=3, random_state=0),

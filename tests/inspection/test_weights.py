@@ -16,7 +16,12 @@ from skmm.fusion import Attention, Late
 from skmm.inspection import ModalityWeightsDisplay
 
 FIXED = {"text": 0.7, "image": 0.3}
-SETTINGS = {"modality_model": MLP(4), "solver": AdamW(max_iter=2), "random_state": 0}
+SETTINGS = {
+    "modality_model": MLP(4),
+    "interaction": None,
+    "solver": AdamW(max_iter=2),
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
