@@ -56,6 +56,6 @@ def test_readme_examples_run(tmp_path, monkeypatch):
         assert len(block.splitlines()) <= 20
         exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["accuracy"] > 0.75
-    assert set(namespace["weights"]) == {"text", "image"}
+    assert set(namespace["weights"]) == {"text", "image", "interaction"}
     assert namespace["search_accuracy"] > 0.82
     assert (tmp_path / "embeddings.sqlite").exists()

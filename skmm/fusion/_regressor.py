@@ -207,8 +207,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     >>> model = FusionRegressor(modalities=modalities, random_state=0).fit(X[:300], y[:300])
     >>> model.score(X[300:], y[300:]) > 0.4
     True
-    >>> model.contributions(X[300:]).shape
-    (142, 2)
+    >>> model.contributions(X[300:]).shape  # of "body", "blood" and their interaction
+    (142, 3)
     """
 
     _parameter_constraints: ClassVar[dict] = {

@@ -89,7 +89,7 @@ class ContributionsDisplay:
     >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
     >>> model = model.fit(X, y)
     >>> ContributionsDisplay.from_estimator(model, X[:1]).contributions.shape
-    (1, 2, 2)
+    (1, 3, 2)
     >>> ContributionsDisplay.from_estimator(model, X, y).members.sum(axis=0)
     array([50, 50])
     """

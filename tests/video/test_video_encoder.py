@@ -194,7 +194,7 @@ def test_frames_and_sound_are_modalities_of_one_column(clips):
     assert features.filter(regex="^frames__").notna().all(axis=None)
     assert features.filter(regex="^sound__").isna().all(axis=1).tolist() == [False, True] * 6
     fusion = FusionClassifier(solver=AdamW(max_iter=3)).fit(features, [0, 1] * 6)
-    assert set(fusion.modality_weights_) == {"frames", "sound"}
+    assert set(fusion.modality_weights_) == {"frames", "sound", "interaction"}
 
 
 # Errors
