@@ -296,9 +296,15 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         ImportError
             If safetensors is not installed (``pip install 'skmm[save]'``).
         TypeError
-            If the model of a modality is an estimator, which is no array: pickle it.
+            If the model of a modality is an estimator, or trees are mixed in by ``interaction``:
+            these are no arrays. Pickle it.
         """
         check_is_fitted(self)
+        if self._fitted.interaction is not None and self._fitted.interaction.models:
+            raise TypeError(
+                f"save_weights writes arrays, and interaction={self.interaction!r} has mixed in "
+                "other models: use pickle, joblib or skops, or fit with interaction=None."
+            )
         learned = self._learned_state(self.__getstate__())
         write_weights(path, type(self).__name__, describe_parameters(self), learned)
 
