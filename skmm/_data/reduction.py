@@ -64,7 +64,7 @@ class BlockReducer(NamedTuple):
         blocks = []
         data = zip(_split(x, self.widths), self.means, self.components, strict=True)
         for i, (block, mean, components) in enumerate(data):
-            if components is not None:  # in float64: a row's are the same alone and among others
+            if components is not None and mean is not None:  # in float64: a row's are the same alone and among others
                 block = (block - mean.astype(float)) @ components.T
             blocks.append(np.where(present[:, i, None], block, np.float32(np.nan)))
         return np.hstack(blocks)
