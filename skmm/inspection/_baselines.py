@@ -111,7 +111,6 @@ def make_alone(fusion: Any, name: str, n_columns: int, y: np.ndarray) -> Any:
         modalities={name: n_columns},
         modality_weights=None,
         modality_model=model,
-        interaction=None,
         modality_loss_weight=loss_weight,
         alignment=None,
         alignment_weight=1.0,
