@@ -89,6 +89,7 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 2.5), sharex=True, layout="constra
 for ax, target, part, classes in zip(axes, y, contributions, both.classes_, strict=True):
     right = np.searchsorted(classes, y_test[target])
     part = part - part.mean(axis=2, keepdims=True)
-    ax.barh(list(both.modalities_), part[np.arange(len(part)), :, right].mean(axis=0), color="gray")
+    names = [*both.modalities_, "interaction"]
+    ax.barh(names, part[np.arange(len(part)), :, right].mean(axis=0), color="gray")
     ax.set(title=target, xlabel="contribution to the logit of the truth")
 plt.show()
