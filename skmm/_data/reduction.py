@@ -11,10 +11,11 @@ from sklearn.decomposition import PCA
 
 from .scaling import ScaledRows
 
-CHUNK = 2048
+CHUNK_VALUES = 2**22  # reduced at a time
 N_COMPONENTS = 64
 MAX_BINS = 255  # of one column, which boosting makes
 MAX_FITTED_ROWS = 5000
+MAX_FITTED_VALUES = 20_000_000
 MAX_SPARSE_COLUMNS = 512  # of a modality that is mostly zeros, such as one-hot columns
 
 
@@ -27,10 +28,19 @@ class BlockReducer(NamedTuple):
 
     @classmethod
     def fit(
-        cls, x: np.ndarray | ScaledRows, present: np.ndarray, widths: Sequence[int], seed: int
+        cls,
+        x: np.ndarray | ScaledRows,
+        present: np.ndarray,
+        widths: Sequence[int],
+        order: np.ndarray,
+        seed: int,
     ) -> BlockReducer:
-        """Fit to a sample of scaled rows (n, sum of widths) that have the modalities (n, m)."""
-        sample = np.random.RandomState(seed).permutation(len(x))[:MAX_FITTED_ROWS]
+        """Fit to a sample of scaled rows (n, sum of widths) that have the modalities (n, m).
+
+        ``order`` are positions of rows, in an order that does not depend on theirs in X.
+        """
+        n_rows = min(MAX_FITTED_ROWS, max(4 * N_COMPONENTS, MAX_FITTED_VALUES // sum(widths)))
+        sample = order[np.random.RandomState(seed).permutation(len(order))[:n_rows]]
         x, present = x[sample], present[sample]
         means: list[np.ndarray | None] = []
         components: list[np.ndarray | None] = []
@@ -55,8 +65,9 @@ class BlockReducer(NamedTuple):
     def transform(self, x: np.ndarray | ScaledRows, present: np.ndarray) -> np.ndarray:
         """Reduce scaled rows to (n, q) float32, NaN where a row lacks a modality."""
         reduced = np.empty((len(x), sum(self.reduced_widths)), dtype=np.float32)
-        for start in range(0, len(x), CHUNK):
-            rows = slice(start, start + CHUNK)
+        size = max(1, CHUNK_VALUES // sum(self.widths))
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
             reduced[rows] = self._transform(x[rows], present[rows])
         return reduced
 
@@ -64,7 +75,8 @@ class BlockReducer(NamedTuple):
         blocks = []
         data = zip(_split(x, self.widths), self.means, self.components, strict=True)
         for i, (block, mean, components) in enumerate(data):
-            if components is not None and mean is not None:  # in float64: a row's are the same alone and among others
+            if components is not None and mean is not None:
+                # In float64: a row's are the same alone and among others.
                 block = (block - mean.astype(float)) @ components.T
             blocks.append(np.where(present[:, i, None], block, np.float32(np.nan)))
         return np.hstack(blocks)

@@ -144,18 +144,21 @@ def _fit_interaction(
     n_outputs = sum(task.n_outputs for task in problem.tasks)
     if out_of_fold is None or len(split.fitting) < MIN_ROWS:
         return FittedInteraction(widths, n_outputs)
+    order = split.fitting
     if estimator == "auto":
-        reducer = BlockReducer.fit(x, rows.present, widths, seed)
+        reducer = BlockReducer.fit(x, rows.present, widths, order, seed)
         z, widths = reducer.transform(x, rows.present), reducer.reduced_widths
     else:
         reducer, z = None, problem.X[:, as_slice(problem.network_columns)][rows.index]
+    position = np.zeros(len(rows.index), dtype=int)
+    position[order] = np.arange(len(order))
     data = InteractionProblem(
-        z,
+        z[order],
         widths,
         reducer,
-        out_of_fold.cpu().numpy(),
-        rows,
-        split.folds,
+        out_of_fold.cpu().numpy()[order],
+        TrainingRows(*(values[order] for values in rows)),
+        [position[fold] for fold in split.folds],
         problem.tasks,
         seed,
         settings.verbose,

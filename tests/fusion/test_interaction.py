@@ -269,3 +269,10 @@ def test_displays_show_the_interaction(X, fitted):
         display = ContributionsDisplay.from_estimator(fitted["classes"], rows)
         assert display.modalities == ["a", "b", "interaction"]
         assert len(display.bars_) == 3 + (len(rows) == 1)
+
+
+def test_the_order_of_rows_does_not_matter(X, product):
+    order = np.random.default_rng(0).permutation(N_TRAIN)
+    model = FusionRegressor(**QUICK, random_state=0).fit(X[:N_TRAIN], product[:N_TRAIN])
+    other = clone(model).fit(X.iloc[order], product[order])
+    np.testing.assert_allclose(other.predict(X), model.predict(X), rtol=1e-6, atol=1e-8)
