@@ -90,6 +90,8 @@ def _is_read_as_it_is(rows: np.ndarray) -> bool:
     """Return whether rows of a modality are narrow, or mostly one value for each column."""
     if rows.shape[1] <= N_COMPONENTS or len(rows) < 2:
         return True
+    if not rows.var(axis=0).any():
+        return True
     is_sparse = (rows == np.median(rows, axis=0)).mean() > 0.5
     return bool(is_sparse and rows.shape[1] <= MAX_SPARSE_COLUMNS)
 

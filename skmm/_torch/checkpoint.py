@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._files import replace_file
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Checkpoint:

@@ -70,7 +70,7 @@ def train(
     checkpoint: Checkpoint | None = None,
 ) -> Training:
     """Train ``network`` in place, from where ``checkpoint`` says that the fit had stopped."""
-    calibrate_later = learned.calibration and split.held_out is not None
+    calibrate_later = learned.calibration and split.held_out is not None and not learned.interaction
     learned = learned._replace(calibration=learned.calibration and not calibrate_later)
     if not learned.calibration:  # an earlier fit has learned it of other rows
         network.calibration.log_scale.zero_()

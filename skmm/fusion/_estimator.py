@@ -32,7 +32,13 @@ from .._html import block_of_modalities, describe_width
 from .._hyperparameters import LBFGS, MLP, SOLVERS, AdamW
 from .._warnings import warn_user
 from ._rules import RULES, FusionRule, names_of, resolve_rule
-from ._settings import check_stream, describe_parameters, make_problem, resolve_settings
+from ._settings import (
+    check_stream,
+    describe_parameters,
+    make_problem,
+    resolve_interaction,
+    resolve_settings,
+)
 
 if TYPE_CHECKING:
     from .._torch.tasks import Task
@@ -160,7 +166,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         groups = group_columns(self.modalities, names, self.n_features_in_)
         labels = np.arange(self.n_features_in_) if names is None else names
         columns = ModalityColumns(groups, labels.tolist())
-        if self.interaction is not None and INTERACTION in groups:
+        if INTERACTION in groups and resolve_interaction(self) is not None:
             raise ValueError(
                 f"X has a modality called {INTERACTION!r}, which names what all columns say "
                 "together: rename it, or set interaction=None."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from hashlib import blake2b
 from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,7 @@ from .._torch.loop import History
 from .._torch.parallel import broadcast_from_first
 from .._torch.processes import gather_over_processes, rank, sum_over_processes
 from .._torch.tensors import TrainingTensors, put_on_device
+from .._warnings import warn_user
 from ._architecture import NetworkSpec, build_network, copy_parameters
 from ._cross_fitting import Learned, Split, train
 from ._fitted import FittedFusion, StreamState
@@ -69,7 +71,12 @@ def fit(
     """
     rows = select_training_rows(problem, settings)
     checkpoint = None if settings.checkpoint is None else Checkpoint(settings.checkpoint)
-    rows, scale = _scale_target(problem, rows)
+    has_mixture = start is not None and start.interaction is not None
+    if has_mixture and start.scale is not None:  # in whose units it predicts
+        scale = start.scale
+        rows = rows._replace(target=scale.apply(rows.target))
+    else:
+        rows, scale = _scale_target(problem, rows)
     groups = problem.columns.network_groups
     scaler = ColumnScaler.fit(problem.X, rows.index, groups, rows.present, rows.weight)
     in_memory = settings.solver._name == "lbfgs"
@@ -114,7 +121,15 @@ def fit(
     if settings.interaction is not None and start is None:
         data = problem, settings, rows, split, seed
         out_of_fold = training.out_of_fold if training.is_whole else None
-        fitted.interaction = _fit_interaction(*data, columns, out_of_fold)
+        try:
+            interaction = _fit_interaction(*data, columns, out_of_fold)
+            fitted.interaction = interaction._replace(scaler=copy.deepcopy(scaler))
+        except KeyboardInterrupt:
+            warn_user(
+                "fit was interrupted while interaction was learned; the estimator is fitted "
+                "without it.",
+            )
+            return fitted
     if checkpoint and training.is_whole:
         checkpoint.remove()
     return fitted

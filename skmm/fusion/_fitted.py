@@ -263,7 +263,8 @@ class FusionRun:
             if fitted.interaction.reducer is None:
                 z = self._X[rows][:, as_slice(positions)]
             else:
-                x = fitted.scaler.transform(self._X, rows, positions)
+                scaler = fitted.interaction.scaler or fitted.scaler
+                x = scaler.transform(self._X, rows, positions)
                 z = fitted.interaction.reducer.transform(x, present[rows])
             results.append(read(z))
         return np.concatenate(results)

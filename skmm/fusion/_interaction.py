@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +37,7 @@ from tqdm.auto import tqdm
 
 from .._data.reduction import BlockReducer, QuantileBinner
 from .._data.rows import TrainingRows
+from .._data.scaling import ColumnScaler
 from .._torch.losses import row_losses
 from .._torch.tasks import Task
 from ._models import ScoreModel, fit_score_model
@@ -57,7 +57,7 @@ MISSING_SHARE = 0.01  # of the rows that must lack a modality for trees to learn
 MARGIN = 1e-3  # of probabilities from 0 and 1
 BACKGROUND_ROWS = 32  # that expectations are taken over
 MEASURED_ROWS = 128  # of each fold, whose outputs are split to see what counts
-CHUNK = 20_000
+CHUNK_VALUES = 2**22  # of rows crossed with the background, at a time
 
 
 class FittedInteraction(NamedTuple):
@@ -66,6 +66,7 @@ class FittedInteraction(NamedTuple):
     widths: list[int]  # of the modalities, as the models read them
     n_outputs: int
     reducer: BlockReducer | None = None  # None: the models read the columns of X
+    scaler: ColumnScaler | None = None  # of the rows that it was learned from
     models: Sequence[ScoreModel] = ()
     coefficients: Sequence[float] = ()
     network_coefficient: float = 1.0
@@ -79,6 +80,7 @@ class FittedInteraction(NamedTuple):
         return {
             **self._asdict(),
             "reducer": None if self.reducer is None else list(self.reducer),
+            "scaler": None if self.scaler is None else self.scaler.state,
             "models": [list(model) for model in self.models],
         }
 
@@ -87,7 +89,8 @@ class FittedInteraction(NamedTuple):
         """Undo `to_plain`."""
         reducer, models = plain["reducer"], [ScoreModel(*model) for model in plain["models"]]
         reducer = None if reducer is None else BlockReducer(*reducer)
-        return cls(**{**plain, "reducer": reducer, "models": models})
+        scaler = None if plain["scaler"] is None else ColumnScaler.from_state(plain["scaler"])
+        return cls(**{**plain, "reducer": reducer, "scaler": scaler, "models": models})
 
     def weigh(self, alpha: np.ndarray) -> np.ndarray:
         """Return how much modalities and interaction count, from alpha (m,) or (m, k)."""
@@ -95,7 +98,8 @@ class FittedInteraction(NamedTuple):
         if self.spreads is None:
             return padded
         spreads = self.spreads if alpha.ndim == 2 else np.sqrt(np.square(self.spreads).sum(1))
-        shares = spreads / np.maximum(spreads.sum(0), np.finfo(float).tiny)
+        total = spreads.sum(0)
+        shares = np.where(total > 0, spreads / np.maximum(total, np.finfo(float).tiny), padded)
         return (1 - self.share) * padded + self.share * shares
 
     def predict(self, z: np.ndarray) -> np.ndarray:
@@ -111,7 +115,7 @@ class FittedInteraction(NamedTuple):
         is_complete = ~unknown.any(1)
         if is_complete.any():
             outputs[is_complete] = self._mix(z[is_complete])
-        for rows in _chunks(np.flatnonzero(~is_complete), BACKGROUND_ROWS):
+        for rows in _chunks(np.flatnonzero(~is_complete), z.shape[1]):
             is_replaced = np.repeat(unknown[rows], self.widths, axis=1)
             outputs[rows] = self._mean_over_background(z[rows], is_replaced)
         return outputs
@@ -129,7 +133,7 @@ class FittedInteraction(NamedTuple):
         present, mean = ~self._is_missing(z), self._mix(self.background).mean(0)
         for i in range(m):
             others = np.repeat(np.arange(m) != i, self.widths)
-            for rows in _chunks(np.flatnonzero(present[:, i]), BACKGROUND_ROWS):
+            for rows in _chunks(np.flatnonzero(present[:, i]), z.shape[1]):
                 is_replaced = np.broadcast_to(others, (len(rows), len(others)))
                 parts[rows, i] = self._mean_over_background(z[rows], is_replaced) - mean
         n_present = np.maximum(present.sum(1), 1)
@@ -186,19 +190,24 @@ def default_models(problem: InteractionProblem) -> dict[str, Candidate]:
     k = sum(task.n_outputs for task in problem.tasks)
     if k > MAX_OUTPUTS:
         return {}
-    sampled = {"bootstrap": True, "max_samples": TREE_ROWS} if n_rows > TREE_ROWS else {}
+    fraction = TREE_ROWS / n_rows  # of the rows that a clone is fitted to
+    sampled = {"bootstrap": True, "max_samples": fraction} if fraction < 1 else {}
     leaf = math.ceil(min(n_rows, TREE_ROWS) * k / TREE_VALUES)
     models: dict[str, Candidate] = {}
     if task.is_numeric:
         trees = ExtraTreesRegressor(TREES, max_features=1 / 3, min_samples_leaf=leaf, **sampled)
         loss = "absolute_error" if task.kind == "absolute_error" else "squared_error"
-        boosting = HistGradientBoostingRegressor(loss=loss)
+        boosting = HistGradientBoostingRegressor(loss=loss, early_stopping=False)
         linear: BaseEstimator = RidgeCV(np.logspace(-1, 5, 13))
     else:
         leaf = max(2, leaf)
         trees = ExtraTreesClassifier(TREES, max_features=1 / 3, min_samples_leaf=leaf, **sampled)
         quick = {"learning_rate": 0.2, "max_iter": 40, "max_features": 0.3} if k > 2 else {}
-        boosting = HistGradientBoostingClassifier(max_leaf_nodes=15, **quick)
+        boosting = HistGradientBoostingClassifier(
+            max_leaf_nodes=15,
+            early_stopping=False,  # for which each class would need two rows
+            **quick,
+        )
         linear = LogisticRegression(C=0.03, max_iter=200)
     models["trees"] = Candidate(trees)
     if k <= MAX_BOOSTED_OUTPUTS:
@@ -220,19 +229,6 @@ def learn_interaction(
     Nothing is mixed if what they gain may be chance. In large tables only models that count
     in the first fold are fitted to the others.
     """
-    try:
-        return _learn_interaction(problem, candidates)
-    except KeyboardInterrupt:
-        warnings.warn(
-            "fit was interrupted while interaction was learned; the estimator is fitted without.",
-            stacklevel=2,
-        )
-        return FittedInteraction(problem.widths, problem.outputs.shape[1])
-
-
-def _learn_interaction(
-    problem: InteractionProblem, candidates: Mapping[str, Candidate]
-) -> FittedInteraction:
     nothing = FittedInteraction(problem.widths, problem.outputs.shape[1])
     fitting = np.concatenate(problem.folds)
     n_fits = len(candidates) * (len(problem.folds) + 1)
@@ -247,6 +243,8 @@ def _learn_interaction(
         if not _gains(problem, from_network + added, fitting):
             return nothing
         mixed = {name: float(c) for name, c in coefficients.items() if c > 0}
+        if not mixed:
+            return nothing
         mixture = nothing._replace(
             reducer=problem.reducer,
             coefficients=list(mixed.values()),
@@ -355,7 +353,7 @@ def _sample_background(problem: InteractionProblem) -> np.ndarray:
 def _measure_spreads(
     problem: InteractionProblem, mixture: FittedInteraction, models: Sequence[list[ScoreModel]]
 ) -> np.ndarray:
-    """Compute the spread of each part of the outputs, over unseen rows (m + 1, k).
+    """Compute the spread of each part of the outputs, over rows of each fold (m + 1, k).
 
     Less what is chance: models of two folds have half of their rows in common. What they learn of
     the data is the same in both, and of what they learn by chance about half, so the variance less
@@ -369,7 +367,10 @@ def _measure_spreads(
             for j in (i, (i + 1) % len(problem.folds))
         ]
         unseen, other = unseen - unseen.mean(0), other - other.mean(0)
-        variances += len(fold) * (2 * (unseen * other).mean(0) - (unseen**2).mean(0))
+        covariance = (unseen * other).mean(0)
+        if len(problem.folds) > 2:  # of two folds the models have no row in common
+            covariance = 2 * covariance - (unseen**2).mean(0)
+        variances += len(fold) * covariance
     return np.sqrt(variances.clip(min=0) / sum(map(len, problem.folds)))
 
 
@@ -379,6 +380,6 @@ def _spread(outputs: np.ndarray, share: np.ndarray) -> float:
     return float(np.sqrt((share @ centred**2).sum()))
 
 
-def _chunks(rows: np.ndarray, n_copies: int) -> list[Any]:
-    size = max(1, CHUNK // n_copies)
+def _chunks(rows: np.ndarray, n_columns: int) -> list[Any]:
+    size = max(1, CHUNK_VALUES // (BACKGROUND_ROWS * n_columns))
     return [rows[start : start + size] for start in range(0, len(rows), size)]

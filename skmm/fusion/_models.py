@@ -112,6 +112,8 @@ class ScoreModel(NamedTuple):
 
 def check_score_model(name: str, estimator: BaseEstimator, *, numeric: bool) -> None:
     """Raise if an estimator cannot score a modality for this kind of target."""
+    if isinstance(estimator, type):
+        raise ValueError(f"{name} must be an estimator, got the class {estimator.__name__}.")
     if numeric and not is_regressor(estimator):
         raise ValueError(f"{name} must be a regressor, for y holds numbers, got {estimator}.")
     if not numeric and not (is_classifier(estimator) and hasattr(estimator, "predict_proba")):
@@ -242,7 +244,7 @@ def _fit_column(
         constant = _log_scores(np.bincount(y, weights=share, minlength=task.n_outputs)[None])[0]
     elif task.kind == "multilabel":
         y = y.astype(int)
-        constant = _log_odds(np.array([share @ y]))
+        constant = _log_odds(np.array([share @ y])) if len(y) else np.zeros(1)
     else:
         constant = np.array([share @ y])
     needed = 1 if task.is_numeric else 2

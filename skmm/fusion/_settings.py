@@ -163,7 +163,7 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
         alignment=estimator.alignment,
         alignment_weight=columns.to_network(columns.to_network(gamma, axis=0), axis=1),
         modality_dropout=estimator.modality_dropout,
-        interaction=_resolve_interaction(estimator, rule),
+        interaction=resolve_interaction(estimator),
         solver=resolve_solver(estimator.solver),
         random_state=estimator.random_state,
         device=estimator.device,
@@ -179,12 +179,12 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
     return settings
 
 
-def _resolve_interaction(estimator, rule: FusionRule) -> str | BaseEstimator | None:
+def resolve_interaction(estimator) -> str | BaseEstimator | None:
     """Return f_inter, or "auto"; None where it is not wanted."""
     interaction = estimator.interaction
     if isinstance(interaction, str):
-        learns_weights = rule.name == "late" and estimator.modality_weights is None
-        return interaction if learns_weights else None
+        is_late = resolve_rule(estimator.fusion).name == "late"
+        return interaction if is_late and estimator.modality_weights is None else None
     return interaction
 
 

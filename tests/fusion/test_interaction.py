@@ -276,3 +276,27 @@ def test_the_order_of_rows_does_not_matter(X, product):
     model = FusionRegressor(**QUICK, random_state=0).fit(X[:N_TRAIN], product[:N_TRAIN])
     other = clone(model).fit(X.iloc[order], product[order])
     np.testing.assert_allclose(other.predict(X), model.predict(X), rtol=1e-6, atol=1e-8)
+
+
+def test_a_warm_start_in_other_units_keeps_what_was_mixed_in(X, product, fitted):
+    model = pickle.loads(pickle.dumps(fitted["numbers"])).set_params(warm_start=True)
+    model.fit(X[:N_TRAIN] * 3 + 1, product[:N_TRAIN])
+    before = fitted["numbers"]._run(X).contributions()[:, -1]
+    np.testing.assert_allclose(model._run(X).contributions()[:, -1], before, rtol=1e-4, atol=1e-5)
+
+
+def test_large_tables_with_a_class_of_one_row():
+    X = np.random.default_rng(0).normal(size=(15_100, 2)).astype(np.float32)
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    y[7] = 2
+    solver = AdamW(max_iter=1, batch_size=2048)
+    model = FusionClassifier(modalities={"a": 1, "b": 1}, solver=solver, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.9
+
+
+def test_what_is_scaled_down_but_not_mixed_is_left_alone(X):
+    y = np.random.default_rng(0).normal(size=len(X))
+    model = FusionRegressor("weighted", **QUICK, interaction=DummyRegressor(), random_state=0)
+    model.fit(X[:N_TRAIN], y[:N_TRAIN])
+    total = model.contributions(X).sum(1) + model.intercept_
+    np.testing.assert_allclose(total, model.predict(X))
