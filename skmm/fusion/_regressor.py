@@ -392,8 +392,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         -------
         ndarray of shape (n_samples, n_modalities) or (n_samples, n_modalities, n_targets)
             What the network, without ``interaction``, would predict if the row had only that
-            modality, whatever its weight, and with ``missing="impute"`` nothing in the place of the others; NaN where the row does not
-            have it. In the order of ``modalities_``.
+            modality, whatever its weight, and with ``missing="impute"`` nothing in the place of the
+            others; NaN where the row does not have it. In the order of ``modalities_``.
         """
         return self._in_units(self._run(X).outputs_of_each()) + self.intercept_
 
