@@ -596,7 +596,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         ndarray of shape (n_samples, n_modalities, n_classes), or list of ndarray
             What the network, without ``interaction``, would predict if the row had only that
             modality, whatever its weight, and with ``MLP(missing="impute")`` nothing in the place
-            of the others; NaN where the row does not have it. In the order of ``modalities_`` and ``classes_``.
+            of the others; NaN where the row does not have it. In the order of ``modalities_`` and
+            ``classes_``.
         """
         return self._probabilities(self._run(X).outputs_of_each())
 
