@@ -71,9 +71,8 @@ def fit(
     """
     rows = select_training_rows(problem, settings)
     checkpoint = None if settings.checkpoint is None else Checkpoint(settings.checkpoint)
-    has_mixture = start is not None and start.interaction is not None
-    if has_mixture and start.scale is not None:  # in whose units it predicts
-        scale = start.scale
+    if start is not None and start.interaction is not None and start.scale is not None:
+        scale = start.scale  # in whose units the mixture predicts
         rows = rows._replace(target=scale.apply(rows.target))
     else:
         rows, scale = _scale_target(problem, rows)
