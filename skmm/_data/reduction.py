@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
+from .columns import row_chunks
 from .scaling import ScaledRows
 
-CHUNK_VALUES = 2**22  # reduced at a time
 N_COMPONENTS = 64
 MAX_BINS = 255  # of one column, which boosting makes
 MAX_FITTED_ROWS = 5000
@@ -65,9 +65,7 @@ class BlockReducer(NamedTuple):
     def transform(self, x: np.ndarray | ScaledRows, present: np.ndarray) -> np.ndarray:
         """Reduce scaled rows to (n, q) float32, NaN where a row lacks a modality."""
         reduced = np.empty((len(x), sum(self.reduced_widths)), dtype=np.float32)
-        size = max(1, CHUNK_VALUES // sum(self.widths))
-        for start in range(0, len(x), size):
-            rows = slice(start, start + size)
+        for rows in row_chunks(len(x), sum(self.widths)):
             reduced[rows] = self._transform(x[rows], present[rows])
         return reduced
 
@@ -108,9 +106,9 @@ class QuantileBinner(TransformerMixin, BaseEstimator):
         steps = np.linspace(0, 1, MAX_BINS + 1)[1:-1]
         self.edges_ = []
         for column in X[:: max(1, len(X) // MAX_FITTED_ROWS)].T:
-            values = np.unique(column[~np.isnan(column)])
+            known = column[~np.isnan(column)]
+            values = np.unique(known)
             if len(values) > MAX_BINS:
-                known = np.sort(column[~np.isnan(column)])
                 edges = np.unique(np.quantile(known, steps, method="midpoint"))
             else:
                 edges = (values[1:] + values[:-1]) / 2

@@ -113,16 +113,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     def modality_weights_(self):
         """How much each modality counts."""
         fitted = self._fitted_attribute("modality_weights_")
-        weights, names = fitted.modality_weights, fitted.columns.names
-        interaction = fitted.interaction
+        weights, names = fitted.weigh_parts(), fitted.columns.names
         if weights is None:
             raise AttributeError(
                 f'With fusion="{fitted.spec.fusion}" no number says how much a modality counts.'
             )
-        if interaction is not None:
-            weights = fitted.columns.to_network(weights)
-            weights = interaction.weigh(weights)
-            weights = np.concatenate([fitted.columns.to_user(weights[:-1]), weights[-1:]])
+        if fitted.interaction is not None:
             names = [*names, INTERACTION]
         if weights.ndim == 2:
             index = pd.Index(self.classes_)

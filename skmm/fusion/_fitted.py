@@ -122,6 +122,19 @@ class FittedFusion:
             return
         self.modality_weights = self.columns.to_user(alpha)
 
+    def weigh_parts(self) -> np.ndarray | None:
+        """Return how much each modality counts, and last the interaction, if there is one."""
+        if self.modality_weights is None or self.interaction is None:
+            return self.modality_weights
+        return self.parts_to_user(
+            self.interaction.weigh(self.columns.to_network(self.modality_weights))
+        )
+
+    def parts_to_user(self, parts: np.ndarray, axis: int = 0) -> np.ndarray:
+        """Reorder modalities along ``axis`` as the user does; the interaction stays the last."""
+        modalities, last = np.split(parts, [len(self.columns.names)], axis=axis)
+        return np.concatenate([self.columns.to_user(modalities, axis), last], axis=axis)
+
     def _mean_row_weights(self, X: np.ndarray, rows: TrainingRows, device: str) -> np.ndarray:
         sums = np.zeros(len(self.columns.names))
         for start in range(0, len(rows.index), PREDICTION_ROWS):  # X may be too large to copy
@@ -243,10 +256,7 @@ class FusionRun:
         interaction = self._fitted.interaction
         if interaction is None:
             return contributions
-        parts = self._read_mixture(interaction.split)
-        parts = np.concatenate(
-            [self._fitted.columns.to_user(parts[:, :-1], axis=1), parts[:, -1:]], axis=1
-        )
+        parts = self._fitted.parts_to_user(self._read_mixture(interaction.split), axis=1)
         parts[self.without_modality] = 0.0
         parts[:, :-1] += interaction.network_coefficient * contributions
         return parts

@@ -123,23 +123,23 @@ class FittedInteraction(NamedTuple):
     def split(self, z: np.ndarray) -> np.ndarray:
         """Split the outputs of the mixture by modality and interaction, (n, m + 1, k)."""
         n, m = len(z), len(self.widths)
-        parts = np.zeros((n, m + 1, self.n_outputs))
+        contributions = np.zeros((n, m + 1, self.n_outputs))
         if not self.models:
-            return parts
-        parts[:, -1] = self.predict(z)
+            return contributions
+        contributions[:, -1] = self.predict(z)
         if m == 1:
-            return parts[:, ::-1]
+            return contributions[:, ::-1]
         assert self.background is not None
         present, mean = ~self._is_missing(z), self._mix(self.background).mean(0)
         for i in range(m):
             others = np.repeat(np.arange(m) != i, self.widths)
             for rows in _chunks(np.flatnonzero(present[:, i]), z.shape[1]):
                 is_replaced = np.broadcast_to(others, (len(rows), len(others)))
-                parts[rows, i] = self._mean_over_background(z[rows], is_replaced) - mean
+                contributions[rows, i] = self._mean_over_background(z[rows], is_replaced) - mean
         n_present = np.maximum(present.sum(1), 1)
-        parts[:, :-1] += present[:, :, None] * (mean / n_present[:, None])[:, None]
-        parts[:, -1] -= parts[:, :-1].sum(1)
-        return parts
+        contributions[:, :-1] += present[:, :, None] * (mean / n_present[:, None])[:, None]
+        contributions[:, -1] -= contributions[:, :-1].sum(1)
+        return contributions
 
     def _is_missing(self, z: np.ndarray) -> np.ndarray:
         return np.isnan(z[:, np.cumsum([0, *self.widths[:-1]])])  # (n, m)
@@ -172,6 +172,11 @@ class InteractionProblem(NamedTuple):
     tasks: Sequence[Task]
     seed: int
     verbose: bool = False
+
+    @property
+    def share(self) -> np.ndarray:
+        """The share of each row in the sum of the weights (n,)."""
+        return self.rows.weight / self.rows.weight.sum()
 
 
 class Candidate(NamedTuple):
@@ -230,20 +235,17 @@ def learn_interaction(
     in the first fold are fitted to the others.
     """
     nothing = FittedInteraction(problem.widths, problem.outputs.shape[1])
-    fitting = np.concatenate(problem.folds)
     n_fits = len(candidates) * (len(problem.folds) + 1)
     with tqdm(total=n_fits, desc="interaction", disable=not problem.verbose) as bar:
         scores, of_folds = _cross_fit(problem, candidates, bar)
-        coefficients = dict(zip(["network", *scores], _mix(problem, scores, fitting), strict=True))
-        network_coefficient = float(coefficients.pop("network"))
+        network_coefficient, *others = _mix(problem, scores, slice(None)).tolist()
+        coefficients = dict(zip(scores, others, strict=True))
         from_network = network_coefficient * problem.outputs
         added = np.zeros_like(problem.outputs)
         for name, coefficient in coefficients.items():
             added += coefficient * scores[name]
-        if not _gains(problem, from_network + added, fitting):
-            return nothing
-        mixed = {name: float(c) for name, c in coefficients.items() if c > 0}
-        if not mixed:
+        mixed = {name: c for name, c in coefficients.items() if c > 0}
+        if not mixed or not _gains(problem, from_network + added):
             return nothing
         mixture = nothing._replace(
             reducer=problem.reducer,
@@ -252,15 +254,14 @@ def learn_interaction(
             background=_sample_background(problem),
             is_learned=((~problem.rows.present).mean(0) >= MISSING_SHARE).tolist(),
         )
-        share = problem.rows.weight[fitting] / problem.rows.weight[fitting].sum()
-        spreads = [_spread(part[fitting], share) for part in (from_network, added)]
+        spreads = [_spread(problem, outputs) for outputs in (from_network, added)]
         mixture = mixture._replace(
             share=spreads[1] / max(sum(spreads), np.finfo(float).tiny),
             spreads=_measure_spreads(problem, mixture, [of_folds[name] for name in mixed]),
         )
         models = []
         for name in mixed:
-            models.append(_fit(candidates[name], problem, fitting))
+            models.append(_fit(candidates[name], problem, slice(None)))
             bar.update()
     return mixture._replace(models=models)
 
@@ -288,15 +289,21 @@ def _cross_fit(
     return scores, models
 
 
-def _gains(problem: InteractionProblem, outputs: np.ndarray, index: np.ndarray) -> bool:
+def _gains(problem: InteractionProblem, outputs: np.ndarray) -> bool:
     """Return whether rows are predicted better than by the network, by more than chance."""
-    gain = _losses(problem, problem.outputs, index) - _losses(problem, outputs, index)
-    share = problem.rows.weight[index] / problem.rows.weight[index].sum()
+    target, share = torch.from_numpy(problem.rows.target), problem.share
+    before, after = (
+        row_losses(problem.tasks, torch.from_numpy(values), target).sum(1).numpy()
+        for values in (problem.outputs, outputs)
+    )
+    gain = before - after
     error = math.sqrt(share**2 @ (gain - share @ gain) ** 2)
     return bool(share @ gain > STANDARD_ERRORS * error)
 
 
-def _fit(candidate: Candidate, problem: InteractionProblem, index: np.ndarray) -> ScoreModel:
+def _fit(
+    candidate: Candidate, problem: InteractionProblem, index: np.ndarray | slice
+) -> ScoreModel:
     """Fit a clone to some of the rows."""
     target, is_used = problem.rows.target, np.zeros(len(problem.z), dtype=bool)
     if candidate.fits_residuals:
@@ -307,7 +314,7 @@ def _fit(candidate: Candidate, problem: InteractionProblem, index: np.ndarray) -
 
 
 def _mix(
-    problem: InteractionProblem, scores: Mapping[str, np.ndarray], index: np.ndarray
+    problem: InteractionProblem, scores: Mapping[str, np.ndarray], index: np.ndarray | slice
 ) -> np.ndarray:
     """Compute the coefficients of the network and of the models that suit rows best (1 + M,)."""
     target = torch.from_numpy(problem.rows.target[index])
@@ -328,11 +335,6 @@ def _mix(
 
     bounds = [(0, None)] * len(start)
     return minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
-
-
-def _losses(problem: InteractionProblem, outputs: np.ndarray, index: np.ndarray) -> np.ndarray:
-    target = torch.from_numpy(problem.rows.target[index])
-    return row_losses(problem.tasks, torch.from_numpy(outputs[index]), target).sum(1).numpy()
 
 
 def _sample_background(problem: InteractionProblem) -> np.ndarray:
@@ -374,10 +376,10 @@ def _measure_spreads(
     return np.sqrt(variances.clip(min=0) / sum(map(len, problem.folds)))
 
 
-def _spread(outputs: np.ndarray, share: np.ndarray) -> float:
+def _spread(problem: InteractionProblem, outputs: np.ndarray) -> float:
     """Compute the root mean square of outputs (n, k), centred for each output."""
-    centred = outputs - share @ outputs
-    return float(np.sqrt((share @ centred**2).sum()))
+    centred = outputs - problem.share @ outputs
+    return float(np.sqrt((problem.share @ centred**2).sum()))
 
 
 def _chunks(rows: np.ndarray, n_columns: int) -> list[Any]:
