@@ -14,6 +14,7 @@ from .scaling import ScaledRows
 
 N_COMPONENTS = 64
 MAX_BINS = 255  # of one column, which boosting makes
+FEW_BINS = 8  # of one column, whose ends a perceptron's response bends at
 MAX_FITTED_ROWS = 5000
 MAX_FITTED_VALUES = 20_000_000
 MAX_SPARSE_COLUMNS = 512  # of a modality that is mostly zeros, such as one-hot columns
@@ -103,15 +104,14 @@ class QuantileBinner(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         """Fit to rows (n, q), which may be NaN."""
-        steps = np.linspace(0, 1, MAX_BINS + 1)[1:-1]
         self.edges_ = []
-        for column in X[:: max(1, len(X) // MAX_FITTED_ROWS)].T:
-            known = column[~np.isnan(column)]
-            values = np.unique(known)
-            if len(values) > MAX_BINS:
-                edges = np.unique(np.quantile(known, steps, method="midpoint"))
+        for values in _known_values(X):
+            distinct = np.unique(values)
+            if len(distinct) > MAX_BINS:
+                steps = np.linspace(0, 1, MAX_BINS + 1)[1:-1]
+                edges = np.unique(np.quantile(values, steps, method="midpoint"))
             else:
-                edges = (values[1:] + values[:-1]) / 2
+                edges = (distinct[1:] + distinct[:-1]) / 2
             self.edges_.append(edges)
         return self
 
@@ -122,3 +122,41 @@ class QuantileBinner(TransformerMixin, BaseEstimator):
             codes[:, i] = np.searchsorted(edges, X[:, i])
         codes[np.isnan(X)] = np.nan
         return codes
+
+
+class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
+    """Encode each column by how far its values have come in each of its quantile bins.
+
+    A linear map of these is a piecewise linear function of the column, so that a perceptron can
+    learn thresholds: Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical features
+    in tabular deep learning". A value is 0 before a bin and 1 after it; NaN stands where the mean
+    does. A column of two values is one bin.
+    """
+
+    def fit(self, X, y=None):
+        """Fit to rows (n, q), which may be NaN."""
+        steps = np.linspace(0, 1, FEW_BINS + 1)
+        columns = _known_values(X)
+        self.mean_ = np.array([values.mean() if len(values) else 0.0 for values in columns])
+        self.edges_ = []
+        for values in columns:
+            edges = np.unique(values)
+            if len(edges) > FEW_BINS + 1:
+                edges = np.unique(np.quantile(values, steps))
+            self.edges_.append(edges)
+        return self
+
+    def transform(self, X):
+        """Return the columns of the bins (n, sum of their numbers), in [0, 1]."""
+        X = np.where(np.isnan(X), self.mean_, X)
+        return np.hstack(
+            [
+                ((column[:, None] - edges[:-1]) / np.diff(edges)).clip(0, 1)
+                for column, edges in zip(X.T, self.edges_, strict=True)
+            ]
+        )
+
+
+def _known_values(X: np.ndarray) -> list[np.ndarray]:
+    """Return the values of each column in some of the rows, but for NaN."""
+    return [column[~np.isnan(column)] for column in X[:: max(1, len(X) // MAX_FITTED_ROWS)].T]
