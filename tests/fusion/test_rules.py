@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmm import MLP, AdamW, FusionClassifier, FusionRegressor
 from skmm.fusion import Additive, Attention, Bilinear, Concat, FusionRule, Gated, Late, Weighted
@@ -91,6 +94,26 @@ def test_regressors_take_the_same_rules(data):
         np.testing.assert_array_equal(
             FusionRegressor(rule(), **settings).fit(X, y).predict(X), expected
         )
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_heavy_tails_and_outliers_cost_no_rule_its_accuracy(small, name):
+    rng = np.random.default_rng(0)
+    n = 400
+    signal, noise = rng.normal(size=(n, 8)), rng.standard_cauchy(size=(n, 8))
+    columns = [f"{modality}__{i}" for modality in "abcd" for i in range(4)]
+    X = pd.DataFrame(np.stack([signal, noise], axis=2).reshape(n, 16), columns=columns)
+    y = (signal.sum(axis=1) + 0.5 * rng.normal(size=n) > 0).astype(int)
+    X.iloc[300::10, 1] = 1e6  # in new rows alone
+    X["a__4"] = np.where(np.arange(n) == 7, 1e-9, 0.0)
+    X.loc[300:, "a__4"] = rng.normal(size=100)  # nearly constant in training rows
+    model = small(fusion=name, max_iter=20, learning_rate_init=0.02, hidden_layer_sizes=(16,))
+    model.fit(X[:300], y[:300])
+    proba = model.predict_proba(X[300:])
+    assert np.isfinite(proba).all()
+    linear = make_pipeline(StandardScaler(), LogisticRegression()).fit(signal[:300], y[:300])
+    assert model.score(X[300:], y[300:]) > linear.score(signal[300:], y[300:]) - 0.12
+    np.testing.assert_allclose(model.predict_proba(X[300:301]), proba[:1], rtol=1e-10)
 
 
 def test_gate_follows_what_the_row_says():
