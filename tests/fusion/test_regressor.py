@@ -429,8 +429,8 @@ def test_predictions_stay_near_what_y_has_been(far, fusion, tmp_path):
 
 def test_a_prediction_is_clipped_and_its_contributions_with_it(far):
     X, y, new = far
-    settings = {"modality_model": "linear", "solver": LBFGS(weight_decay=0), "interaction": None}
-    model = FusionRegressor("additive", random_state=0, **settings).fit(X, y[:, 0])
+    settings = {"modality_model": "linear", "modality_loss_weight": 0, "interaction": None}
+    model = FusionRegressor("additive", solver=LBFGS(weight_decay=0), **settings).fit(X, y[:, 0])
     low, high = y[:, 0].min(), y[:, 0].max()
     predicted, parts = model.predict(new), model.contributions(new)
     # a column is clipped to about 7.5, fifteen of them add up to 110, and y has a range of 20
@@ -444,35 +444,17 @@ def test_a_prediction_is_clipped_and_its_contributions_with_it(far):
         assert 2 * low - high - 1e-9 <= values.min() <= values.max() <= 2 * high - low + 1e-9
 
 
-def test_warm_start_keeps_what_may_be_predicted(far):
-    X, y, _ = far
-    few = np.abs(y[:, 0] - 50).argsort()[:20]
-    model = learning(warm_start=True).fit(X, y[:, 0])
-    before = model.predict(X)
-    model.set_params(solver__max_iter=1, solver__learning_rate_init=1e-9)
-    after = model.fit(X.iloc[few], y[few, 0]).predict(X)
-    assert np.ptp(after) > 3 * np.ptp(y[few, 0])
-    assert np.corrcoef(before, after)[0, 1] > 0.99
-
-
 @pytest.mark.parametrize("n_members", [1, 2])
-def test_a_row_without_a_finite_output_gets_the_mean(far, n_members):
+def test_rows_without_a_finite_output_get_the_mean(far, n_members):
     X, y, _ = far
     model = small("additive", n_members=n_members).fit(X, y[:, 0])
-    expected = model.predict(X[:3])
-    state = model.network_.state_dict()
-    name = "modality_heads.0.1.weight"
-    state[name] = torch.full_like(state[name], torch.inf)
-    model.network_.load_state_dict(state)
-    X = X[:3].copy()
-    X.iloc[1:, X.columns.str.startswith("image")] = np.nan  # the first modality by name
-    with pytest.warns(UserWarning, match=r"1 of 3 rows.*finite.*row 0.*mean") as record:
-        predicted = model.predict(X)
+    with torch.no_grad():
+        model.network_.head.bias.fill_(torch.inf)
+    with pytest.warns(UserWarning, match=r"3 of 3 rows.*finite.*row 0.*mean") as record:
+        predicted = model.predict(X[:3])
     assert record[0].filename == __file__
-    assert predicted[0] == model.intercept_
-    assert np.isfinite(predicted[1:]).all()
-    assert np.isfinite(expected).all()
-    np.testing.assert_allclose(model.contributions(X).sum(axis=1) + model.intercept_, predicted)
+    np.testing.assert_array_equal(predicted, model.intercept_)
+    np.testing.assert_array_equal(model.contributions(X[:3]), 0)
 
 
 def test_products_of_many_modalities_can_be_learned():
@@ -483,8 +465,8 @@ def test_products_of_many_modalities_can_be_learned():
     y = X.iloc[:, ::4].sum(axis=1)
     model = small("bilinear", hidden_layer_sizes=(32,), dropout=0.3, max_iter=40)
     model.set_params(solver__learning_rate_init=0.02).fit(X[:200], y[:200])
-    assert model.score(X[:200], y[:200]) > 0.5
-    assert model.score(X[200:], y[200:]) > 0.3
+    assert model.score(X[:200], y[:200]) > 0.8
+    assert model.score(X[200:], y[200:]) > 0.5
 
 
 # The scale
