@@ -105,14 +105,36 @@ def strata(target: np.ndarray, kind: str) -> np.ndarray:
 
 
 class Scale(NamedTuple):
-    """Centre and spread of each target; a spread of 0 where all values are equal."""
+    """Centre and spread of each target, and what is predicted at least and at most.
+
+    The spread is 0 where all values are equal. Scaled predictions are clipped to one training
+    range beyond the training minimum and maximum.
+    """
 
     centre: np.ndarray  # (t,)
     spread: np.ndarray  # (t,)
+    lowest: np.ndarray  # (t,) scaled
+    highest: np.ndarray  # (t,) scaled
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        spread = np.where(self.spread > 0, self.spread, 1.0)
-        return ((values - self.centre) / spread).astype(np.float32)
+        return ((values - self.centre) / self._unit).astype(np.float32)
+
+    def clip(self, outputs: np.ndarray) -> np.ndarray:
+        """Clip scaled predictions (..., t); those that are not finite become NaN."""
+        return np.where(np.isfinite(outputs), outputs.clip(self.lowest, self.highest), np.nan)
+
+    def include(self, other: Scale) -> Scale:
+        """Extend what may be predicted to what another scale allows."""
+        with np.errstate(over="ignore"):
+            ends = (other.centre + end * other.spread for end in (other.lowest, other.highest))
+            low, high = ((end - self.centre) / self._unit for end in ends)
+        return self._replace(
+            lowest=np.minimum(self.lowest, low), highest=np.maximum(self.highest, high)
+        )
+
+    @property
+    def _unit(self) -> np.ndarray:
+        return np.where(self.spread > 0, self.spread, 1.0)
 
 
 def read_numbers(y) -> tuple[np.ndarray, list, bool]:
@@ -175,7 +197,7 @@ def measure_scale(
         If a target is known in no row.
     """
     measure = _median_and_deviation if robust else _mean_and_deviation
-    centres, spreads = np.empty(values.shape[1]), np.zeros(values.shape[1])
+    centres, spreads, lowest, highest = np.zeros((4, values.shape[1]))
     for i, column in enumerate(values.T):
         known = ~np.isnan(column)
         if not known.any():
@@ -188,9 +210,12 @@ def measure_scale(
             centres[i] = numbers[0]
         else:
             largest = np.abs(numbers).max()  # so that no square over- or underflows
-            centre, spread = measure(numbers / largest, share)
+            numbers = numbers / largest
+            centre, spread = measure(numbers, share)
             centres[i], spreads[i] = centre * largest, spread * largest
-    return Scale(centres, spreads)
+            low, high = (np.array([numbers.min(), numbers.max()]) - centre) / (spread or 1.0)
+            lowest[i], highest[i] = 2 * low - high, 2 * high - low
+    return Scale(centres, spreads, lowest, highest)
 
 
 def _mean_and_deviation(values: np.ndarray, share: np.ndarray) -> tuple[float, float]:

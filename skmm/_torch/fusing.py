@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from .generators import cpu_generator
 from .layers import Dropout, bernoulli_dropout, empty_linear, make_linear, scale_per_output
 
+PRODUCT_BOUND = 16.0  # of the factors of all modalities
+
 
 def weigh(weights: Tensor, values: Tensor) -> Tensor:
     """Multiply values (n, m, q) by weights, (n, m) or one for each value (n, m, q)."""
@@ -134,13 +136,18 @@ class TransformerLayer(nn.Module):
 class BilinearFusion(nn.Module):
     """Multiply the values of a row's modalities: low-rank multimodal fusion (Liu et al. 2018).
 
-    The mean over ``rank`` products over modalities of 1 + b_i + W_i f_i; a missing one is a factor
-    of 1. Less 1, so that a row without modalities is 0.
+    The mean over ``rank`` products over modalities of 1 + s(b_i + W_i f_i); a missing one is a
+    factor of 1. Less 1, so that a row without modalities is 0.
+
+    s(u) = c tanh(u / c) bounds the factors, and with them the products, by `PRODUCT_BOUND` with any
+    number of modalities. Unbounded, a few factors that grow together, as dropout makes them, send
+    the loss and its gradient up by the product of the others, and training diverges.
     """
 
     def __init__(self, n_modalities: int, width: int, dropout: float, rank: int):
         super().__init__()
         self.rank = rank
+        self.limit = PRODUCT_BOUND ** (1 / n_modalities) - 1  # c
         self.dropout = Dropout(dropout)
         bound = 1 / math.sqrt(width)
         weight = torch.empty(n_modalities, width, rank * width)
@@ -148,9 +155,10 @@ class BilinearFusion(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_modalities, 1, rank * width))
 
     def forward(self, weights: Tensor, values: Tensor) -> Tensor:
-        factors = torch.baddbmm(
-            1 + self.bias, self.dropout(values).transpose(0, 1), self.weight
+        terms = torch.baddbmm(
+            self.bias, self.dropout(values).transpose(0, 1), self.weight
         )  # (m, n, r q)
+        factors = 1 + self.limit * torch.tanh(terms / self.limit)
         factors = factors.masked_fill((weights == 0).T[:, :, None], 1.0)
         products = factors.prod(0)  # (n, r q)
         return products.unflatten(1, (self.rank, -1)).mean(1) - 1

@@ -542,8 +542,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         -------
         ndarray of shape (n_samples, n_classes), or list of ndarray
             Probabilities, in the order of ``classes_``; with labels (n_samples, n_labels), with
-            several targets a list with those of each. Rows without any modality that counts get
-            ``class_prior_``, with a warning.
+            several targets a list with those of each. Rows without any modality that counts, or
+            without a finite output, get ``class_prior_``, with a warning.
         """
         return self._probabilities(self._logits(X))
 

@@ -245,7 +245,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             and {*X.dtypes} <= FLOAT_DTYPES
             and np.array_equal(X.columns.to_numpy(), names)
         ):
-            return check_array(X.to_numpy(), dtype=FLOATS, ensure_all_finite="allow-nan")
+            return check_array(
+                X.to_numpy(), dtype=FLOATS, ensure_all_finite="allow-nan", input_name="X"
+            )
         with friendlier_errors(X, self):
             return validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=False)
 

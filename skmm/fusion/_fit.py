@@ -71,11 +71,7 @@ def fit(
     """
     rows = select_training_rows(problem, settings)
     checkpoint = None if settings.checkpoint is None else Checkpoint(settings.checkpoint)
-    if start is not None and start.interaction is not None and start.scale is not None:
-        scale = start.scale  # in whose units the mixture predicts
-        rows = rows._replace(target=scale.apply(rows.target))
-    else:
-        rows, scale = _scale_target(problem, rows)
+    rows, scale = _scale_target(problem, rows, start)
     groups = problem.columns.network_groups
     scaler = ColumnScaler.fit(problem.X, rows.index, groups, rows.present, rows.weight)
     in_memory = settings.solver._name == "lbfgs"
@@ -121,7 +117,7 @@ def fit(
         data = problem, settings, rows, split, seed
         out_of_fold = training.out_of_fold if training.is_whole else None
         try:
-            interaction = _fit_interaction(*data, columns, out_of_fold)
+            interaction = _fit_interaction(*data, columns, out_of_fold, scale)
             fitted.interaction = interaction._replace(scaler=copy.deepcopy(scaler))
         except KeyboardInterrupt:
             warn_user(
@@ -142,6 +138,7 @@ def _fit_interaction(
     seed: int,
     x: np.ndarray | ScaledRows,
     out_of_fold: torch.Tensor | None,
+    scale: Scale | None,
 ) -> FittedInteraction:
     """Mix models of all columns with the network, by what networks compute of unseen rows."""
     from ._interaction import (
@@ -164,13 +161,16 @@ def _fit_interaction(
         z, widths = reducer.transform(x, rows.present), reducer.reduced_widths
     else:
         reducer, z = None, problem.X[:, as_slice(problem.network_columns)][rows.index]
+    outputs = out_of_fold.cpu().numpy()[order]
+    if scale is not None:  # as predictions are
+        outputs = np.nan_to_num(scale.clip(outputs))
     position = np.zeros(len(rows.index), dtype=int)
     position[order] = np.arange(len(order))
     data = InteractionProblem(
         z[order],
         widths,
         reducer,
-        out_of_fold.cpu().numpy()[order],
+        outputs,
         TrainingRows(*(values[order] for values in rows)),
         [position[fold] for fold in split.folds],
         problem.tasks,
@@ -305,12 +305,18 @@ def what_is_learned(settings: FusionSettings) -> Learned:
     return Learned(settings.learns_alpha, settings.rule.learns_scale, calibration, has_interaction)
 
 
-def _scale_target(problem: FusionProblem, rows: TrainingRows) -> tuple[TrainingRows, Scale | None]:
+def _scale_target(
+    problem: FusionProblem, rows: TrainingRows, start: FittedFusion | None
+) -> tuple[TrainingRows, Scale | None]:
     """Scale y where it holds numbers: robustly, unless the loss is that of a mean."""
     if not problem.is_numeric:
         return rows, None
     robust = problem.tasks[0].kind != "squared_error"
     scale = measure_scale(rows.target, rows.weight, problem.target_names, robust=robust)
+    if start is not None and start.interaction is not None:
+        scale = start.target_scale.include(scale)  # in whose units the mixture predicts
+    elif start is not None:
+        scale = scale.include(start.target_scale)
     return rows._replace(target=scale.apply(rows.target)), scale
 
 

@@ -170,6 +170,9 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
     c_i that is learned, not negative, so that a row that lacks modalities is predicted with less
     confidence.
 
+    Predictions are clipped to one training range of y beyond its training minimum and maximum. A
+    row whose output is not finite gets ``intercept_``, with a warning.
+
     Of several targets, one that is NaN in a row is not known there, and the row does not count for
     it. Rows in which none is known are left out, with a warning.
 
@@ -320,8 +323,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Features, as in `fit`. Rows without any modality that counts get ``intercept_``, with a
-            warning.
+            Features, as in `fit`. Rows without any modality that counts, or without a finite
+            output, get ``intercept_``, with a warning.
 
         Returns
         -------

@@ -236,6 +236,8 @@ class Attention(FusionRule):
 class Bilinear(FusionRule):
     """Products of the representations, of low rank (Liu et al. 2018).
 
+    Each factor is bounded by tanh, and a product of any number of them by 16.
+
     Parameters
     ----------
     rank : int, default=4

@@ -108,15 +108,29 @@ def test_attention_of_any_width(width):
 def test_bilinear(values):
     bilinear = BilinearFusion(3, WIDTH, dropout=0.5, rank=RANK)
     state = state_of(bilinear)
+    limit = 16 ** (1 / 3) - 1  # three factors of 1 + limit are 16
     expected = np.zeros((4, WIDTH))
     for row, has in enumerate(PRESENT):
         products = np.ones((RANK, WIDTH))
         for i in np.flatnonzero(has):
-            factor = 1 + state["bias"][i, 0] + values[row, i] @ state["weight"][i]
-            products *= factor.reshape(RANK, WIDTH)
+            term = state["bias"][i, 0] + values[row, i] @ state["weight"][i]
+            products *= (1 + limit * np.tanh(term / limit)).reshape(RANK, WIDTH)
         expected[row] = products.mean(0) - 1
     np.testing.assert_allclose(run(bilinear, PRESENT / 3, values), expected)
     np.testing.assert_array_equal(expected[3], 0)
+
+
+@pytest.mark.parametrize("n_modalities", [1, 2, 4, 30])
+def test_products_are_bounded_whatever_is_multiplied(n_modalities):
+    bilinear = BilinearFusion(n_modalities, WIDTH, dropout=0.0, rank=RANK)
+    state_of(bilinear)
+    rng = np.random.default_rng(0)
+    far = torch.from_numpy(rng.choice([-1e30, 1e6, 1e30], size=(50, n_modalities, WIDTH)))
+    far.requires_grad_()
+    products = bilinear(torch.ones(50, n_modalities), far)
+    assert products.abs().max() <= 17  # 16, and the 1 that is subtracted
+    products.sum().backward()
+    assert torch.isfinite(far.grad).all()
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from nested_settings import EXACT_FUSIONS, FUSIONS, nest
+import torch
+from nested_settings import ENSEMBLE_FUSIONS, EXACT_FUSIONS, FUSIONS, nest
+from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import r2_score
 
 import skmm
-from skmm import FusionClassifier, FusionRegressor
+from skmm import LBFGS, FusionClassifier, FusionRegressor
 from skmm._data.targets import measure_scale, weighted_median
 
 LOSSES = ["squared_error", "absolute_error", "huber"]
@@ -386,6 +388,85 @@ def test_outliers_do_not_set_the_scale(data):
     for loss in ("absolute_error", "huber"):
         model = learning(loss=loss).fit(X, y)
         assert r2_score(y[3:], model.predict(X)[3:]) > 0.8
+
+
+# Far from the training rows
+
+
+@pytest.fixture(scope="module")
+def far():
+    """Training rows whose columns add up to y, and new rows that are extreme in all of them."""
+    rng = np.random.default_rng(1)
+    columns = [f"{name}__{i}" for name in ("text", "image", "table") for i in range(5)]
+    X = pd.DataFrame(rng.normal(size=(120, 15)), columns=columns)
+    y = 50 + X.sum(axis=1).to_numpy()
+    new = pd.concat([X[:3], X[:1] * 0 + 1e6, X[:1] * 0 - 1e6, X[3:6]], ignore_index=True)
+    return X, np.c_[y, -2 * y], new
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_predictions_stay_near_what_y_has_been(far, fusion, tmp_path):
+    X, y, new = far
+    members = {"n_members": 2} if fusion in ENSEMBLE_FUSIONS else {}
+    model = learning(fusion, max_iter=15, **members).fit(X, y)
+    predicted = model.predict(new)
+    reach = np.ptp(y, axis=0)
+    assert (predicted >= y.min(axis=0) - reach - 1e-9).all()
+    assert (predicted <= y.max(axis=0) + reach + 1e-9).all()
+    alone = np.concatenate([model.predict(new[i : i + 1]) for i in range(len(new))])
+    np.testing.assert_allclose(alone, predicted, rtol=1e-12)
+    model.save_weights(tmp_path / "weights")
+    for copy in (
+        pickle.loads(pickle.dumps(model)),
+        clone(model).load_weights(tmp_path / "weights"),
+    ):
+        np.testing.assert_array_equal(copy.predict(new), predicted)
+    np.testing.assert_allclose(model.ensemble_predict(new).mean(axis=1), predicted)
+    if fusion in EXACT_FUSIONS:
+        total = model.contributions(new).sum(axis=1) + model.intercept_
+        np.testing.assert_allclose(total, predicted)
+
+
+def test_a_prediction_is_clipped_and_its_contributions_with_it(far):
+    X, y, new = far
+    settings = {"modality_model": "linear", "modality_loss_weight": 0, "interaction": None}
+    model = FusionRegressor("additive", solver=LBFGS(weight_decay=0), **settings).fit(X, y[:, 0])
+    low, high = y[:, 0].min(), y[:, 0].max()
+    predicted, parts = model.predict(new), model.contributions(new)
+    # a column is clipped to about 7.5, fifteen of them add up to 110, and y has a range of 20
+    assert predicted[3:5] == pytest.approx([2 * high - low, 2 * low - high])
+    np.testing.assert_allclose(parts.sum(axis=1) + model.intercept_, predicted)
+    assert (parts[3] > 0).all()
+    assert (parts[4] < 0).all()
+    ordinary = [0, 1, 2, 5, 6, 7]
+    np.testing.assert_allclose(predicted[ordinary], y[[*range(6)], 0], rtol=1e-3)
+    for values in model.modality_predict(new).T:
+        assert 2 * low - high - 1e-9 <= values.min() <= values.max() <= 2 * high - low + 1e-9
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_rows_without_a_finite_output_get_the_mean(far, n_members):
+    X, y, _ = far
+    model = small("additive", n_members=n_members).fit(X, y[:, 0])
+    with torch.no_grad():
+        model.network_.head.bias.fill_(torch.inf)
+    with pytest.warns(UserWarning, match=r"3 of 3 rows.*finite.*row 0.*mean") as record:
+        predicted = model.predict(X[:3])
+    assert record[0].filename == __file__
+    np.testing.assert_array_equal(predicted, model.intercept_)
+    np.testing.assert_array_equal(model.contributions(X[:3]), 0)
+
+
+def test_products_of_many_modalities_can_be_learned():
+    """With unbounded factors the loss grows with each epoch."""
+    rng = np.random.default_rng(0)
+    columns = [f"{name}__{i}" for name in "abcdef" for i in range(4)]
+    X = pd.DataFrame(rng.standard_t(3, size=(300, 24)), columns=columns)
+    y = X.iloc[:, ::4].sum(axis=1)
+    model = small("bilinear", hidden_layer_sizes=(32,), dropout=0.3, max_iter=40)
+    model.set_params(solver__learning_rate_init=0.02).fit(X[:200], y[:200])
+    assert model.score(X[:200], y[:200]) > 0.8
+    assert model.score(X[200:], y[200:]) > 0.5
 
 
 # The scale

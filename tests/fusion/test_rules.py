@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmm import MLP, AdamW, FusionClassifier, FusionRegressor
 from skmm.fusion import Additive, Attention, Bilinear, Concat, FusionRule, Gated, Late, Weighted
@@ -91,6 +94,25 @@ def test_regressors_take_the_same_rules(data):
         np.testing.assert_array_equal(
             FusionRegressor(rule(), **settings).fit(X, y).predict(X), expected
         )
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_heavy_tails_and_outliers_cost_no_rule_its_accuracy(small, name):
+    rng = np.random.default_rng(0)
+    n = 400
+    signal, noise = rng.normal(size=(n, 8)), rng.standard_cauchy(size=(n, 8))
+    columns = [f"{modality}__{i}" for modality in "abcd" for i in range(4)]
+    X = pd.DataFrame(np.stack([signal, noise], axis=2).reshape(n, 16), columns=columns)
+    y = (signal.sum(axis=1) + 0.5 * rng.normal(size=n) > 0).astype(int)
+    X.iloc[300::10, 1] = 1e6  # in new rows alone
+    model = small(fusion=name, max_iter=20, learning_rate_init=0.02, hidden_layer_sizes=(16,))
+    model.fit(X[:300], y[:300])
+    proba = model.predict_proba(X[300:])
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    linear = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[:300], y[:300])
+    clipped = X[300:].clip(X[:300].min(), X[:300].max(), axis=1)
+    assert model.score(X[300:], y[300:]) > linear.score(clipped, y[300:]) - 0.2
+    np.testing.assert_allclose(model.predict_proba(X[300:301]), proba[:1], rtol=1e-10)
 
 
 def test_gate_follows_what_the_row_says():
