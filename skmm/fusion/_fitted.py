@@ -222,17 +222,14 @@ class FusionRun:
         (n, n_members, k).
         """
         outputs = self._evaluate(
-            lambda network, values, weights: network.logits(weights, values),
-            members=members or self._is_numeric,
-        ).astype(np.float64)
+            lambda network, values, weights: network.logits(weights, values), members=members
+        )
+        outputs = self._clip(outputs.astype(np.float64))
         interaction = self._fitted.interaction
         if interaction is not None and interaction.models:
             added = self._read_mixture(interaction.predict)
-            outputs = self._clip(outputs) * interaction.network_coefficient
-            outputs += added[:, None] if outputs.ndim == 3 else added
-        outputs = self._clip(outputs)
-        if self._is_numeric and not members:
-            outputs = outputs.mean(1)
+            outputs = outputs * interaction.network_coefficient
+            outputs = self._clip(outputs + (added[:, None] if members else added))
         empty = self.without_modality
         broken = ~np.isfinite(outputs).reshape(len(outputs), -1).all(1) & ~empty
         for is_lacking, lack in ((empty, "no modality that counts"), (broken, "no finite output")):
@@ -247,12 +244,9 @@ class FusionRun:
     def outputs_of_each(self) -> np.ndarray:
         """Compute the outputs of each modality alone (n, m, k); NaN where it is missing."""
         outputs = self._evaluate(
-            lambda network, values, weights: network.logits_of_each(values),
-            alone=True,
-            members=self._is_numeric,
-        ).astype(np.float64)
-        if self._is_numeric:
-            outputs = self._clip(outputs).mean(1)
+            lambda network, values, weights: network.logits_of_each(values), alone=True
+        )
+        outputs = self._clip(outputs.astype(np.float64))
         outputs = self._fitted.columns.to_user(outputs, axis=1)
         outputs[~self.present] = np.nan
         return outputs
@@ -263,32 +257,26 @@ class FusionRun:
         Of an output that is clipped all parts are multiplied by the same factor; 0 where an output
         is not finite.
         """
-        parts = self._evaluate(
-            lambda network, values, weights: network.contributions(weights, values),
-            members=self._is_numeric,
-        ).astype(np.float64)
-        if not self._is_numeric:
-            parts = parts[:, None]
-        parts = self._fitted.columns.to_user(parts, axis=2)  # (n, e, m, k)
+        contributions = self._evaluate(
+            lambda network, values, weights: network.contributions(weights, values)
+        )
+        contributions = self._fitted.columns.to_user(contributions, axis=1).astype(np.float64)
+        contributions = self._clip_sum(contributions)
         interaction = self._fitted.interaction
-        if interaction is not None:
-            mixed = self._fitted.parts_to_user(self._read_mixture(interaction.split), axis=1)
-            mixed[self.without_modality] = 0.0
-            parts = interaction.network_coefficient * self._clip_sum(parts)
-            parts = np.pad(parts, ((0, 0), (0, 0), (0, 1), (0, 0))) + mixed[:, None]
-        return self._clip_sum(parts).mean(1)
-
-    @property
-    def _is_numeric(self) -> bool:
-        return self._fitted.scale is not None
+        if interaction is None:
+            return contributions
+        parts = self._fitted.parts_to_user(self._read_mixture(interaction.split), axis=1)
+        parts[self.without_modality] = 0.0
+        parts[:, :-1] += interaction.network_coefficient * contributions
+        return self._clip_sum(parts)
 
     def _clip(self, outputs: np.ndarray) -> np.ndarray:
         """Clip outputs (..., k) that stand for numbers; others stay."""
         return outputs if self._fitted.scale is None else self._fitted.scale.clip(outputs)
 
     def _clip_sum(self, parts: np.ndarray) -> np.ndarray:
-        """Multiply parts (n, e, m, k) by what clips their sum over modalities."""
-        total = parts.sum(2, keepdims=True)  # (n, e, 1, k)
+        """Multiply parts (n, m, k) by what clips their sum over modalities."""
+        total = parts.sum(1, keepdims=True)
         clipped = self._clip(total)
         factor = np.divide(clipped, total, out=np.ones_like(total), where=clipped != total)
         return np.where(np.isfinite(clipped), parts * factor, 0.0)
