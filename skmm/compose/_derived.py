@@ -21,12 +21,9 @@ MIN_SCALE = 1e-150  # by which 1e150, the largest number, can be divided
 DAY = 86_400.0
 CYCLES = {"year": 365.2425 * DAY, "day": DAY}  # in seconds, as dates are
 MIN_AMPLITUDE = 0.1  # of a cycle: dates that are all at one time of the day have none
-WEEKDAYS = np.array(["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"], dtype=object)  # from 1970
+WEEKDAYS = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]  # 1970 began with a Thursday
 
-# What becomes of the parts: they are scaled, one-hot encoded, or stay as they are.
-SCALED = {"log", "count"}
-LEVELS = {"weekday"}
-BOUNDED = {"missing", "zero", "year_sin", "year_cos", "day_sin", "day_cos"}
+SCALED = {"log", "count"}  # parts that are scaled as numbers are; others lie between -1 and 1
 
 Recipe = tuple[str, str, tuple]
 
@@ -113,8 +110,10 @@ def _cycles(dates: pd.Series) -> Iterator[Recipe]:
         if amplitude > MIN_AMPLITUDE:
             yield column, f"{cycle}_sin", ()
             yield column, f"{cycle}_cos", ()
-    if span >= 7 * DAY and has_few_levels(pd.Series(_weekdays(seconds)), at_least=2):
-        yield column, "weekday", ()
+    weekdays = pd.Series(_weekdays(seconds))
+    if span >= 7 * DAY and has_few_levels(weekdays, at_least=2):
+        for weekday in sorted(weekdays.unique()):
+            yield column, f"weekday_{WEEKDAYS[int(weekday)]}", ()
 
 
 def _zeros_and_tails(numbers: pd.Series) -> Iterator[Recipe]:
@@ -145,8 +144,8 @@ def _make(part: str, chosen: pd.DataFrame, statistics: list[tuple]) -> Any:
         return np.isnan(values).astype(np.float64)
     if part == "zero":
         return (values == 0).astype(np.float64)
-    if part == "weekday":
-        return _weekdays(values)
+    if part.startswith("weekday"):
+        return (_weekdays(values) == WEEKDAYS.index(part[-3:])).astype(np.float64)
     if part == "log":
         center, scale = np.array(statistics).T
         return np.arcsinh((values - center) / scale)
@@ -160,6 +159,4 @@ def _angles(seconds: np.ndarray, cycle: str) -> np.ndarray:
 
 
 def _weekdays(seconds: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(seconds)
-    days = np.where(known, seconds, 0) // DAY % len(WEEKDAYS)
-    return np.where(known, WEEKDAYS[days.astype(int)], None)
+    return seconds // DAY % len(WEEKDAYS)

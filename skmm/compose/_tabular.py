@@ -15,15 +15,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._data.frames import as_pandas
 from ._columns import LARGEST, are_strings, find_kind, read_texts, to_float
-from ._derived import (
-    BOUNDED,
-    LEVELS,
-    ROWS_PER_LEVEL,
-    SCALED,
-    derive,
-    find_recipes,
-    has_few_levels,
-)
+from ._derived import ROWS_PER_LEVEL, SCALED, derive, find_recipes, has_few_levels
 from ._numerals import Notation, find_mixed_units, find_notation, warn_of_units
 from ._targets import find_target, fit_target_statistics, name_target_statistics
 
@@ -192,7 +184,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     def _make_transformer(self, prepared: pd.DataFrame, categories: list[str]) -> ColumnTransformer:
         numeric = [column for column in prepared if column not in categories]
         few = [column for column in numeric if has_few_levels(prepared[column])]
-        parts = {name: part for name, (_, part, _) in self.derived_.items()}
+        scaled = [name for name, (_, part, _) in self.derived_.items() if part in SCALED]
+        bounded = [name for name in self.derived_ if name not in scaled]
         numbers = make_pipeline(
             SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
         )
@@ -206,10 +199,10 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         )
         return ColumnTransformer(
             [
-                ("numbers", numbers, numeric + [n for n, part in parts.items() if part in SCALED]),
-                ("levels", levels, few + [n for n, part in parts.items() if part in LEVELS]),
+                ("numbers", numbers, numeric + scaled),
+                ("levels", levels, few),
                 ("categories", one_hot, categories),
-                ("bounded", "passthrough", [n for n, p in parts.items() if p in BOUNDED]),
+                ("bounded", "passthrough", bounded),
             ]
         )
 

@@ -50,7 +50,7 @@ def find_target(y) -> Target | None:
     if values.dtype.kind in "iu" and len(classes) > MAX_CLASSES:
         gaps = classes[-1] - classes[0] >= len(classes)  # numbers of classes have none
         return Target(values.astype(np.float64), is_continuous=True) if gaps else None
-    if values.dtype.kind not in "iubUS" or len(classes) > MAX_CLASSES or counts.min() < 2:
+    if values.dtype.kind not in "iubU" or len(classes) > MAX_CLASSES or counts.min() < 2:
         return None
     return Target(values, is_continuous=False) if len(classes) > 1 else None
 
