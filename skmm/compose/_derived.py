@@ -21,7 +21,8 @@ MIN_SCALE = 1e-150  # by which 1e150, the largest number, can be divided
 DAY = 86_400.0
 CYCLES = {"year": 365.2425 * DAY, "day": DAY}  # in seconds, as dates are
 MIN_AMPLITUDE = 0.1  # of a cycle: dates that are all at one time of the day have none
-WEEKDAYS = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]  # 1970 began with a Thursday
+WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+FIRST_WEEKDAY = WEEKDAYS.index("Thu")  # of 1970
 
 SCALED = {"log", "count"}  # parts that are scaled as numbers are; others lie between -1 and 1
 
@@ -159,4 +160,4 @@ def _angles(seconds: np.ndarray, cycle: str) -> np.ndarray:
 
 
 def _weekdays(seconds: np.ndarray) -> np.ndarray:
-    return seconds // DAY % len(WEEKDAYS)
+    return (seconds // DAY + FIRST_WEEKDAY) % len(WEEKDAYS)

@@ -32,12 +32,21 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     50 most frequent are one-hot encoded; the rest, and those not seen in `fit`, are one. A missing
     category is one too.
 
+    Some columns become more features than these; see the Notes.
+
     Attributes
     ----------
     kinds_ : dict of str to str
         What each column holds: "numbers", "dates", "durations" or "categories".
+    notations_ : dict of str to tuple
+        Of each column of numbers as text the decimal mark, and the unit to which it is converted.
+    derived_ : dict of str to tuple
+        Of each column that was made of another: that column, which part of it this is, and what
+        `fit` measured.
     columns_ : ColumnTransformer
-        The fitted imputers, scalers and one-hot encoders.
+        The fitted imputers, scalers and one-hot encoders, of columns and of derived columns.
+    target_encoder_ : Pipeline or None
+        The `TargetEncoder` and `StandardScaler` of columns of many categories, fitted on all rows.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -51,6 +60,26 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     -----
     A row in which all columns are missing is a missing modality: it becomes NaN.
 
+    What the rows of `fit` hold decides which features there are beside those above. In a column X,
+
+    - of numbers, durations or dates of which some are missing: "X_missing", 0 or 1. Columns that
+      are missing in the same rows have one, that of the first;
+    - of more than 20 different numbers: "X_zero", 0 or 1, if 5 % are zero; and "X_log", the inverse
+      hyperbolic sine of the distance from the median in interquartile ranges, if the standard
+      deviation is 1.5 times what the quartiles of a normal distribution would let expect;
+    - of dates: "X_year_sin" and "X_year_cos", the position in the year; "X_day_sin" and
+      "X_day_cos", the time of the day, in UTC; "X_weekday_Mon" and so on. A cycle that is longer
+      than the span of the dates is left out, as is one in which they do not vary;
+    - of more than 50 categories: "X_count", the logarithm of how often the category was in `fit`,
+      and "X_target", a statistic of the target by `sklearn.preprocessing.TargetEncoder`, one for
+      each of more than two classes. It needs a y of numbers, or of at most 20 classes in two rows
+      each. In `fit_transform` it is cross-fitted.
+
+    Text is numbers if 95 % of it can be read as numbers in one unit, or in units that can be
+    converted, such as "45%", "1,234", "$12.50", "1 lb. 5 oz." or "12 seats". "N/A" and the like
+    are missing values; so is what cannot be read, with a warning. What may be codes remains
+    categories: integers with leading zeros, of equal length, or all different.
+
     Examples
     --------
     >>> import pandas as pd
@@ -58,7 +87,12 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     >>> X = pd.DataFrame({"age": [3.0, None, 5.0], "kind": ["cat", "dog", "cat"]})
     >>> encoder = TabularEncoder().set_output(transform="pandas")
     >>> encoder.fit_transform(X).columns.to_list()
-    ['age', 'kind_cat', 'kind_dog']
+    ['age', 'kind_cat', 'kind_dog', 'age_missing']
+    >>> encoder.fit_transform(pd.DataFrame({"weight": ["1 lb. 5 oz.", "1.2 kg", "800 g"]}))
+         weight
+    0 -1.074330
+    1  1.333633
+    2 -0.259304
     """
 
     def fit(self, X, y=None):
@@ -137,7 +171,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            The column for a number, ``COLUMN_VALUE`` for a category or a level; none twice.
+            The column for a number, ``COLUMN_VALUE`` for a category or a level, ``COLUMN_missing``
+            and so on for what is made of it; none twice.
         """
         check_is_fitted(self)
         given = [name.partition("__")[2] for name in self.columns_.get_feature_names_out()]

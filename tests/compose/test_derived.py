@@ -123,7 +123,7 @@ def test_tails_are_those_of_the_rows_of_fit():
 def test_dates_have_their_cycles():
     days = pd.Series(pd.date_range("2023-01-01", "2024-12-31 23:00", freq="7h"))
     encoded, _ = encode(days.to_frame("day"))
-    weekdays = [f"day_weekday_{name}" for name in ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")]
+    weekdays = [f"day_weekday_{name}" for name in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")]
     assert list(encoded) == [
         "day", "day_year_sin", "day_year_cos", "day_day_sin", "day_day_cos", *weekdays
     ]  # fmt: skip
