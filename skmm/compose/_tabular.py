@@ -210,7 +210,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             texts = values.dropna()
             notation = find_notation(texts)
             if notation is not None:
-                self.notations_[str(values.name)] = tuple(notation)
+                self.notations_[str(values.name)] = notation.mark, notation.unit
                 return "numbers"
             if units := find_mixed_units(texts):
                 warn_of_units(values.name, units)
@@ -268,11 +268,12 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _encode(self, prepared: pd.DataFrame) -> np.ndarray:
         """Transform by `columns_`, without what scikit-learn checks again at each step."""
-        blocks = [np.empty((len(prepared), 0))]
+        blocks, names = [np.empty((len(prepared), 0))], prepared.columns.to_list()
         for name, transformer, columns in self.columns_.transformers_:
             if name == "remainder" or not len(columns):
                 continue
-            chosen = prepared if columns == prepared.columns.to_list() else prepared[columns]
+            is_all = len(columns) == len(names) and columns == names
+            chosen = prepared if is_all else prepared[columns]
             if name == "numbers":
                 imputer, scaler = transformer[0], transformer[1]
                 numbers = chosen.to_numpy()
@@ -294,7 +295,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     def _prepare(self, X: pd.DataFrame) -> pd.DataFrame:
         """Convert numbers to float64 with NaN, dates to seconds, categories to strings and None."""
         numbers = {c for c, kind in self.kinds_.items() if kind == "numbers"} - {*self.notations_}
-        plain = [c in numbers and _is_plain(dtype) for c, dtype in X.dtypes.items()]
+        columns = zip(X.columns.to_list(), X.dtypes.to_list(), strict=True)
+        plain = [column in numbers and _is_plain(dtype) for column, dtype in columns]
         block = X.to_numpy(np.float64) if all(plain) else X.loc[:, plain].to_numpy(np.float64)
         if X.columns.has_duplicates or (np.abs(block) > LARGEST).any():
             plain = [False] * X.shape[1]  # column by column, to name the first that is wrong
