@@ -16,7 +16,7 @@ CELLS = ["nowhere.png", *(np.full((8, 8, 3), i, dtype=np.uint8) for i in range(4
 
 
 def test_called_by_the_user():
-    prices = pd.DataFrame({"price": ["unknown", *(f"{i}.50" for i in range(20))]})
+    prices = pd.DataFrame({"price": ["much", "less", *(f"{i}.50" for i in range(20))]})
     with pytest.warns(UserWarning, match="'price'") as seen:
         infer_modalities(prices)
     assert seen[0].filename == __file__

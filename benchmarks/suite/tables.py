@@ -72,8 +72,14 @@ def from_blocks(blocks, y, **more):
     return Table(lambda train: frame, y, **more)
 
 
-def encode_columns(frame, train):
-    return ModalityTransformer().fit(frame.iloc[train]).transform(frame)
+def encode_columns(frame, y, train):
+    """Encode as a pipeline does: `fit_transform` of the training rows, which may read y."""
+    encoder = ModalityTransformer()
+    blocks = [encoder.fit_transform(frame.iloc[train], y[train])]
+    others = np.setdiff1d(np.arange(len(frame)), train)
+    if len(others):
+        blocks.append(encoder.transform(frame.iloc[others]))
+    return pd.concat(blocks).loc[frame.index]
 
 
 def from_columns(frame, target, *, rows=None, dtype=None, note=""):
@@ -81,7 +87,8 @@ def from_columns(frame, target, *, rows=None, dtype=None, note=""):
     rows = sample_rows(np.arange(len(frame)) if rows is None else rows)
     frame = frame.iloc[rows].reset_index(drop=True)
     y = frame.pop(target).to_numpy()
-    return Table(partial(encode_columns, frame), y.astype(dtype or y.dtype), note=note)
+    y = y.astype(dtype or y.dtype)
+    return Table(partial(encode_columns, frame, y), y, note=note)
 
 
 def encode_texts(texts, train):
@@ -152,11 +159,13 @@ def load_fashion(target):
         ["gender", "usage", "baseColour", "season", "subCategory", "articleType", "year"]
     ].drop(columns=target)
 
+    y = frame[target].to_numpy()
+
     def encode_others(train):
-        return {"image": image, "tabular": encode_columns(attributes, train).to_numpy()}
+        return {"image": image, "tabular": encode_columns(attributes, y, train).to_numpy()}
 
     note = f"Classes of at least {MIN_CLASS_ROWS} rows." if not frequent.all() else ""
-    return with_texts(frame["title"], encode_others, frame[target].to_numpy(), note=note)
+    return with_texts(frame["title"], encode_others, y, note=note)
 
 
 def rows_outside_tests(n_rows, test_rows):

@@ -18,6 +18,7 @@ from .._data.cells import describe_row, is_missing, shorten
 from .._data.frames import as_pandas
 from .._warnings import warn_user
 from ..encoding.readers import expand_home
+from ._numerals import find_mixed_units, find_notation, warn_of_units
 
 N_SAMPLED = 1000
 N_OPENED = 5
@@ -30,6 +31,8 @@ EXTENSIONS = {
     "video": "mp4 m4v mov 3gp avi mkv webm mpg mpeg vob mts m2ts wmv flv ogv",
 }
 _MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
+NUMBERS_AS_TEXT = "numbers as text"
+NUMBERS_IN_UNITS = "numbers in different units"
 NUMBERS_AS_STRINGS = "strings, most of them numbers"
 _NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
@@ -76,9 +79,11 @@ def infer_modalities(X):
     -----
     Numbers, booleans, dates and the pandas type "category" are tabular. Strings are paths if most
     of them end like names of image, audio or video files, or if the first of them are such files;
-    dates, which are tabular, if all have the form 2026-11-23, with or without a time; categories,
-    tabular too, if there are at most 100 different ones of at most 60 characters, and half as many
-    as values at most; and texts otherwise, with a warning if most of them are numbers.
+    dates, which are tabular, if all have the form 2026-11-23, with or without a time; numbers,
+    tabular too, if nearly all are like "45%", "$1,234.50", "1 lb. 5 oz." or "12 seats", in units
+    that can be converted, and can be no codes, as "01234" is; categories, tabular again, if there
+    are at most 100 different ones of at most 60 characters, and half as many as values at most; and
+    texts otherwise, with a warning if most of them are numbers.
 
     Examples
     --------
@@ -100,6 +105,8 @@ def infer_modalities(X):
                 f"Column {column!r} fits no modality: it holds {kind}{shown}. Fix or drop it, or "
                 f'name an encoder: ModalityTransformer([("name", encoder, {column!r}), ...]).'
             )
+        if kind == NUMBERS_IN_UNITS:
+            warn_of_units(column, find_mixed_units([c for c in values if isinstance(c, str)]))
         if kind == NUMBERS_AS_STRINGS:
             warn_of_numbers(column, values, example)
     return found
@@ -151,10 +158,14 @@ def _infer_strings(sample: list[str]) -> Finding:
         return Finding(opened.most_common(1)[0][0] if opened else modality, "paths")
     if are_dates(sample):
         return Finding("tabular", "dates")
+    if find_notation(sample) is not None:
+        return Finding("tabular", NUMBERS_AS_TEXT)
     distinct = set(sample)
     few = len(distinct) <= min(MAX_CATEGORIES, len(sample) / 2)
     if few and max(map(len, distinct)) <= MAX_CATEGORY_LENGTH:
         return Finding("tabular", "categories")
+    if find_mixed_units(sample):
+        return Finding("text", NUMBERS_IN_UNITS)
     if sum(map(is_number, sample)) > len(sample) / 2:
         return Finding("text", NUMBERS_AS_STRINGS)
     return Finding("text", "strings")

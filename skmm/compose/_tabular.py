@@ -13,21 +13,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._data.cells import describe_row
 from .._data.frames import as_pandas
-from ._inference import are_dates
+from ._columns import LARGEST, are_strings, find_kind, read_texts, to_float
+from ._derived import ROWS_PER_LEVEL, SCALED, derive, find_recipes, has_few_levels
+from ._numerals import Notation, find_mixed_units, find_notation, warn_of_units
+from ._targets import find_target, fit_target_statistics, name_target_statistics
 
 MAX_CATEGORIES = 50
-MAX_LEVELS = 20  # of numbers such as years, months, ratings
-ROWS_PER_LEVEL = 10
-LARGEST = 1e150  # the sum of squares of larger numbers overflows
-SECOND = np.timedelta64(1, "s")
-OBJECTS = {  # in the words of pandas' infer_dtype
-    **dict.fromkeys(
-        ["integer", "floating", "mixed-integer-float", "decimal", "boolean"], "numbers"
-    ),
-    **dict.fromkeys(["date", "datetime"], "dates"),
-}
 
 
 class TabularEncoder(TransformerMixin, BaseEstimator):
@@ -40,12 +32,21 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     50 most frequent are one-hot encoded; the rest, and those not seen in `fit`, are one. A missing
     category is one too.
 
+    Some columns become more features than these; see the Notes.
+
     Attributes
     ----------
     kinds_ : dict of str to str
         What each column holds: "numbers", "dates", "durations" or "categories".
+    notations_ : dict of str to tuple
+        Of each column of numbers as text the decimal mark, and the unit to which it is converted.
+    derived_ : dict of str to tuple
+        Of each column that was made of another: that column, which part of it this is, and what
+        `fit` measured.
     columns_ : ColumnTransformer
-        The fitted imputers, scalers and one-hot encoders.
+        The fitted imputers, scalers and one-hot encoders, of columns and of derived columns.
+    target_encoder_ : Pipeline or None
+        The `TargetEncoder` and `StandardScaler` of columns of many categories, fitted on all rows.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -59,6 +60,26 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     -----
     A row in which all columns are missing is a missing modality: it becomes NaN.
 
+    What the rows of `fit` hold decides which features there are beside those above. In a column X,
+
+    - of numbers, durations or dates of which some are missing: "X_missing", 0 or 1. Columns that
+      are missing in the same rows have one, that of the first;
+    - of more than 20 different numbers: "X_zero", 0 or 1, if 5 % are zero; and "X_log", the inverse
+      hyperbolic sine of the distance from the median in interquartile ranges, if the standard
+      deviation is 1.5 times what the quartiles of a normal distribution would let expect;
+    - of dates: "X_year_sin" and "X_year_cos", the position in the year; "X_day_sin" and
+      "X_day_cos", the time of the day, in UTC; "X_weekday_Mon" and so on. A cycle that is longer
+      than the span of the dates is left out, as is one in which they do not vary;
+    - of more than 50 categories: "X_count", the logarithm of how often the category was in `fit`,
+      and "X_target", a statistic of the target by `sklearn.preprocessing.TargetEncoder`, one for
+      each of more than two classes. It needs a y of numbers, or of at most 20 classes in two rows
+      each. In `fit_transform` it is cross-fitted.
+
+    Text is numbers if 95 % of it can be read as numbers in one unit, or in units that can be
+    converted, such as "45%", "1,234", "$12.50", "1 lb. 5 oz." or "12 seats". "N/A" and the like
+    are missing values; so is what cannot be read, with a warning. What may be codes remains
+    categories: integers with leading zeros, of equal length, or all different.
+
     Examples
     --------
     >>> import pandas as pd
@@ -66,7 +87,12 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     >>> X = pd.DataFrame({"age": [3.0, None, 5.0], "kind": ["cat", "dog", "cat"]})
     >>> encoder = TabularEncoder().set_output(transform="pandas")
     >>> encoder.fit_transform(X).columns.to_list()
-    ['age', 'kind_cat', 'kind_dog']
+    ['age', 'kind_cat', 'kind_dog', 'age_missing']
+    >>> encoder.fit_transform(pd.DataFrame({"weight": ["1 lb. 5 oz.", "1.2 kg", "800 g"]}))
+         weight
+    0 -1.074330
+    1  1.333633
+    2 -0.259304
     """
 
     def fit(self, X, y=None):
@@ -76,40 +102,36 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         ----------
         X : DataFrame or array-like of shape (n_samples, n_columns)
             Tabular columns.
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,), default=None
+            Targets, for statistics of columns of many categories.
 
         Returns
         -------
         TabularEncoder
             The fitted encoder.
         """
-        X = self._validate(X, reset=True)
-        self.kinds_ = {column: _find_kind(values) for column, values in X.items()}
-        categories = [column for column, kind in self.kinds_.items() if kind == "categories"]
-        numeric = [column for column in X if column not in categories]
-        numbers = make_pipeline(
-            SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
-        )
-        one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist",
-            max_categories=MAX_CATEGORIES,
-            sparse_output=False,
-        )
-        levels = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", min_frequency=ROWS_PER_LEVEL, sparse_output=False
-        )
-        prepared = self._prepare(X)
-        few = [c for c, values in prepared.items() if c in numeric and _has_few_levels(values)]
-        self.columns_ = ColumnTransformer(
-            [
-                ("numbers", numbers, numeric),
-                ("levels", levels, few),
-                ("categories", one_hot, categories),
-            ]
-        )
-        self.columns_.set_output(transform="default").fit(prepared)
+        self._fit(X, y)
         return self
+
+    def fit_transform(self, X, y=None):
+        """Fit, and encode the columns, with statistics of the targets of other rows.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_columns)
+            Tabular columns.
+        y : array-like of shape (n_samples,), default=None
+            Targets, for statistics of columns of many categories. They are cross-fitted: those of
+            a row come from folds that it is not in, so that what learns from them does not see
+            its target. ``fit(X, y).transform(X)`` does.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float32
+            The features; NaN in the rows in which all columns are missing.
+        """
+        X, columns, statistics = self._fit(X, y)
+        return self._finish(self._encode(columns), statistics, X)
 
     def transform(self, X):
         """Encode columns.
@@ -131,9 +153,12 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        encoded = self._encode(self._prepare(X))
-        encoded[X.isna().to_numpy().all(axis=1)] = np.nan
-        return encoded
+        columns = derive(self._prepare(X), self.derived_)
+        statistics = None
+        if self.target_encoder_ is not None:
+            chosen = columns[self.target_encoder_.feature_names_in_]
+            statistics = self.target_encoder_.transform(chosen)
+        return self._finish(self._encode(columns), statistics, X)
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.
@@ -146,16 +171,75 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            The column for a number, ``COLUMN_VALUE`` for a category or a level; none twice.
+            The column for a number, ``COLUMN_VALUE`` for a category or a level, ``COLUMN_missing``
+            and so on for what is made of it; none twice.
         """
         check_is_fitted(self)
+        given = [name.partition("__")[2] for name in self.columns_.get_feature_names_out()]
+        if self.target_encoder_ is not None:
+            given += name_target_statistics(self.target_encoder_)
         names: dict[str, None] = {}
-        for name in self.columns_.get_feature_names_out():
-            name = name.partition("__")[2]
+        for name in given:
             while name in names:  # category "x" of column "a" beside a number "a_x"
                 name += "_"
             names[name] = None
         return np.array(list(names), dtype=object)
+
+    def _fit(self, X, y) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray | None]:
+        """Fit; return the checked and the prepared columns, and the statistics of the target."""
+        X = self._validate(X, reset=True)
+        self.notations_: dict[str, tuple[str, str]] = {}
+        self.kinds_ = {column: self._inspect(values) for column, values in X.items()}
+        prepared = self._prepare(X)
+        categories = [column for column, kind in self.kinds_.items() if kind == "categories"]
+        many = [c for c in categories if prepared[c].nunique(dropna=False) > MAX_CATEGORIES]
+        self.derived_ = find_recipes(prepared, self.kinds_, many)
+        columns = derive(prepared, self.derived_)
+        self.columns_ = self._make_transformer(prepared, categories)
+        self.columns_.set_output(transform="default").fit(columns)
+        self.target_encoder_, statistics = None, None
+        target = find_target(y) if many and y is not None else None
+        if target is not None:
+            self.target_encoder_, statistics = fit_target_statistics(columns[many], target)
+        return X, columns, statistics
+
+    def _inspect(self, values: pd.Series) -> str:
+        """Find what a column holds, and how its numbers are written if they are text."""
+        kind = find_kind(values)
+        if kind == "categories" and are_strings(values):
+            texts = values.dropna()
+            notation = find_notation(texts)
+            if notation is not None:
+                self.notations_[str(values.name)] = notation.mark, notation.unit
+                return "numbers"
+            if units := find_mixed_units(texts):
+                warn_of_units(values.name, units)
+        return kind
+
+    def _make_transformer(self, prepared: pd.DataFrame, categories: list[str]) -> ColumnTransformer:
+        numeric = [column for column in prepared if column not in categories]
+        few = [column for column in numeric if has_few_levels(prepared[column])]
+        scaled = [name for name, (_, part, _) in self.derived_.items() if part in SCALED]
+        bounded = [name for name in self.derived_ if name not in scaled]
+        numbers = make_pipeline(
+            SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
+        )
+        one_hot = OneHotEncoder(
+            handle_unknown="infrequent_if_exist",
+            max_categories=MAX_CATEGORIES,
+            sparse_output=False,
+        )
+        levels = OneHotEncoder(
+            handle_unknown="infrequent_if_exist", min_frequency=ROWS_PER_LEVEL, sparse_output=False
+        )
+        return ColumnTransformer(
+            [
+                ("numbers", numbers, numeric + scaled),
+                ("levels", levels, few),
+                ("categories", one_hot, categories),
+                ("bounded", "passthrough", bounded),
+            ]
+        )
 
     def _validate(self, X, *, reset: bool) -> pd.DataFrame:
         """Check the columns, against those of `fit` unless they are set, and name them by str."""
@@ -184,50 +268,58 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _encode(self, prepared: pd.DataFrame) -> np.ndarray:
         """Transform by `columns_`, without what scikit-learn checks again at each step."""
-        blocks = [np.empty((len(prepared), 0))]
+        blocks, names = [np.empty((len(prepared), 0))], prepared.columns.to_list()
         for name, transformer, columns in self.columns_.transformers_:
             if name == "remainder" or not len(columns):
                 continue
-            chosen = prepared if len(columns) == prepared.shape[1] else prepared[columns]
+            is_all = len(columns) == len(names) and columns == names
+            chosen = prepared if is_all else prepared[columns]
             if name == "numbers":
                 imputer, scaler = transformer[0], transformer[1]
                 numbers = chosen.to_numpy()
                 imputed = np.where(np.isnan(numbers), imputer.statistics_, numbers)
                 blocks.append((imputed - scaler.mean_) / scaler.scale_)
+            elif name == "bounded":
+                blocks.append(chosen.to_numpy())
             else:
                 blocks.append(transformer.transform(chosen))
         return np.hstack(blocks).astype(np.float32)
 
+    def _finish(self, encoded: np.ndarray, statistics: np.ndarray | None, X: pd.DataFrame):
+        """Add the statistics of the target, and make rows without a value rows of NaN."""
+        if statistics is not None:
+            encoded = np.hstack([encoded, statistics.astype(np.float32)])
+        encoded[X.isna().to_numpy().all(axis=1)] = np.nan
+        return encoded
+
     def _prepare(self, X: pd.DataFrame) -> pd.DataFrame:
         """Convert numbers to float64 with NaN, dates to seconds, categories to strings and None."""
-        plain = [self.kinds_[c] == "numbers" and _is_plain(dtype) for c, dtype in X.dtypes.items()]
+        numbers = {c for c, kind in self.kinds_.items() if kind == "numbers"} - {*self.notations_}
+        columns = zip(X.columns.to_list(), X.dtypes.to_list(), strict=True)
+        plain = [column in numbers and _is_plain(dtype) for column, dtype in columns]
         block = X.to_numpy(np.float64) if all(plain) else X.loc[:, plain].to_numpy(np.float64)
         if X.columns.has_duplicates or (np.abs(block) > LARGEST).any():
             plain = [False] * X.shape[1]  # column by column, to name the first that is wrong
         if all(plain):
             return pd.DataFrame(block, columns=X.columns, index=X.index, copy=False)
         prepared = {}
-        numbers = iter(block.T)
+        arrays = iter(block.T)
         for is_plain, (column, values) in zip(plain, X.items(), strict=True):
             kind = self.kinds_[column]
             if is_plain:
-                prepared[column] = next(numbers)
+                prepared[column] = next(arrays)
+            elif column in self.notations_:
+                prepared[column] = read_texts(values, Notation(*self.notations_[column]))
             elif kind == "categories":
                 prepared[column] = values.astype(object).map(str).where(values.notna(), None)
             else:
-                prepared[column] = _as_float(values, kind)
+                prepared[column] = to_float(values, kind)
         return pd.DataFrame(prepared, index=X.index)
 
 
 def _is_plain(dtype: Any) -> bool:
     """Return whether a column of this type is an array of numbers that needs no conversion."""
     return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
-
-
-def _has_few_levels(values: pd.Series) -> bool:
-    """Return whether there are few different numbers, more than two, each in several rows."""
-    counts = values.value_counts()
-    return 2 < len(counts) <= MAX_LEVELS and counts.sum() >= ROWS_PER_LEVEL * len(counts)
 
 
 def _as_frame(X) -> pd.DataFrame:
@@ -238,71 +330,3 @@ def _as_frame(X) -> pd.DataFrame:
     rows = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else X
     options: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}
     return pd.DataFrame(check_array(rows, estimator="TabularEncoder", **options))
-
-
-def _find_kind(values: pd.Series) -> str:
-    """Return "numbers" (booleans too), "dates", "durations" or "categories", as text too."""
-    kinds = pd.api.types
-    if _are_strings(values):
-        return "dates" if are_dates(values.dropna()) else "categories"
-    if values.dtype == object:
-        return OBJECTS.get(kinds.infer_dtype(values, skipna=True), "categories")
-    if kinds.is_datetime64_any_dtype(values.dtype):
-        return "dates"
-    if kinds.is_timedelta64_dtype(values.dtype):
-        return "durations"
-    arrow_booleans = isinstance(values.dtype, pd.ArrowDtype) and values.dtype.kind == "b"
-    return "numbers" if kinds.is_numeric_dtype(values.dtype) or arrow_booleans else "categories"
-
-
-def _are_strings(values: pd.Series) -> bool:
-    strings = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
-    return strings and pd.api.types.infer_dtype(values, skipna=True) == "string"
-
-
-def _as_float(values: pd.Series, kind: str) -> np.ndarray:
-    """Convert numbers, dates (seconds since 1970) or durations (seconds); NaN if missing."""
-    floats = np.full(len(values), np.nan)
-    present = values.dropna()
-    if len(present) == 0:
-        return floats
-    found = _find_kind(present)
-    if kind != found != "categories":  # what looks like a category may still be a number as text
-        raise ValueError(f"Column {values.name!r} held {kind} in fit, and now {found}.")
-    try:
-        floats[values.notna()] = _CONVERTERS[kind](present)
-    except (TypeError, ValueError) as e:
-        raise ValueError(
-            f"Column {values.name!r} held {kind} in fit, and now something else: {e}."
-        ) from e
-    _check_finite(floats, values)
-    return floats
-
-
-def _seconds_of_dates(values: pd.Series) -> np.ndarray:
-    if _are_strings(values):
-        others = [text for text in values if not are_dates([text])]
-        if others:
-            raise ValueError(f"{others[0]!r} is no date like 2026-11-23")
-        values = pd.to_datetime(values, format="ISO8601", utc=True)
-    stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
-    return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / SECOND
-
-
-_CONVERTERS = {
-    "numbers": lambda values: values.to_numpy(dtype=np.float64),
-    "dates": _seconds_of_dates,
-    "durations": lambda values: values.to_numpy(dtype="timedelta64[us]") / SECOND,
-}
-
-
-def _check_finite(floats: np.ndarray, values: pd.Series) -> None:
-    too_large = np.flatnonzero(np.abs(floats) > LARGEST)
-    if len(too_large):
-        row = too_large[0]
-        what = "infinite values" if np.isinf(floats[row]) else f"values beyond {LARGEST:g}"
-        labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
-        raise ValueError(
-            f"Column {values.name!r} holds {what}, the first ({floats[row]:g}) in "
-            f"{describe_row(row, labels)}. Replace them by NaN if they stand for missing ones."
-        )

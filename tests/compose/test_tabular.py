@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn import config_context
 
+from skmm.compose._derived import derive
 from skmm.compose._tabular import MAX_CATEGORIES, TabularEncoder
 
 DAYS = [datetime.date(2026, 1, day) for day in (1, 2, 4)]
@@ -38,7 +39,7 @@ def test_every_kind_of_number_is_scaled(kind):
 def test_a_missing_object_is_imputed_as_a_number_is(values, missing):
     frame = pd.DataFrame({"a": pd.Series([*values, missing], dtype=object), "b": range(4)})
     encoder = TabularEncoder().fit(frame)
-    assert encoder.get_feature_names_out().tolist() == ["a", "b"]
+    assert encoder.get_feature_names_out().tolist() == ["a", "b", "a_missing"]
     encoded = encoder.transform(frame)
     assert np.isfinite(encoded).all()
     assert encoded[3, 0] == encoded[0, 0]  # the median
@@ -80,9 +81,8 @@ def test_words_where_numbers_were():
 def test_rare_and_new_categories_share_a_column():
     words = [f"w{i}" for i in range(MAX_CATEGORIES - 1) for _ in range(2)] + ["rare", "rarer"]
     encoder = TabularEncoder().fit(pd.DataFrame({"word": words}))
-    rare, rarer, new, common = encoder.transform(
-        pd.DataFrame({"word": ["rare", "rarer", "?", "w3"]})
-    )
+    frame = pd.DataFrame({"word": ["rare", "rarer", "?", "w3"]})
+    rare, rarer, new, common = encoder.transform(frame)[:, 1:]  # after the frequency
     assert len(rare) == MAX_CATEGORIES
     np.testing.assert_array_equal(rare, rarer)
     np.testing.assert_array_equal(rare, new)
@@ -192,7 +192,7 @@ def test_features_are_those_of_the_fitted_column_transformer(columns, rows):
     before = frame.copy()
     with config_context(transform_output="pandas"):
         encoded = np.asarray(encoder.transform(frame[rows]))
-    expected = encoder.columns_.transform(encoder._prepare(frame))[rows]
+    expected = encoder.columns_.transform(derive(encoder._prepare(frame), encoder.derived_))[rows]
     np.testing.assert_array_equal(encoded, np.asarray(expected, dtype=np.float32))
     assert encoded.shape[1] == len(encoder.get_feature_names_out())
     pd.testing.assert_frame_equal(frame, before)

@@ -1,0 +1,117 @@
+"""Tabular columns as numbers: what they hold, and its conversion to float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .._data.cells import describe_row, shorten
+from .._warnings import warn_user
+from ._inference import are_dates
+from ._numerals import CONVERTED, Notation, is_placeholder, read_number
+
+LARGEST = 1e150  # the sum of squares of larger numbers overflows
+SECOND = np.timedelta64(1, "s")
+OBJECTS = {  # in the words of pandas' infer_dtype
+    **dict.fromkeys(
+        ["integer", "floating", "mixed-integer-float", "decimal", "boolean"], "numbers"
+    ),
+    **dict.fromkeys(["date", "datetime"], "dates"),
+}
+
+
+def find_kind(values: pd.Series) -> str:
+    """Return "numbers" (booleans too), "dates", "durations" or "categories", as text too."""
+    kinds = pd.api.types
+    if are_strings(values):
+        return "dates" if are_dates(values.dropna()) else "categories"
+    if values.dtype == object:
+        return OBJECTS.get(kinds.infer_dtype(values, skipna=True), "categories")
+    if kinds.is_datetime64_any_dtype(values.dtype):
+        return "dates"
+    if kinds.is_timedelta64_dtype(values.dtype):
+        return "durations"
+    arrow_booleans = isinstance(values.dtype, pd.ArrowDtype) and values.dtype.kind == "b"
+    return "numbers" if kinds.is_numeric_dtype(values.dtype) or arrow_booleans else "categories"
+
+
+def are_strings(values: pd.Series) -> bool:
+    strings = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
+    return strings and pd.api.types.infer_dtype(values, skipna=True) == "string"
+
+
+def to_float(values: pd.Series, kind: str) -> np.ndarray:
+    """Convert numbers, dates (seconds since 1970) or durations (seconds); NaN if missing."""
+    floats = np.full(len(values), np.nan)
+    present = values.dropna()
+    if len(present) == 0:
+        return floats
+    found = find_kind(present)
+    if kind != found != "categories":  # what looks like a category may still be a number as text
+        raise ValueError(f"Column {values.name!r} held {kind} in fit, and now {found}.")
+    try:
+        floats[values.notna()] = _CONVERTERS[kind](present)
+    except (TypeError, ValueError) as e:
+        raise ValueError(
+            f"Column {values.name!r} held {kind} in fit, and now something else: {e}."
+        ) from e
+    _check_finite(floats, values)
+    return floats
+
+
+def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
+    """Read numbers that are text; NaN if missing, and with a warning if unreadable."""
+    if not are_strings(values):
+        numbers = to_float(values, "numbers")
+        if notation.unit in CONVERTED and not np.isnan(numbers).all():
+            raise ValueError(
+                f"Column {values.name!r} held texts such as '3 {notation.unit}' in fit, and now "
+                "numbers, of which nobody knows the unit. Write it behind them."
+            )
+        return numbers
+    cells = values.astype(object)
+    read = {text: read_number(text, notation) for text in cells.dropna().unique()}
+    numbers = cells.map(read).to_numpy(np.float64)
+    unread = [text for text in read if np.isnan(read[text]) and not is_placeholder(text)]
+    if unread:
+        row = _describe_row(values, cells.to_list().index(unread[0]))
+        unit = f" in {notation.unit}" if notation.unit else ""
+        warn_user(
+            f"Column {values.name!r} holds numbers{unit} as text; {shorten(unread[0])} in {row} "
+            "is none: it counts as missing. Rewrite it, or turn the column into numbers before."
+        )
+    _check_finite(numbers, values)
+    return numbers
+
+
+def _seconds_of_dates(values: pd.Series) -> np.ndarray:
+    if are_strings(values):
+        others = [text for text in values if not are_dates([text])]
+        if others:
+            raise ValueError(f"{others[0]!r} is no date like 2026-11-23")
+        values = pd.to_datetime(values, format="ISO8601", utc=True)
+    stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
+    return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / SECOND
+
+
+_CONVERTERS = {
+    "numbers": lambda values: values.to_numpy(dtype=np.float64),
+    "dates": _seconds_of_dates,
+    "durations": lambda values: values.to_numpy(dtype="timedelta64[us]") / SECOND,
+}
+
+
+def _check_finite(floats: np.ndarray, values: pd.Series) -> None:
+    too_large = np.flatnonzero(np.abs(floats) > LARGEST)
+    if len(too_large):
+        row = too_large[0]
+        what = "infinite values" if np.isinf(floats[row]) else f"values beyond {LARGEST:g}"
+        raise ValueError(
+            f"Column {values.name!r} holds {what}, the first ({floats[row]:g}) in "
+            f"{_describe_row(values, row)}. Replace them by NaN if they stand for missing ones."
+        )
+
+
+def _describe_row(values: pd.Series, row: int) -> str:
+    labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
+    return describe_row(row, labels)

@@ -1,0 +1,233 @@
+"""Numbers written as text, such as "45%", "$1,234.50", "1 lb. 5 oz." or "12 seats"."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .._data.cells import shorten
+from .._warnings import warn_user
+
+MAX_LENGTH = 40  # of a number and its unit
+READ_SHARE = 0.95  # of the texts of a column that must be numbers in one unit
+MAX_CODES = 20  # different plain numbers, each twice, that may be names of categories
+MIN_CODE_LENGTH = 4  # of integers that are all as long: years, postcodes, ids
+MAX_INTEGER_LENGTH = 8  # longer ones are ids and phone numbers
+_WORDS = "- -- ? . n/a na n.a. nan null none nil unknown missing unavailable tbd tba \u2013 \u2014"
+PLACEHOLDERS = {*_WORDS.split(), "", "not available", "not applicable"}
+
+_CURRENCIES = {
+    **dict.fromkeys(["$", "us$", "usd"], "USD"),
+    **dict.fromkeys(["€", "eur"], "EUR"),
+    **dict.fromkeys(["£", "gbp"], "GBP"),
+    **dict.fromkeys(["¥", "jpy"], "JPY"),
+    **dict.fromkeys(["₹", "rs", "rs.", "inr"], "INR"),
+    "chf": "CHF",
+    "cny": "CNY",
+}
+CURRENCIES = {*_CURRENCIES.values()}
+_THOUSANDS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "bn": 1e9}  # behind an amount of money
+_SIZES = {  # the unit that stands for all that can be converted to it, and their sizes
+    "g": {"mg": 1e-3, "g gram": 1, "kg kilogram": 1e3, "oz ounce": 28.349523125,
+          "lb pound": 453.59237},
+    "cm": {"mm": 0.1, "cm": 1, "m meter metre": 100, "km": 1e5, "mi mile": 160_934.4,
+           "in inch inche \" \u2033 ''": 2.54, "ft foot feet ' \u2032": 30.48, "yd yard": 91.44},
+    "ml": {"ml": 1, "cl": 10, "l liter litre": 1e3},
+    "MB": {"kb": 1e-3, "mb": 1, "gb": 1e3, "tb": 1e6},
+    "day": {"s sec second": 1 / 86_400, "min minute": 1 / 1_440, "h hr hour": 1 / 24, "day": 1,
+            "wk week": 7, "month": 30.436875, "yr year": 365.2425},
+}  # fmt: skip
+CONVERTED = {*_SIZES, "K"}
+_UNITS = {
+    name: (unit, size)
+    for unit, sizes in _SIZES.items()
+    for names, size in sizes.items()
+    for name in names.split()
+}
+_BLANKS = "' \u00a0\u202f\u2009"
+_NUMBER = {
+    mark: rf"(?:(?:\d{{1,3}}(?:{other}\d{{3}})+|\d{{1,3}}(?:[{_BLANKS}]\d{{3}})+|\d+)"
+    rf"(?:{mark_}\d*)?|{mark_}\d+)"
+    for mark, mark_, other in ((".", r"\.", ","), (",", ",", r"\."))
+}
+_CURRENCY = r"(?:US\$|[€$£¥₹]|(?:USD|EUR|GBP|JPY|INR|CHF|CNY)\b|Rs\b\.?)"
+_UNIT = r"(?:[%‰\u2033\u2033\u2032]|''|[\"']|°?[^\W\d_]{1,12}(?:/[^\W\d_]{1,8})?[²³]?)"
+_AMOUNT = {
+    mark: re.compile(
+        rf"(?P<sign>[-+\u2212]?)\s*(?P<before>{_CURRENCY}?)\s*(?P<inner>[-+]?)(?P<number>{number}"
+        rf"(?:e[-+]?\d+)?)\s*(?:(?P<after>{_CURRENCY})|(?P<unit>{_UNIT}))?[.,;]?",
+        re.IGNORECASE,
+    )
+    for mark, number in _NUMBER.items()
+}
+_PART = {mark: re.compile(rf"({n})\s*({_UNIT})[.,]?\s*") for mark, n in _NUMBER.items()}
+_LEADING_ZERO = re.compile(r"\+?0\d")
+
+
+class Notation(NamedTuple):
+    """How the numbers of a column are written."""
+
+    mark: str  # of decimals, "." or ","
+    unit: str  # all have, or can be converted to; "" without one
+
+
+class Amount(NamedTuple):
+    """A number that was read."""
+
+    value: float
+    unit: str
+
+
+def read_amount(text: str, mark: str = ".") -> Amount | None:
+    """Read a number with its unit or currency, if the text is one; None if it is something else."""
+    if len(text) > MAX_LENGTH:
+        return None
+    text = text.strip()
+    match = _AMOUNT[mark].fullmatch(text)
+    if match is None:
+        return _read_parts(text, mark)
+    if (match["before"] and match["after"]) or _LEADING_ZERO.match(match["number"]):
+        return None
+    value = _to_float(match["number"], mark)
+    if "-" in match["inner"] or match["sign"] in ("-", "\u2212"):
+        value = -value
+    unit, currency = match["unit"] or "", match["before"] or match["after"]
+    if currency:
+        if unit and unit not in _THOUSANDS:
+            return None
+        return Amount(value * _THOUSANDS.get(unit, 1), _CURRENCIES[currency.lower()])
+    unit, size = _convert(unit)
+    return Amount(value * size, unit)
+
+
+def is_placeholder(text: str) -> bool:
+    """Return whether a text says that there is no value, such as "N/A"."""
+    return len(text) <= MAX_LENGTH and text.strip().lower() in PLACEHOLDERS
+
+
+def find_notation(texts: Iterable[str]) -> Notation | None:
+    """Find how numbers are written, if the texts are numbers, nearly all; None in doubt.
+
+    Doubtful are integers with leading zeros, all of one length or all different, which may be
+    codes, and few different ones, which may be categories.
+    """
+    counts = Counter(text for text in texts if not is_placeholder(text))
+    n = counts.total()
+    n_short = sum(count for text, count in counts.items() if len(text) <= MAX_LENGTH)
+    if len(counts) < 2 or n_short < READ_SHARE * n or _are_codes(counts):
+        return None
+    best, n_best = None, 0
+    for mark in ".,":
+        for unit, n_read in count_units(counts, mark).most_common(1):
+            if n_read > n_best:
+                best, n_best = Notation(mark, unit), n_read
+    return best if n_best >= READ_SHARE * n else None
+
+
+def find_mixed_units(texts: Iterable[str]) -> list[str]:
+    """Return an example of each unit if the texts are numbers in units that do not convert.
+
+    Nothing if some of the units are words that may be anything, as in "12 Monkeys".
+    """
+    counts = Counter(text for text in texts if not is_placeholder(text))
+    units = count_units(counts)
+    known = units.keys() <= {*CONVERTED, *CURRENCIES, "%", ""}
+    if len(units) < 2 or not known or units.total() < READ_SHARE * counts.total():
+        return []
+    read = {amount.unit: text for text in reversed(counts) if (amount := read_amount(text))}
+    return [read[unit] for unit in units]
+
+
+def warn_of_units(column, examples: list[str]) -> None:
+    """Warn that a column of numbers in several units is not read as numbers."""
+    warn_user(
+        f"Column {column!r} holds numbers in different units, for example "
+        f"{' and '.join(map(shorten, examples[:2]))}. They are not read as numbers. If they can be "
+        "compared, write all in one unit, or turn the column into numbers before."
+    )
+
+
+def count_units(counts: Counter[str], mark: str = ".") -> Counter[str]:
+    """Count the units of the texts that are numbers."""
+    units: Counter[str] = Counter()
+    for text, count in counts.items():
+        amount = read_amount(text, mark)
+        if amount is not None:
+            units[amount.unit] += count
+    currencies = units.keys() & CURRENCIES
+    if len(currencies) == 1:  # some amounts of money may lack it
+        units[currencies.pop()] += units.pop("", 0)
+    return units
+
+
+def read_number(text: str, notation: Notation) -> float:
+    """Read a number; NaN for what is none, or is in another unit."""
+    amount = read_amount(text, notation.mark)
+    if amount is None:
+        return math.nan
+    lacks_currency = amount.unit == "" and notation.unit in CURRENCIES
+    return amount.value if lacks_currency or amount.unit == notation.unit else math.nan
+
+
+def _are_codes(counts: Counter[str]) -> bool:
+    """Return whether plain numbers may be ids, postcodes, phone numbers or names of categories."""
+    texts = [text.strip() for text in counts]
+    if any(map(_LEADING_ZERO.match, texts)):
+        return True
+    plain = [text for text in texts if _is_float(text)]
+    if len(plain) < READ_SHARE * len(texts):
+        plain = [text.replace(" ", "") for text in texts]  # phone numbers in groups
+    integers = [text for text in plain if text.lstrip("+").isdigit()]
+    if len(integers) >= READ_SHARE * len(texts):
+        lengths = set(map(len, integers))
+        if len(lengths) == 1 and lengths.pop() >= MIN_CODE_LENGTH:
+            return True
+        if len(counts) == counts.total() or max(map(len, integers)) > MAX_INTEGER_LENGTH:
+            return True
+    elif not all(map(_is_float, texts)):
+        return False
+    return len(counts) <= min(MAX_CODES, counts.total() / 2)
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_parts(text: str, mark: str) -> Amount | None:
+    """Read "1 lb. 5 oz.": the parts are of one kind, and get smaller."""
+    total, position, sizes, units = 0.0, 0, [], set()
+    while position < len(text):
+        part = _PART[mark].match(text, position)
+        if part is None or part[2].lower().removesuffix("s") not in _UNITS:
+            return None
+        unit, size = _convert(part[2])
+        total, position = total + _to_float(part[1], mark) * size, part.end()
+        sizes.append(size)
+        units.add(unit)
+    if len(units) != 1 or sizes != sorted(set(sizes), reverse=True):
+        return None
+    return Amount(total, units.pop())
+
+
+def _convert(unit: str) -> tuple[str, float]:
+    """Return the unit that stands for all of its kind, and the size in it."""
+    if unit in _THOUSANDS:
+        return "K", _THOUSANDS[unit] / 1e3
+    name = unit.lower()
+    if len(name) > 1 and name != "''":
+        name = name.removesuffix("s")
+    return _UNITS.get(name, (name, 1.0))
+
+
+def _to_float(number: str, mark: str) -> float:
+    digits = re.sub(rf"[{_BLANKS}]", "", number)
+    if mark == ",":
+        digits = digits.replace(".", "").replace(",", ".")
+    return float(digits.replace(",", ""))
