@@ -10,8 +10,10 @@ __version__ = "0.1.0.dev0"
 trusted_types = [
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
+    "skmm._data.reduction.PiecewiseLinearEncoder",
     "skmm._data.reduction.QuantileBinner",
     "skmm._hyperparameters.AdamW",
     "skmm._hyperparameters.LBFGS",

@@ -138,23 +138,25 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
         steps = np.linspace(0, 1, FEW_BINS + 1)
         columns = _known_values(X)
         self.mean_ = np.array([values.mean() if len(values) else 0.0 for values in columns])
-        self.edges_ = []
+        edges_of_columns = []
         for values in columns:
             edges = np.unique(values)
             if len(edges) > FEW_BINS + 1:
                 edges = np.unique(np.quantile(values, steps))
-            self.edges_.append(edges)
+            edges_of_columns.append(edges)
+        # Of the bins (d,), side by side:
+        self.columns_ = np.repeat(
+            np.arange(len(columns)), [max(len(edges) - 1, 0) for edges in edges_of_columns]
+        )
+        starts = np.concatenate([edges[:-1] for edges in edges_of_columns])
+        widths = np.concatenate([np.diff(edges) for edges in edges_of_columns])
+        self.starts_, self.widths_ = starts.astype(X.dtype), widths.astype(X.dtype)
         return self
 
     def transform(self, X):
-        """Return the columns of the bins (n, sum of their numbers), in [0, 1]."""
-        X = np.where(np.isnan(X), self.mean_, X)
-        return np.hstack(
-            [
-                ((column[:, None] - edges[:-1]) / np.diff(edges)).clip(0, 1)
-                for column, edges in zip(X.T, self.edges_, strict=True)
-            ]
-        )
+        """Return the columns of the bins (n, d), from 0 to 1."""
+        X = np.where(np.isnan(X), self.mean_.astype(X.dtype), X)
+        return ((X[:, self.columns_] - self.starts_) / self.widths_).clip(0, 1)
 
 
 def _known_values(X: np.ndarray) -> list[np.ndarray]:

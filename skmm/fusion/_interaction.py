@@ -31,11 +31,13 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
-from .._data.reduction import BlockReducer, QuantileBinner
+from .._data.reduction import FEW_BINS, BlockReducer, PiecewiseLinearEncoder, QuantileBinner
 from .._data.rows import TrainingRows
 from .._data.scaling import ColumnScaler
 from .._torch.losses import row_losses
@@ -54,6 +56,9 @@ TREE_VALUES = 100_000  # outputs that the leaves of one tree store, at most
 MAX_BOOSTED_OUTPUTS = 30  # for each of which boosting grows trees
 MAX_LINEAR_VALUES = 2e6  # of rows times columns times outputs
 MISSING_SHARE = 0.01  # of the rows that must lack a modality for trees to learn what that means
+MAX_PERCEPTRON_VALUES = 5e7  # of rows times bins of columns
+PERCEPTRON_EPOCHS = 40
+PERCEPTRON_ROWS = 150_000  # that a perceptron sees in all epochs
 MARGIN = 1e-3  # of probabilities from 0 and 1
 BACKGROUND_ROWS = 32  # that expectations are taken over
 MEASURED_ROWS = 128  # of each fold, whose outputs are split to see what counts
@@ -223,7 +228,33 @@ def default_models(problem: InteractionProblem) -> dict[str, Candidate]:
     if problem.z.size * k <= MAX_LINEAR_VALUES:
         imputer = SimpleImputer(keep_empty_features=True)
         models["linear"] = Candidate(make_pipeline(imputer, StandardScaler(), linear))
+    perceptron = _make_perceptron(problem)
+    if perceptron is not None:
+        binned = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
+        models["perceptron"] = Candidate(binned)
     return models
+
+
+def _make_perceptron(problem: InteractionProblem) -> BaseEstimator | None:
+    """Return a perceptron of all columns; None for large tables, or for weights it cannot use."""
+    perceptron = MLPRegressor if problem.tasks[0].is_numeric else MLPClassifier
+    n_rows = len(problem.z)
+    if problem.z.size * FEW_BINS > MAX_PERCEPTRON_VALUES:
+        return None
+    has_weights = not np.allclose(problem.rows.weight, 1)
+    if has_weights and not has_fit_parameter(perceptron, "sample_weight"):  # scikit-learn 1.6
+        return None
+    n_epochs = max(5, min(PERCEPTRON_EPOCHS, PERCEPTRON_ROWS // n_rows))
+    return perceptron(
+        hidden_layer_sizes=(64, 64),
+        alpha=1.0,
+        learning_rate_init=0.002,
+        batch_size=min(128, math.ceil(n_rows / 15)),
+        # No epoch improves by that much: training ends after the last, without a warning.
+        tol=1e30,
+        n_iter_no_change=n_epochs - 2,
+        max_iter=n_epochs + 1,
+    )
 
 
 def learn_interaction(
