@@ -330,7 +330,7 @@ def make_tables(packages=None):
         "missing copy": partial(
             make_synthetic, add, noise=0.5, classes=True, missing=1 / 3, copies=True
         ),
-        "slow modality": partial(make_synthetic, add_slow, n_rows=2_000, classes=True),
+        "slow modality": partial(make_synthetic, add_slow, n_columns=5, classes=True),
         "200 noisy rows": partial(make_synthetic, add, n_rows=200, noise=2.0, classes=True),
         "60 rows": partial(make_synthetic, add, n_rows=60, noise=0.5, classes=True),
         "adult": partial(load_widedeep, "adult", "income", packages),
