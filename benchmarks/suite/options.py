@@ -67,6 +67,11 @@ OPTIONS = {
     "attention": Option({"fusion": "attention"}, needs=(SEVERAL,)),
     "bilinear": Option({"fusion": "bilinear"}, needs=(SEVERAL,)),
     "early stopping": Option({"solver": AdamW(early_stopping=True)}),
+    "early stopping calibrate": Option(
+        {"solver": AdamW(early_stopping=True, calibrate="temperature")},
+        base="early stopping",
+        needs=(CLASSES,),
+    ),
     "linear": Option({"modality_model": MLP(hidden_layer_sizes=())}),
     "lbfgs": Option({"solver": LBFGS()}, base="linear"),
     "no dropout": Option({"modality_model": MLP(dropout=0)}),
