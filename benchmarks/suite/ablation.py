@@ -35,12 +35,8 @@ def parse_arguments():
 
 
 def with_bases(names):
-    """Return the options and all that they are compared with, in the order of `OPTIONS`."""
-    wanted = set()
-    for name in names:
-        while name is not None:
-            wanted.add(name)
-            name = OPTIONS[name].base
+    """Return the options and what each is compared with, in the order of `OPTIONS`."""
+    wanted = {*names, *(OPTIONS[name].base for name in names)}
     return [name for name in OPTIONS if name in wanted]
 
 
