@@ -2,13 +2,14 @@
 
 import numpy as np
 from options import OPTIONS
-from page import format_number, select_folds, to_markdown, values_of
+from page import drop_empty, format_number, select_folds, to_markdown, values_of
 
 HEADER = """# Ablation: each default and option switched
 
-`{command}` wrote this page: `FusionClassifier` and `FusionRegressor` with one option switched,
-beside the same model without it, the base, on the same features and {n_folds} folds of training
-rows. At most {max_rows:,} rows of each table (seed 0). {machine}; {date}; skmm at {commits}.
+`{command}` wrote this page, with figures that runs before it had kept: `FusionClassifier` and
+`FusionRegressor` with one option switched, beside the same model without it, the base, on the same
+features and {n_folds} folds of training rows. At most {max_rows:,} rows of each table (seed 0).
+{machine}; {date}; skmm at {commits}.
 
 A gain is the figure of the option less that of its base, with the sign that makes a positive number
 the better one, for log-loss too. In the first table it is the mean over tables, with its standard
@@ -75,7 +76,7 @@ def render_summary(known, tables):
         for name in OPTIONS
         if any(find_gains(options, name, "score") is not None for options in tables.values())
     ]
-    return f"## All tables\n\n{to_markdown(rows)}\n" if rows else ""
+    return f"## All tables\n\n{to_markdown(drop_empty(rows))}\n" if rows else ""
 
 
 def summarise(name, tables, classes, numbers):
@@ -146,9 +147,7 @@ def render_table(name, record, options):
     if not options:
         return ""
     score = "R2" if record["is_regression"] else "accuracy"
-    rows = [describe_option(option, options, score) for option in options]
-    used = [key for key in rows[0] if any(row[key] for row in rows)]
-    rows = [{key: row[key] for key in used} for row in rows]
+    rows = drop_empty([describe_option(option, options, score) for option in options])
     about = f"{record['n_rows']:,} rows, {record['n_columns']:,} columns. {record['note']}".strip()
     return f"## {name}\n\n{about}\n\n{to_markdown(rows)}\n"
 
