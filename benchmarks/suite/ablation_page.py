@@ -27,7 +27,7 @@ def render(known, all_tables, n_folds, **header) -> str:
     tables = {name: select_measured(table, n_folds) for name, table in known.items()}
     commits = {f["commit"] for options in tables.values() for fs in options.values() for f in fs}
     parts = [HEADER.format(n_folds=n_folds, commits=", ".join(sorted(commits)), **header)]
-    parts += [render_summary(known, tables), render_left_out(known, tables, all_tables)]
+    parts += [render_summary(known, tables), render_left_out(tables, all_tables)]
     parts += [render_table(name, known[name], options) for name, options in tables.items()]
     return "\n".join(parts)
 
@@ -124,22 +124,15 @@ def format_gain(values):
     return f"{np.nanmean(values):+.3f}" + (f" ± {error:.3f}" if np.isfinite(error) else "")
 
 
-def render_left_out(known, tables, all_tables):
-    """Return which tables and options were not run."""
-    unused = [name for name in all_tables if not tables.get(name)]
-    lines = [f"Tables: {', '.join(unused) or 'none'}."]
-    for name in OPTIONS:
-        lacking = [
-            table
-            for table, options in tables.items()
-            if options and name not in options and not has_no_use(known[table], name)
-        ]
-        lines += [f"{name}: {', '.join(lacking)}."] if lacking else []
-    return "## Not run\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
-
-
-def has_no_use(record, name):
-    return any("lacks" in fold for fold in record["models"].get(name, {}).values())
+def render_left_out(tables, all_tables):
+    """Return which tables and options were not run at all."""
+    names = [name for name in all_tables if not tables.get(name)]
+    options = [name for name in OPTIONS if not any(name in table for table in tables.values())]
+    return (
+        f"## Not run\n\nTables: {', '.join(names) or 'none'}.\n\n"
+        f"Options: {', '.join(options) or 'none'}. The others were run on as many tables as the "
+        "first table says; the tables below show which.\n"
+    )
 
 
 def render_table(name, record, options):
