@@ -19,6 +19,7 @@ table of ten, each way). Cost is the ratio of the processor seconds of `fit`, on
 over tables. "network" is `interaction=None`; its options are compared with it, those of the default
 and of other rules with these.
 """
+ROUNDING = 1e-6  # no gain is as small
 SCORES = {"score": 1, "log_loss": -1}  # the sign that makes more the better
 
 
@@ -112,7 +113,7 @@ def count_clear(tables, name, figure):
     """Return in how many tables the gain is larger than twice its standard error, each way."""
     gains = collect_gains(tables, name, figure)
     return ", ".join(
-        str(sum(sign * np.mean(v) > max(2 * standard_error(v), 1e-9) for v in gains))
+        str(sum(sign * np.mean(v) > max(2 * standard_error(v), ROUNDING) for v in gains))
         for sign in (1, -1)
     )
 
