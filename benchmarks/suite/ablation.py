@@ -5,7 +5,7 @@ same model without it. Writes results/ablation.md. Data and packages are those o
 are kept in results/ablation.json after each fit, so that a run that was stopped continues where it
 was; delete it after a change of skmm.
 
-    python benchmarks/suite/ablation.py [--only emoji ...] [--options balance ...] [--folds 3]
+    python benchmarks/suite/ablation.py [--only emoji ...] [--options calibrate ...] [--folds 3]
 """
 
 import argparse

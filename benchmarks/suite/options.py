@@ -36,7 +36,6 @@ def merge_parameters(name):
     return base | option.parameters
 
 
-BALANCE = {"solver": AdamW(balance="ogm")}
 CALIBRATE = {"solver": AdamW(calibrate="temperature")}
 IMPUTE = {"modality_model": MLP(missing="impute")}
 
@@ -44,13 +43,10 @@ OPTIONS = {
     DEFAULT: Option({}, base=None),
     NETWORK: Option({"interaction": None}, base=DEFAULT),
     "weighted": Option({"fusion": "weighted"}, needs=(SEVERAL,)),
-    "balance": Option(BALANCE, needs=(SEVERAL,)),
     "impute": Option(IMPUTE, needs=(SEVERAL, MISSING)),
     "calibrate": Option(CALIBRATE, needs=(CLASSES,)),
-    "weighted balance": Option(BALANCE, base="weighted", needs=(SEVERAL,)),
     "weighted impute": Option(IMPUTE, base="weighted", needs=(SEVERAL, MISSING)),
     "weighted calibrate": Option(CALIBRATE, base="weighted", needs=(SEVERAL, CLASSES)),
-    "default balance": Option(BALANCE, base=DEFAULT, needs=(SEVERAL,)),
     "default impute": Option(IMPUTE, base=DEFAULT, needs=(SEVERAL, MISSING)),
     "default calibrate": Option(CALIBRATE, base=DEFAULT, needs=(CLASSES,)),
     "modality dropout": Option({"modality_dropout": 0.2}, needs=(SEVERAL,)),
@@ -60,7 +56,6 @@ OPTIONS = {
     "loss weight 1": Option({"modality_loss_weight": 1.0}, needs=(SEVERAL,)),
     "per class": Option({"fusion": Late(per_class=True)}, needs=(SEVERAL, CLASSES)),
     "concat": Option({"fusion": "concat"}, needs=(SEVERAL,)),
-    "concat balance": Option(BALANCE, base="concat", needs=(SEVERAL,)),
     "concat calibrate": Option(CALIBRATE, base="concat", needs=(SEVERAL, CLASSES)),
     "additive": Option({"fusion": "additive"}, needs=(SEVERAL,)),
     "gated": Option({"fusion": "gated"}, needs=(SEVERAL,)),

@@ -106,7 +106,6 @@ def _resolve_solver(solver: str | AdamW) -> AdamW:
         "solver",
         resolved,
         precision="cosines are compared in it",
-        balance="no modality has a loss by itself that could be ahead",
         calibrate="there are no logits of classes",
     )
     if resolved.batch_size == 1:

@@ -194,7 +194,7 @@ def update(
     """
     spec = make_spec(problem, settings)
     if fitted is not None:
-        _check_same_network(fitted, spec, settings)
+        _check_same_network(fitted, spec)
     index = np.flatnonzero((problem.weight > 0) & problem.present[:, settings.alpha > 0].any(1))
     n_rows = sum_over_processes(len(index))
     if n_rows == 0:
@@ -337,12 +337,9 @@ def _update_scaler(scaler: ColumnScaler, problem: FusionProblem, rows: TrainingR
         scaler.merge(columns, gather_over_processes(block))
 
 
-def _check_same_network(fitted: FittedFusion, spec: NetworkSpec, settings: FusionSettings) -> None:
+def _check_same_network(fitted: FittedFusion, spec: NetworkSpec) -> None:
     """Raise if the parameters ask for another network than that of the stream."""
     changed = fitted.spec.first_difference(spec)
-    balance = settings.training(1).balance
-    if changed is None and fitted.stream is not None and fitted.stream.balance != balance:
-        changed = "balance", fitted.stream.balance, balance
     if changed is not None:
         name, before, now = changed
         raise ValueError(

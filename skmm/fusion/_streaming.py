@@ -59,7 +59,6 @@ def train_on_batch(
     news = n_rows / (n_rows + min(state.n_rows, STATISTICS_ROWS))
     network.normalizer.mean.copy_(mean.lerp(network.normalizer.mean, news))
     network.normalizer.rms.copy_(rms.lerp(network.normalizer.rms, news))
-    state.balance = settings.balance
     state.optimizer = _map(solver.optimizer.state_dict(), Tensor, _to_numpy)
     state.n_rows += n_rows
     return terms.tolist()

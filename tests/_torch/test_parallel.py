@@ -31,7 +31,7 @@ SETTINGS = {
         "alignment_weight": 0.5,
         "weight_decay": 0.0,
     },
-    "gated": {"fusion": "gated", "balance": "ogm"},
+    "gated": {"fusion": "gated"},
     "correlation": {
         "fusion": "attention",
         "alignment": "correlation",

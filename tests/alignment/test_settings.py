@@ -60,7 +60,6 @@ def test_solver_is_adamw(frame, solver):
     ("name", "value", "only"),
     [
         ("precision", "bfloat16", "'float32'"),
-        ("balance", "ogm", "None"),
         ("calibrate", "temperature", "None"),
     ],
 )

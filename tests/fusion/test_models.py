@@ -574,12 +574,6 @@ class Undecided(ClassifierMixin, BaseEstimator):
             "modality_model.*n_members=2",
         ),
         ("classes", {"text": MLP((8, 8), sharing="layers"), "image": GaussianNB()}, {}, "sharing"),
-        (
-            "classes",
-            {"text": MLP((8,)), "image": GaussianNB()},
-            {"solver": AdamW(balance="ogm")},
-            "balance",
-        ),
     ],
 )
 def test_errors_name_the_modality(X, targets, kind, models, parameters, match):

@@ -28,8 +28,6 @@ CONTRADICTIONS = [
     {"solver": "lbfgs", "modality_dropout": 0.1, "dropout": 0.0},
     {"solver": "lbfgs", "dropout": 0.1, "input_dropout": 0.0},
     {"solver": "lbfgs", "dropout": 0.0, "input_dropout": 0.1},
-    {"balance": "ogm", "hidden_layer_sizes": ()},
-    {"balance": "ogm", "modality_loss_weight": {"text": 0.0, "image": 1.0}},
     {"n_members": 2, "fusion": "attention"},
 ]
 
@@ -131,7 +129,6 @@ def test_when_weights_are_learned(data, small, fusion, modality_weights, is_lear
             {},
             'sharing="parameters"',
         ),
-        ((MLP((8,)), MLP(())), {"solver": AdamW(balance="ogm")}, r"balance.*_sizes=\(\)"),
         ((MLP((8,), dropout=0), MLP((8,))), {"solver": "lbfgs"}, r'solver="lbfgs".*dropout'),
     ],
 )

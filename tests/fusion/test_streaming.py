@@ -135,7 +135,6 @@ def test_bad_calls(data, small):
         ({}, {"fusion": Late(per_class=True)}, "fusion .*per_class"),
         ({}, {"modality_model__missing": "impute"}, "missing"),
         ({"modality_loss_weight": 0}, {"modality_loss_weight": 1.0}, "modality_loss_weight"),
-        ({"balance": "ogm"}, {"solver__balance": None}, "balance .*'ogm'.*None"),
     ],
 )
 def test_a_stream_keeps_its_network(data, small, before, now, match):
