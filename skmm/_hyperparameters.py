@@ -53,10 +53,6 @@ class MLP(BaseEstimator):
         width of the first hidden layer. "representation": one head reads each modality's hidden
         layer; which an ``alignment`` can bring together. Not with concat fusion; "representation"
         neither with attention nor bilinear fusion.
-    missing : {"mask", "impute"}, default="mask"
-        What takes the place of a modality that a row lacks. "mask": nothing; its term is left out
-        and the other weights are renormalised. "impute": a vector of its columns that is learned,
-        from rows that lack it and those of ``modality_dropout``; it then counts as present.
 
     See Also
     --------
@@ -65,8 +61,8 @@ class MLP(BaseEstimator):
 
     Notes
     -----
-    ``n_members``, ``sharing`` and ``missing`` are of the network as a whole: where modalities have
-    perceptrons of different sizes, these three must be equal.
+    ``n_members`` and ``sharing`` are of the network as a whole: where modalities have perceptrons
+    of different sizes, these two must be equal.
 
     Examples
     --------
@@ -83,7 +79,6 @@ class MLP(BaseEstimator):
         "input_dropout": [Interval(Real, 0, 1, closed="left"), None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "sharing": [None, StrOptions({"layers", "parameters", "representation"})],
-        "missing": [StrOptions({"mask", "impute"})],
     }
 
     def __init__(
@@ -95,7 +90,6 @@ class MLP(BaseEstimator):
         input_dropout: float | None = None,
         n_members: int = 1,
         sharing: str | None = None,
-        missing: str = "mask",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -103,7 +97,6 @@ class MLP(BaseEstimator):
         self.input_dropout = input_dropout
         self.n_members = n_members
         self.sharing = sharing
-        self.missing = missing
 
     def _check(self) -> None:
         """Raise if a parameter is out of range."""

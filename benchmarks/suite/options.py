@@ -7,7 +7,7 @@ from skmm.fusion import Late
 
 DEFAULT = "default"
 NETWORK = "network"  # alone, which is the base of its options
-SEVERAL, CLASSES, MISSING = "several modalities", "classes", "missing modalities"
+SEVERAL, CLASSES = "several modalities", "classes"
 
 
 class Option(NamedTuple):
@@ -20,12 +20,8 @@ class Option(NamedTuple):
 
 def find_traits(table, features):
     """Return which of the needs of options a table meets."""
-    by_modality = features.isna().T.groupby(features.columns.str.split("__").str[0]).all()
-    is_met = {
-        SEVERAL: len(by_modality) > 1,
-        CLASSES: not table.is_regression,
-        MISSING: by_modality.to_numpy().any(),
-    }
+    n_modalities = features.columns.str.split("__").str[0].nunique()
+    is_met = {SEVERAL: n_modalities > 1, CLASSES: not table.is_regression}
     return {trait for trait, met in is_met.items() if met}
 
 
@@ -37,20 +33,15 @@ def merge_parameters(name):
 
 
 CALIBRATE = {"solver": AdamW(calibrate="temperature")}
-IMPUTE = {"modality_model": MLP(missing="impute")}
 
 OPTIONS = {
     DEFAULT: Option({}, base=None),
     NETWORK: Option({"interaction": None}, base=DEFAULT),
     "weighted": Option({"fusion": "weighted"}, needs=(SEVERAL,)),
-    "impute": Option(IMPUTE, needs=(SEVERAL, MISSING)),
     "calibrate": Option(CALIBRATE, needs=(CLASSES,)),
-    "weighted impute": Option(IMPUTE, base="weighted", needs=(SEVERAL, MISSING)),
     "weighted calibrate": Option(CALIBRATE, base="weighted", needs=(SEVERAL, CLASSES)),
-    "default impute": Option(IMPUTE, base=DEFAULT, needs=(SEVERAL, MISSING)),
     "default calibrate": Option(CALIBRATE, base=DEFAULT, needs=(CLASSES,)),
     "modality dropout": Option({"modality_dropout": 0.2}, needs=(SEVERAL,)),
-    "dropout impute": Option(IMPUTE, base="modality dropout", needs=(SEVERAL, MISSING)),
     "uniform": Option({"modality_weights": "uniform"}, needs=(SEVERAL,)),
     "loss weight 0": Option({"modality_loss_weight": 0.0}, needs=(SEVERAL,)),
     "loss weight 1": Option({"modality_loss_weight": 1.0}, needs=(SEVERAL,)),

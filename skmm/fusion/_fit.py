@@ -40,7 +40,6 @@ N_FOLDS = 3
 PARAMETERS = {  # of an estimator, that decide a field of `NetworkSpec`
     "rule_parameters": "fusion",
     "modality_heads": "modality_loss_weight or alignment",
-    "impute": "missing",
 }
 
 
@@ -270,7 +269,6 @@ def make_spec(problem: FusionProblem, settings: FusionSettings) -> NetworkSpec:
         modality_heads=bool(settings.modality_loss_weight.any() or settings.alignment == "kl"),
         sharing=mlp.sharing,
         n_members=mlp.n_members,
-        impute=mlp.missing == "impute",
     )
 
 

@@ -243,7 +243,7 @@ def _check_models(settings: FusionSettings, tasks: Sequence[Task]) -> None:
                 f'be fused, and fusion="{rule.name}" fuses representations: take one of '
                 f"{names_of('fuses_scores')}."
             )
-    for parameter in ("n_members", "sharing", "missing"):
+    for parameter in ("n_members", "sharing"):
         if len({getattr(model, parameter) for model in mlps}) > 1:
             raise ValueError(
                 f"modality_model has perceptrons with different {parameter}, which is of the "

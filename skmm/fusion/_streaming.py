@@ -74,7 +74,7 @@ def _remember(network: FusionNetwork, rows: TrainingTensors, state: StreamState)
     tensors = {
         "values": values,
         "gate_scores": gate_scores,
-        "present": network.imputed(sample.present),
+        "present": sample.present,
         "target": sample.target,
         "weight": sample.weight,
     }

@@ -36,7 +36,6 @@ SETTINGS = {
         "fusion": "attention",
         "alignment": "correlation",
         "alignment_weight": 0.1,
-        "missing": "impute",
     },
     "kl": {
         "fusion": "concat",

@@ -416,7 +416,6 @@ def test_other_parameters(X, targets, kind, parameters):
     [
         {"fusion": Late(per_class=True)},
         {"solver": AdamW(max_iter=3, calibrate="temperature")},
-        {"models": {"text": MLP((8,), missing="impute"), "image": LogisticRegression()}},
     ],
     ids=str,
 )

@@ -117,7 +117,6 @@ def test_when_weights_are_learned(data, small, fusion, modality_weights, is_lear
     [
         ((MLP((8,), n_members=2), MLP((8,))), {}, "n_members"),
         ((MLP((8,), sharing="parameters"), MLP((8,))), {}, "sharing"),
-        ((MLP((8,), missing="impute"), MLP((8,))), {}, "missing"),
         ((MLP((8,)), MLP((9,))), {"fusion": "weighted"}, r"\(8,\).*\(9,\)"),
         ((MLP((8,)), MLP((9,))), {"fusion": "concat"}, r"\(8,\).*\(9,\)"),
         ((MLP((9, 8)), MLP((8,))), {"fusion": "concat"}, r'fusion="concat".*\(8,\).*\(9, 8\)'),
