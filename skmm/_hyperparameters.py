@@ -53,10 +53,6 @@ class MLP(BaseEstimator):
         width of the first hidden layer. "representation": one head reads each modality's hidden
         layer; which an ``alignment`` can bring together. Not with concat fusion; "representation"
         neither with attention nor bilinear fusion.
-    missing : {"mask", "impute"}, default="mask"
-        What takes the place of a modality that a row lacks. "mask": nothing; its term is left out
-        and the other weights are renormalised. "impute": a vector of its columns that is learned,
-        from rows that lack it and those of ``modality_dropout``; it then counts as present.
 
     See Also
     --------
@@ -65,8 +61,8 @@ class MLP(BaseEstimator):
 
     Notes
     -----
-    ``n_members``, ``sharing`` and ``missing`` are of the network as a whole: where modalities have
-    perceptrons of different sizes, these three must be equal.
+    ``n_members`` and ``sharing`` are of the network as a whole: where modalities have perceptrons
+    of different sizes, these two must be equal.
 
     Examples
     --------
@@ -83,7 +79,6 @@ class MLP(BaseEstimator):
         "input_dropout": [Interval(Real, 0, 1, closed="left"), None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "sharing": [None, StrOptions({"layers", "parameters", "representation"})],
-        "missing": [StrOptions({"mask", "impute"})],
     }
 
     def __init__(
@@ -95,7 +90,6 @@ class MLP(BaseEstimator):
         input_dropout: float | None = None,
         n_members: int = 1,
         sharing: str | None = None,
-        missing: str = "mask",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -103,7 +97,6 @@ class MLP(BaseEstimator):
         self.input_dropout = input_dropout
         self.n_members = n_members
         self.sharing = sharing
-        self.missing = missing
 
     def _check(self) -> None:
         """Raise if a parameter is out of range."""
@@ -165,14 +158,10 @@ class AdamW(BaseEstimator):
     precision : {"float32", "bfloat16"}, default="float32"
         What matrices are multiplied in. "bfloat16" does so in half the bits where torch's autocast
         knows it to be safe; weights, losses and predictions stay as they are.
-    balance : {"ogm"} or None, default=None
-        "ogm" slows a modality down that is ahead of the others, so that these are trained too: its
-        steps are multiplied by ``1 - tanh(r - 1)``, where r > 1 is the ratio of its ``exp(-loss)``
-        to the mean of the others' [2]_. It needs a ``modality_loss_weight`` above 0 for each.
     calibrate : {"temperature"} or None, default=None
         "temperature" multiplies the logits of a classifier by one number per target, learned on
         rows that the network has not seen: those of ``early_stopping``, otherwise those that alpha
-        is learned on [3]_.
+        is learned on [2]_.
 
     See Also
     --------
@@ -181,9 +170,7 @@ class AdamW(BaseEstimator):
     References
     ----------
     .. [1] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
-    .. [2] X. Peng, Y. Wei, A. Deng, D. Wang, D. Hu, "Balanced multimodal learning via on-the-fly
-       gradient modulation", CVPR 2022.
-    .. [3] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks",
+    .. [2] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks",
        ICML 2017.
 
     Examples
@@ -205,7 +192,6 @@ class AdamW(BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "precision": [StrOptions({"float32", "bfloat16"})],
-        "balance": [StrOptions({"ogm"}), None],
         "calibrate": [StrOptions({"temperature"}), None],
     }
 
@@ -221,7 +207,6 @@ class AdamW(BaseEstimator):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         precision: str = "float32",
-        balance: str | None = None,
         calibrate: str | None = None,
     ):
         self.learning_rate_init = learning_rate_init
@@ -233,7 +218,6 @@ class AdamW(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.precision = precision
-        self.balance = balance
         self.calibrate = calibrate
 
     def _training_settings(
@@ -254,7 +238,6 @@ class AdamW(BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             modality_dropout=modality_dropout,
             precision=self.precision,
-            balance=self.balance,
             verbose=verbose,
         )
 

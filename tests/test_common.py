@@ -339,8 +339,8 @@ def test_settings_are_parameters_and_nothing_else(settings):
     "settings",
     [
         MLP((8, 4), activation="gelu", dropout=0.2, input_dropout=0.1, n_members=2),
-        MLP(sharing="parameters", missing="impute"),
-        AdamW(0.1, weight_decay=0.2, precision="bfloat16", balance="ogm"),
+        MLP(sharing="parameters"),
+        AdamW(0.1, weight_decay=0.2, precision="bfloat16"),
         LBFGS(max_iter=7, early_stopping=True),
         Late(per_class=True),
     ],

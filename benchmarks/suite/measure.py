@@ -21,19 +21,23 @@ def measure(name, table, features, train, test):
     """Return the figures of one model on one fold, as a dict."""
     groups = None if table.groups is None else table.groups[train]
     model = MODELS[name](table.is_regression, groups)
-    is_ours = name in (SKMM, SUM_ALONE)
-    X = features if is_ours else features.to_numpy()
-    fit_parameters = {"groups": groups} if is_ours else {}
+    if name not in (SKMM, SUM_ALONE):
+        return fit_and_score(model, table, features.to_numpy(), train, test)
+    figures = fit_and_score(model, table, features, train, test, groups=groups)
+    if name == SKMM:
+        figures["interaction"] = float(model.modality_weights_.get("interaction", 0.0))
+    return figures
+
+
+def fit_and_score(model, table, X, train, test, **fit_parameters):
+    """Return the scores on the rows ``test``, and the processor seconds of `fit`."""
     start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(select(X, train), table.y[train], **fit_parameters)
         seconds = time.process_time() - start
         figures = score(model, select(X, test), table.y[test], table.is_regression)
-    figures["seconds"] = round(seconds, 2)
-    if name == SKMM:
-        figures["interaction"] = float(model.modality_weights_.get("interaction", 0.0))
-    return figures
+    return figures | {"seconds": round(seconds, 2)}
 
 
 def select(X, rows):

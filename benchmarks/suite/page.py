@@ -112,10 +112,8 @@ def render_table(name, table, models):
     """Return the rows of one table, the best model first."""
     label = "R2" if table["is_regression"] else "accuracy"
     order = rank_models({name: models}, "score", sign=1)[name].sort_values().index
-    rows = [describe_model(model, models[model], label) for model in order]
+    rows = drop_empty([describe_model(model, models[model], label) for model in order])
     about = f"{table['n_rows']:,} rows, {table['n_columns']:,} columns. {table['note']}".strip()
-    used = [key for key in rows[0] if any(row[key] for row in rows)]
-    rows = [{key: row[key] for key in used} for row in rows]
     return f"## {name}\n\n{about}\n\n{to_markdown(rows)}\n"
 
 
@@ -140,6 +138,11 @@ def format_values(values, decimals):
 
 def format_number(value, decimals):
     return f"{value:.{decimals}f}" if np.isfinite(value) else ""
+
+
+def drop_empty(rows: list[dict]) -> list[dict]:
+    """Return the rows without the columns that are empty in all of them."""
+    return [{key: row[key] for key in row if any(r[key] for r in rows)} for row in rows]
 
 
 def to_markdown(rows: list[dict]) -> str:

@@ -48,25 +48,25 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def read_store():
-    return json.loads(STORE.read_text()) if STORE.exists() else {}
+def read_store(path):
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
-def write_store(known, n_folds):
-    """Write figures and page; a run that is stopped here leaves the old ones whole."""
-    part = STORE.with_suffix(".part")
+def write_store(path, known):
+    """Write the figures; a run that is stopped here leaves the old ones whole."""
+    part = path.with_suffix(".part")
     part.write_text(json.dumps(known, indent=1))
-    part.replace(STORE)
-    PAGE.write_text(
-        render(
-            known,
-            n_folds,
-            command=shlex.join(["python", "benchmarks/suite/run.py", *sys.argv[1:]]),
-            max_rows=MAX_ROWS,
-            machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            date=datetime.date.today().isoformat(),
-        )
-    )
+    part.replace(path)
+
+
+def describe_run(script):
+    """Return what a page says of the run that wrote it."""
+    return {
+        "command": shlex.join(["python", f"benchmarks/suite/{script}", *sys.argv[1:]]),
+        "max_rows": MAX_ROWS,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 @cache
@@ -76,7 +76,7 @@ def describe_commit():
     return result.stdout.strip() or "unknown"
 
 
-def try_to_measure(model, table, features, train, test):
+def try_to_measure(measure, model, table, features, train, test):
     """Return the figures, or the error that the model raised."""
     try:
         figures = measure(model, table, features, train, test)
@@ -85,9 +85,30 @@ def try_to_measure(model, table, features, train, test):
     return figures | {"commit": describe_commit()}
 
 
-def run_table(table, record, models, n_folds, stop_after, save):
+def run_tables(tables, known, models, n_folds, save, *, measure=measure, stop_after=None):
+    """Measure what is not yet in ``known``, of each of ``tables``, functions that load one."""
+    for name, load in tables.items():
+        if is_complete(known.get(name, {}), models, n_folds):
+            continue
+        print(name, flush=True)
+        try:
+            table = load()
+        except NotInstalledError as error:
+            print(f"   is skipped: {error}", flush=True)
+            continue
+        record = known.setdefault(name, {"models": {}})
+        record |= {
+            "n_rows": len(table.y),
+            "is_regression": table.is_regression,
+            "note": table.note,
+        }
+        folds = make_folds(table, n_folds)[:stop_after]
+        run_table(table, record, models, folds, n_folds, save, measure)
+
+
+def run_table(table, record, models, folds, n_folds, save, measure):
     """Measure what is not yet in ``record``; ``save`` is called after each fit."""
-    for fold, (train, test) in enumerate(make_folds(table, n_folds)[:stop_after]):
+    for fold, (train, test) in enumerate(folds):
         key = fold_key(fold, n_folds)
         left = [model for model in models if key not in record["models"].get(model, {})]
         if not left:
@@ -95,7 +116,7 @@ def run_table(table, record, models, n_folds, stop_after, save):
         features = table.encode(train)
         record["n_columns"] = features.shape[1]
         for model in left:
-            figures = try_to_measure(model, table, features, train, test)
+            figures = try_to_measure(measure, model, table, features, train, test)
             record["models"].setdefault(model, {})[key] = figures
             print(f"   {key}, {model}: {figures}", flush=True)
             save()
@@ -120,29 +141,15 @@ def main() -> None:
     models = [model for model in arguments.models if is_installed(model)]
     for model in sorted(set(arguments.models) - set(models)):
         print(f"{model} is skipped: its package is not installed", flush=True)
-    known = read_store()
-    forget(known, arguments.only, arguments.again, arguments.folds)
+    known, n_folds = read_store(STORE), arguments.folds
+    forget(known, arguments.only, arguments.again, n_folds)
 
     def save():
-        write_store(known, arguments.folds)
+        write_store(STORE, known)
+        PAGE.write_text(render(known, n_folds, **describe_run("run.py")))
 
-    tables = make_tables(arguments.packages)
-    for name in arguments.only:
-        if is_complete(known.get(name, {}), models, arguments.folds):
-            continue
-        print(name, flush=True)
-        try:
-            table = tables[name]()
-        except NotInstalledError as error:
-            print(f"   is skipped: {error}", flush=True)
-            continue
-        record = known.setdefault(name, {"models": {}})
-        record |= {
-            "n_rows": len(table.y),
-            "is_regression": table.is_regression,
-            "note": table.note,
-        }
-        run_table(table, record, models, arguments.folds, arguments.stop_after, save)
+    tables = {name: make_tables(arguments.packages)[name] for name in arguments.only}
+    run_tables(tables, known, models, n_folds, save, stop_after=arguments.stop_after)
     save()
 
 

@@ -247,7 +247,16 @@ def load_widedeep(name, target, folder, dtype=None):
 
 
 def make_synthetic(
-    target, *, n_rows=1_000, n_columns=20, noise=0.3, classes=False, missing=0.0, extra=False
+    target,
+    *,
+    n_rows=1_000,
+    n_columns=20,
+    noise=0.3,
+    classes=False,
+    missing=0.0,
+    later=False,
+    extra=False,
+    copies=False,
 ):
     """Return a table of modalities a and b, of standard normal columns.
 
@@ -263,16 +272,30 @@ def make_synthetic(
         Whether the target is the sign.
     missing : float
         Share of the rows that lack b.
+    later : bool
+        Whether rows that are trained on have b nevertheless.
     extra : bool
         Whether there is a third modality that says nothing.
+    copies : bool
+        Whether b is a, with noise of half its standard deviation.
     """
     rng = np.random.default_rng(0)
     blocks = {name: rng.standard_normal((n_rows, n_columns)) for name in "ab"}
+    if copies:
+        blocks["b"] = blocks["a"] + 0.5 * blocks["b"]
     y = target(blocks["a"], blocks["b"]) + noise * rng.standard_normal(n_rows)
     if extra:
         blocks["noise"] = rng.standard_normal((n_rows, 5 * n_columns))
-    blocks["b"][rng.random(n_rows) < missing] = np.nan
-    return from_blocks(blocks, (y > 0).astype(int) if classes else y)
+    frame, lacks_b = to_frame(blocks), rng.random(n_rows) < missing
+    encode = partial(remove_b, frame, lacks_b, later)
+    return Table(encode, (y > 0).astype(int) if classes else y)
+
+
+def remove_b(frame, lacks_b, later, train):
+    """Return the frame without b in the rows ``lacks_b``, those of ``train`` left out if later."""
+    lacks_b = lacks_b.copy()
+    lacks_b[train] &= not later
+    return frame.mask(lacks_b[:, None] & frame.columns.str.startswith("b__"))
 
 
 def add(a, b):
@@ -281,6 +304,11 @@ def add(a, b):
 
 def multiply(a, b):
     return a[:, 0] + a[:, 1] * b[:, 0]
+
+
+def add_slow(a, b):
+    """What b says is a product of its columns: learned long after what a says."""
+    return a[:, 0] + 1.5 * b[:, 0] * b[:, 1]
 
 
 def make_tables(packages=None):
@@ -305,6 +333,14 @@ def make_tables(packages=None):
         "product classes": partial(make_synthetic, multiply, classes=True),
         "noise modality": partial(make_synthetic, add, noise=0.5, classes=True, extra=True),
         "missing third": partial(make_synthetic, add, noise=0.5, classes=True, missing=1 / 3),
+        "missing later": partial(
+            make_synthetic, add, noise=0.5, classes=True, missing=1 / 3, later=True
+        ),
+        "missing copy": partial(
+            make_synthetic, add, noise=0.5, classes=True, missing=1 / 3, copies=True
+        ),
+        "slow modality": partial(make_synthetic, add_slow, n_columns=5, classes=True),
+        "200 noisy rows": partial(make_synthetic, add, n_rows=200, noise=2.0, classes=True),
         "60 rows": partial(make_synthetic, add, n_rows=60, noise=0.5, classes=True),
         "adult": partial(load_widedeep, "adult", "income", packages),
         "california housing": partial(

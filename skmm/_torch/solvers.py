@@ -34,7 +34,6 @@ class TrainingSettings(NamedTuple):
     n_iter_no_change: int
     modality_dropout: float = 0.0
     precision: str = "float32"
-    balance: str | None = None
     verbose: bool = False
 
 
@@ -44,11 +43,6 @@ class Objective(Protocol):
     @property
     def coefficients(self) -> list[float]:
         """What each term is multiplied by."""
-        ...
-
-    @property
-    def modality_terms(self) -> slice:
-        """Which terms are the loss of one modality."""
         ...
 
     def run(
@@ -73,8 +67,7 @@ class Objective(Protocol):
 class AdamWSolver:
     """A gradient step for each batch, under one warm-up and one cosine decay of the step size.
 
-    The ``scales`` of the network have a larger step, no decay, and stay once learned. To balance
-    modalities, one that is ahead of the others has a smaller step (`step_factors`).
+    The ``scales`` of the network have a larger step, no decay, and stay once learned.
     """
 
     converged = False  # it is for the caller to see that the loss stalls
@@ -91,8 +84,7 @@ class AdamWSolver:
         self.objective, self.settings = objective, settings
         self.n_batches = math.ceil(sum_over_processes(len(fitting)) / settings.batch_size)
         self.coefficients = _coefficients(network, objective)
-        self.is_balanced = settings.balance is not None and len(network.encoders) > 1
-        groups = _parameter_groups(network, settings, by_modality=self.is_balanced)
+        groups = _parameter_groups(network, settings)
         self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate_init, fused=True)
 
     def run_epoch(self, number: int, *, constant: bool = False) -> Tensor:
@@ -125,23 +117,8 @@ class AdamWSolver:
         self.optimizer.zero_grad()
         (self.coefficients @ terms).backward()
         average_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
-        terms = terms.detach()
-        if self.is_balanced:
-            losses = terms[self.objective.modality_terms]
-            self._balanced_step(step_factors(losses, batch.present.any(0)))
-        else:
-            self.optimizer.step()
-        return terms
-
-    def _balanced_step(self, factors: Tensor) -> None:
-        """Step with the step size of each modality multiplied by its factor (m,)."""
-        sizes = [group["lr"] for group in self.optimizer.param_groups]
-        for group in self.optimizer.param_groups:
-            if group["modality"] is not None:
-                group["lr"] *= factors[group["modality"]].item()
         self.optimizer.step()
-        for group, size in zip(self.optimizer.param_groups, sizes, strict=True):
-            group["lr"] = size
+        return terms.detach()
 
     def _set_step_size(self, progress: float) -> None:
         """Linear from near 0 to the peak, then half a cosine down to 0."""
@@ -229,20 +206,6 @@ SOLVERS: Mapping[str, type[AdamWSolver] | type[LBFGSSolver]] = {
 }
 
 
-def step_factors(losses: Tensor, present: Tensor) -> Tensor:
-    """Compute by what to multiply the step size of each modality, from the losses (m,).
-
-    OGM-GE (Peng et al. 2022): exp(-loss) of each modality ``present`` is compared with the mean of
-    the others; where the ratio r is above 1, 1 - tanh(r - 1). There it is the gradient that is
-    multiplied, of which AdamW would take no notice, and noise is added, which dropout makes up for
-    here.
-    """
-    score = torch.exp(-losses) * present
-    n_others = present.sum() - present.to(score)
-    ratio = score * n_others / (score.sum() - score).clamp(min=1e-12)
-    return 1 - torch.tanh((ratio - 1).clamp(min=0))
-
-
 def drop_modalities(present: Tensor, rate: float) -> Tensor:
     """Leave out each modality of a row with probability ``rate``, never all of them."""
     if rate == 0:
@@ -253,25 +216,16 @@ def drop_modalities(present: Tensor, rate: float) -> Tensor:
     return torch.where(kept.any(1, keepdim=True), kept, present)
 
 
-def _parameter_groups(
-    network: Any, settings: TrainingSettings, *, by_modality: bool
-) -> list[dict[str, Any]]:
-    """Group what is trained by step size: weights, scales, and those of one modality alone."""
-    modality_of: dict[nn.Parameter, int] = {}
-    if by_modality:
-        modality_of = {p: i for i, f in enumerate(network.encoders) for p in f.parameters()}
-    rate, scales = settings.learning_rate_init, network.scales
-    weights = {"peak": rate, "weight_decay": settings.weight_decay, "modality": None}
-    groups: dict[Any, dict[str, Any]] = {
-        False: {**weights, "params": []},
-        True: {**weights, "peak": rate * HEAD_STEP_RATIO, "weight_decay": 0.0, "params": []},
-        **{(i,): {**weights, "modality": i, "params": []} for i in sorted({*modality_of.values()})},
-    }
+def _parameter_groups(network: Any, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Group what is trained by step size: weights, and scales."""
+    rate, decay = settings.learning_rate_init, settings.weight_decay
+    weights: dict[str, Any] = {"peak": rate, "weight_decay": decay, "params": []}
+    scales: dict[str, Any] = {"peak": rate * HEAD_STEP_RATIO, "weight_decay": 0.0, "params": []}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            i = modality_of.get(parameter)
-            groups[name in scales if i is None else (i,)]["params"].append(parameter)
-    return [group for group in groups.values() if group["params"]]
+            group = scales if name in network.scales else weights
+            group["params"].append(parameter)
+    return [group for group in (weights, scales) if group["params"]]
 
 
 def _to_float32(output: Any) -> Any:

@@ -88,8 +88,8 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         What cosines are divided by in "contrastive". None learns it, from 0.07.
     solver : {"adamw"} or AdamW, default="adamw"
         How the maps are trained. A row has to find its own among the ``batch_size`` rows of a
-        gradient step, at least 2. ``precision``, ``balance`` and ``calibrate`` have to stay at
-        their defaults. Not used with "cca".
+        gradient step, at least 2. ``precision`` and ``calibrate`` have to stay at their defaults.
+        Not used with "cca".
     store_embeddings : bool, default=True
         Whether to keep the vectors of the training rows, as what `kneighbors` searches unless
         another gallery is given: 4 bytes for each row, modality and component.

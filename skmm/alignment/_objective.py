@@ -29,11 +29,6 @@ class AlignmentObjective(NamedTuple):
         """What each term is multiplied by."""
         return [1 / len(self.pairs)] * len(self.pairs)
 
-    @property
-    def modality_terms(self) -> slice:
-        """Which terms are the loss of one modality: none."""
-        return slice(0, 0)
-
     def run(
         self, network: AlignmentNetwork, batch: TrainingTensors, present: Tensor
     ) -> tuple[AlignmentOutput, TrainingTensors]:

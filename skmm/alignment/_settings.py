@@ -93,7 +93,6 @@ def _resolve_model(modality_model: str | MLP) -> MLP:
         model,
         n_members="one map of each modality is trained, not an ensemble",
         sharing="each modality has a map of its own",
-        missing="a modality that is missing is mapped to nothing",
     )
     return model
 
@@ -106,7 +105,6 @@ def _resolve_solver(solver: str | AdamW) -> AdamW:
         "solver",
         resolved,
         precision="cosines are compared in it",
-        balance="no modality has a loss by itself that could be ahead",
         calibrate="there are no logits of classes",
     )
     if resolved.batch_size == 1:

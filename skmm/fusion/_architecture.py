@@ -34,7 +34,6 @@ class NetworkSpec(NamedTuple):
     modality_heads: bool  # each modality has a loss of its own
     sharing: str | None = None
     n_members: int = 1
-    impute: bool = False
 
     @property
     def rule(self) -> FusionRule:
@@ -99,7 +98,6 @@ def build_network(spec: NetworkSpec, modality_weights: np.ndarray | Tensor) -> F
         encoders,
         fusing,
         n_members=spec.n_members,
-        impute=spec.impute,
     )
 
 

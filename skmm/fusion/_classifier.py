@@ -595,9 +595,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         -------
         ndarray of shape (n_samples, n_modalities, n_classes), or list of ndarray
             What the network, without ``interaction``, would predict if the row had only that
-            modality, whatever its weight, and with ``MLP(missing="impute")`` nothing in the place
-            of the others; NaN where the row does not have it. In the order of ``modalities_`` and
-            ``classes_``.
+            modality, whatever its weight; NaN where the row does not have it. In the order of
+            ``modalities_`` and ``classes_``.
         """
         return self._probabilities(self._run(X).outputs_of_each())
 
@@ -619,9 +618,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         ndarray of shape (n_samples, n_modalities, n_classes), or list of ndarray
             Contributions whose sum over modalities are the logits, the softmax of which (of labels,
             the logistic function) is `predict_proba`; with several targets a list.
-            0 for a modality that the row does not have, unless it is imputed. In the order of
-            ``modalities_`` and ``classes_``; with ``interaction`` its part comes last. All zeros
-            for rows without any modality that counts, whose prediction is ``class_prior_``.
+            0 for a modality that the row does not have. In the order of ``modalities_`` and
+            ``classes_``; with ``interaction`` its part comes last. All zeros for rows without any
+            modality that counts, whose prediction is ``class_prior_``.
         """
         return self._per_target(self._run(X).contributions(), np.asarray)
 

@@ -145,9 +145,8 @@ def cross_fit(
                 checkpoint.results.append(result)
         if learned.interaction:
             networks.append(trained)
-        present = network.imputed(sample.present)
-        unseen = OutOfFold(trained.head, values, gate_scores, present, sample.target, sample.weight)
-        samples.append(unseen)
+        data = sample.present, sample.target, sample.weight
+        samples.append(OutOfFold(trained.head, values, gate_scores, *data))
     alpha, calibrate = learned.alpha, learned.calibration
     learn_weights(network, samples, objective.tasks, alpha=alpha, calibrate=calibrate)
     logits = _fold_logits(network, networks, rows, folds) if learned.interaction else None
@@ -181,4 +180,4 @@ def evaluate_unseen(network: FusionNetwork, sample: TrainingTensors) -> tuple[Te
     """Compute the values (n, m, q) and gate scores (n, m) of rows, in evaluation mode."""
     network.eval()
     values, _ = network.evaluate(sample.values, sample.present)
-    return values, network.gate_scores(network.imputed(sample.present), values)
+    return values, network.gate_scores(sample.present, values)

@@ -40,7 +40,6 @@ N_FOLDS = 3
 PARAMETERS = {  # of an estimator, that decide a field of `NetworkSpec`
     "rule_parameters": "fusion",
     "modality_heads": "modality_loss_weight or alignment",
-    "impute": "missing",
 }
 
 
@@ -194,7 +193,7 @@ def update(
     """
     spec = make_spec(problem, settings)
     if fitted is not None:
-        _check_same_network(fitted, spec, settings)
+        _check_same_network(fitted, spec)
     index = np.flatnonzero((problem.weight > 0) & problem.present[:, settings.alpha > 0].any(1))
     n_rows = sum_over_processes(len(index))
     if n_rows == 0:
@@ -270,7 +269,6 @@ def make_spec(problem: FusionProblem, settings: FusionSettings) -> NetworkSpec:
         modality_heads=bool(settings.modality_loss_weight.any() or settings.alignment == "kl"),
         sharing=mlp.sharing,
         n_members=mlp.n_members,
-        impute=mlp.missing == "impute",
     )
 
 
@@ -337,12 +335,9 @@ def _update_scaler(scaler: ColumnScaler, problem: FusionProblem, rows: TrainingR
         scaler.merge(columns, gather_over_processes(block))
 
 
-def _check_same_network(fitted: FittedFusion, spec: NetworkSpec, settings: FusionSettings) -> None:
+def _check_same_network(fitted: FittedFusion, spec: NetworkSpec) -> None:
     """Raise if the parameters ask for another network than that of the stream."""
     changed = fitted.spec.first_difference(spec)
-    balance = settings.training(1).balance
-    if changed is None and fitted.stream is not None and fitted.stream.balance != balance:
-        changed = "balance", fitted.stream.balance, balance
     if changed is not None:
         name, before, now = changed
         raise ValueError(

@@ -41,7 +41,6 @@ class StreamState:
     n_calls: int = 0
     n_rows: int = 0  # trained on
     n_new: int = 0  # in the window since weights were learned
-    balance: str | None = None
     optimizer: dict[str, Any] | None = None
     window: list[dict[str, Any]] = field(default_factory=list)  # the last rows, before training
 

@@ -46,7 +46,7 @@ class Encoded(NamedTuple):
     representations: tuple[Tensor, ...]  # as in `FusionOutput`
     modality_logits: tuple[Tensor, ...]
     values: Tensor  # (n, m, q), to be fused
-    present: Tensor  # (n, m), with what is imputed
+    present: Tensor  # (n, m)
 
 
 class Encoders(NamedTuple):
@@ -85,9 +85,6 @@ class FusionNetwork(nn.Module):
     n_members : int, default=1
         The number of networks in an ensemble, which differ in their linear layers and have all else
         in common. They are given every row once each, member by member (`tile`).
-    impute : bool, default=False
-        Whether a vector that is learned takes the place of a missing modality, which then counts as
-        present.
     """
 
     modality_weights: Tensor
@@ -102,7 +99,6 @@ class FusionNetwork(nn.Module):
         fusing: Fusing,
         *,
         n_members: int = 1,
-        impute: bool = False,
     ):
         super().__init__()
         self.n_members = n_members
@@ -117,8 +113,6 @@ class FusionNetwork(nn.Module):
         self.register_buffer("modality_weights", modality_weights.float())
         self.register_buffer("missing_penalty", torch.zeros(len(self.n_features)))
         self.calibration = Calibration(n_outputs)
-        n_columns = sum(self.n_features)
-        self.imputation_values = nn.Parameter(torch.zeros(n_columns)) if impute else None
 
     def forward(self, x: Tensor, present: Tensor, sample_weight: Tensor) -> FusionOutput:
         """Run rows ``x`` (n, sum of widths) with ``present`` (n, m) and ``sample_weight`` (n,)."""
@@ -126,7 +120,6 @@ class FusionNetwork(nn.Module):
 
     def encode(self, x: Tensor, present: Tensor) -> Encoded:
         """Compute what depends on one row alone."""
-        x, present = self.complete(x, present)
         return Encoded(*self.values(x), present)
 
     def combine(self, encoded: Encoded, sample_weight: Tensor) -> FusionOutput:
@@ -151,20 +144,6 @@ class FusionNetwork(nn.Module):
         if is_data_parallel():
             encoded, batch = _gather(encoded, batch, aligned=aligned)
         return self.combine(encoded, batch.weight), batch
-
-    def complete(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Impute the modalities that rows lack, and mark those that they have then."""
-        if self.imputation_values is None:
-            return x, present
-        widths = torch.tensor(self.n_features, device=x.device)
-        missing = (~present).repeat_interleave(widths, dim=1, output_size=x.shape[1])
-        return x + missing * self.imputation_values, self.imputed(present)
-
-    def imputed(self, present: Tensor) -> Tensor:
-        """Mark the modalities of rows once they are imputed: all, if any has a weight."""
-        if self.imputation_values is None:
-            return present
-        return (present & self.has_weight).any(1, keepdim=True).expand_as(present)
 
     def values(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """Compute representations f_i, modality logits, and what of them is fused, (n, m, q)."""
@@ -240,7 +219,7 @@ class FusionNetwork(nn.Module):
         With ``alone`` each value is that of a row that has no other modality. Of an ensemble the
         rows are repeated for each member, (e n, ...).
         """
-        x, present = self.complete(tile(x, self.n_members), tile(present, self.n_members))
+        x, present = tile(x, self.n_members), tile(present, self.n_members)
         values = self.normalizer(self.values(x)[2], present)
         m = present.shape[1]
         has = torch.eye(m, dtype=torch.bool, device=x.device) if alone else present
@@ -252,16 +231,16 @@ class FusionNetwork(nn.Module):
     def store_statistics(self, rows: TrainingTensors, index: Tensor) -> None:
         """Store the statistics of the rows ``index`` for evaluation, summed in float64."""
         self.eval()
-        present = self.imputed(rows.present[index])
-        weighted = present * rows.weight[index][:, None]
+        weighted = rows.present[index] * rows.weight[index][:, None]
         total = sum_over_processes(weighted.sum(0, dtype=torch.float32))
         mean, square = 0.0, 0.0
         for chunk in index.split(EVALUATION_ROWS):
             batch = rows.take(chunk)
-            x, present = self.complete(batch.values, batch.present)
-            share = present * batch.weight[:, None] / (self.n_members * total).clamp(min=1e-30)
+            share = batch.present * batch.weight[:, None]
+            share = share / (self.n_members * total).clamp(min=1e-30)
             share = to_float64(tile(share, self.n_members))  # (e chunk, m)
-            values = to_float64(self.values(tile(x, self.n_members))[2])  # (e chunk, m, q)
+            x = tile(batch.values, self.n_members)
+            values = to_float64(self.values(x)[2])  # (e chunk, m, q)
             mean += (share[:, :, None] * values).sum(0)  # (m, q)
             square += (share * (values**2).mean(2)).sum(0)  # (m,)
         mean, square = sum_over_processes(mean), sum_over_processes(square)
@@ -281,6 +260,6 @@ def _gather(
     m = len(shared)
     blocks = [*shared, *encoded.modality_logits, encoded.values]
     blocks += [encoded.present, rows.present, rows.target, rows.weight[:, None]]
-    *blocks, completed, present, target, weight = gather_rows(blocks)
+    *blocks, kept, present, target, weight = gather_rows(blocks)
     gathered = TrainingTensors(rows.x, present > 0, target.to(rows.target.dtype), weight[:, 0])
-    return Encoded(tuple(blocks[:m]), tuple(blocks[m:-1]), blocks[-1], completed > 0), gathered
+    return Encoded(tuple(blocks[:m]), tuple(blocks[m:-1]), blocks[-1], kept > 0), gathered

@@ -36,11 +36,6 @@ class FusionObjective(NamedTuple):
         """The factor of each term: 1, then lambda, then gamma."""
         return [1.0, *self.modality.values(), *self.pairs.values()]
 
-    @property
-    def modality_terms(self) -> slice:
-        """The terms that are the loss of one modality."""
-        return slice(1, 1 + len(self.modality))
-
     def run(
         self, network: FusionNetwork, batch: TrainingTensors, present: Tensor
     ) -> tuple[FusionOutput, TrainingTensors]:

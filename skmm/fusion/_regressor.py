@@ -395,8 +395,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         -------
         ndarray of shape (n_samples, n_modalities) or (n_samples, n_modalities, n_targets)
             What the network, without ``interaction``, would predict if the row had only that
-            modality, whatever its weight, and with ``missing="impute"`` nothing in the place of the
-            others; NaN where the row does not have it. In the order of ``modalities_``.
+            modality, whatever its weight; NaN where the row does not have it. In the order of
+            ``modalities_``.
         """
         return self._in_units(self._run(X).outputs_of_each()) + self.intercept_
 
@@ -417,8 +417,8 @@ class FusionRegressor(ClassNamePrefixFeaturesOutMixin, RegressorMixin, BaseFusio
         -------
         ndarray of shape (n_samples, n_modalities) or (n_samples, n_modalities, n_targets)
             Parts in units of y whose sum over modalities, plus ``intercept_``, is `predict`; 0 for
-            a modality that the row does not have, unless it is imputed. In the order of
-            ``modalities_``; with ``interaction`` its part comes last.
+            a modality that the row does not have. In the order of ``modalities_``; with
+            ``interaction`` its part comes last.
         """
         return self._in_units(self._run(X).contributions())
 

@@ -243,7 +243,7 @@ def _check_models(settings: FusionSettings, tasks: Sequence[Task]) -> None:
                 f'be fused, and fusion="{rule.name}" fuses representations: take one of '
                 f"{names_of('fuses_scores')}."
             )
-    for parameter in ("n_members", "sharing", "missing"):
+    for parameter in ("n_members", "sharing"):
         if len({getattr(model, parameter) for model in mlps}) > 1:
             raise ValueError(
                 f"modality_model has perceptrons with different {parameter}, which is of the "
@@ -317,8 +317,8 @@ def _check_sharing(settings: FusionSettings) -> None:
 
 
 def _check_solver(settings: FusionSettings, tasks: Sequence[Task]) -> None:
-    """Raise if the solver does not go with the target, the models or their losses."""
-    solver, lambda_ = settings.solver, settings.modality_loss_weight
+    """Raise if the solver does not go with the target or the models."""
+    solver = settings.solver
     if solver.calibrate and tasks[0].is_numeric:
         raise ValueError(
             f"AdamW(calibrate={solver.calibrate!r}) scales logits, and y holds numbers: set "
@@ -326,17 +326,6 @@ def _check_solver(settings: FusionSettings, tasks: Sequence[Task]) -> None:
         )
     if isinstance(solver, LBFGS):
         _check_full_batch(settings)
-    elif solver.balance is not None and len(lambda_) > 1:
-        if not all(model._spec().hidden_layer_sizes for model in _mlps(settings)):
-            raise ValueError(
-                f"AdamW(balance={solver.balance!r}) slows down the hidden layers of a modality, "
-                "and MLP(hidden_layer_sizes=()) has none: set balance=None."
-            )
-        if (lambda_ == 0).any():
-            raise ValueError(
-                f"AdamW(balance={solver.balance!r}) compares the losses of the modalities, and "
-                "modality_loss_weight is 0 for at least one: give each a number above 0."
-            )
 
 
 def _mlps(settings: FusionSettings) -> list[MLP]:

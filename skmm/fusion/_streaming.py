@@ -59,7 +59,6 @@ def train_on_batch(
     news = n_rows / (n_rows + min(state.n_rows, STATISTICS_ROWS))
     network.normalizer.mean.copy_(mean.lerp(network.normalizer.mean, news))
     network.normalizer.rms.copy_(rms.lerp(network.normalizer.rms, news))
-    state.balance = settings.balance
     state.optimizer = _map(solver.optimizer.state_dict(), Tensor, _to_numpy)
     state.n_rows += n_rows
     return terms.tolist()
@@ -75,7 +74,7 @@ def _remember(network: FusionNetwork, rows: TrainingTensors, state: StreamState)
     tensors = {
         "values": values,
         "gate_scores": gate_scores,
-        "present": network.imputed(sample.present),
+        "present": sample.present,
         "target": sample.target,
         "weight": sample.weight,
     }

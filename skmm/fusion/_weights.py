@@ -33,7 +33,7 @@ class OutOfFold(NamedTuple):
     head: nn.Module
     values: Tensor  # (n, m, q)
     gate_scores: Tensor  # (n, m) what alpha is multiplied by
-    present: Tensor  # (n, m) which modalities each row has, with what is imputed
+    present: Tensor  # (n, m) which modalities each row has
     target: Tensor  # (n, t)
     weight: Tensor  # (n,)
 

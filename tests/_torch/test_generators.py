@@ -142,7 +142,6 @@ def test_dropout_draws_from_the_generators_in_use(name):
         {"sharing": "layers", "hidden_layer_sizes": (4, 5)},
         {"sharing": "parameters"},
         {"n_members": 2},
-        {"impute": True},
     ],
     ids=str,
 )

@@ -29,7 +29,7 @@ SETTINGS = TrainingSettings(
 class Line(nn.Module):
     """One weight and one bias, with all that a loop asks of a network."""
 
-    n_members, scales, encoders = 1, frozenset(), ()
+    n_members, scales = 1, frozenset()
 
     def __init__(self):
         super().__init__()
@@ -45,7 +45,6 @@ class SquaredError(NamedTuple):
     prepared: list
 
     coefficients = property(lambda self: [1.0])
-    modality_terms = property(lambda self: slice(1, 1))
 
     def run(self, network, batch, present):
         return network(batch.values), batch

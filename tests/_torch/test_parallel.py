@@ -31,12 +31,11 @@ SETTINGS = {
         "alignment_weight": 0.5,
         "weight_decay": 0.0,
     },
-    "gated": {"fusion": "gated", "balance": "ogm"},
+    "gated": {"fusion": "gated"},
     "correlation": {
         "fusion": "attention",
         "alignment": "correlation",
         "alignment_weight": 0.1,
-        "missing": "impute",
     },
     "kl": {
         "fusion": "concat",

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from skmm import LBFGS
-from skmm._torch.solvers import drop_modalities, step_factors
+from skmm._torch.solvers import drop_modalities
 from skmm.datasets import make_multimodal_classification
 
 EXACT = {"solver": "lbfgs", "dropout": 0.0, "max_iter": 1000, "tol": 1e-6}
@@ -154,7 +154,6 @@ def test_bfloat16_learns_the_same_but_not_bit_for_bit(data, small):
     "parameters",
     [
         {"precision": "bfloat16"},
-        {"balance": "ogm"},
         {"batch_size": 16},
         {"learning_rate_init": 0.1},
         {"modality_dropout": 0.1},
@@ -185,50 +184,3 @@ def test_cuda(data, small, fusion, parameters):
     spread = max(map(np.ptp, scores.values()))
     assert min(scores["cuda"]) > chance + 0.2  # the CPU has .66 to .95, and chance is .33
     assert abs(np.mean(scores["cuda"]) - np.mean(scores["cpu"])) <= max(spread, 0.05)
-
-
-def test_a_modality_that_is_ahead_is_slowed_down():
-    score = np.array([0.8, 0.4, 0.6])
-    factors = step_factors(
-        torch.from_numpy(-np.log(score)), torch.ones(len(score), dtype=torch.bool)
-    )
-    expected = [1 - np.tanh(0.8 / 0.5 - 1), 1, 1]  # the third is the mean of the others
-    np.testing.assert_allclose(factors, expected, atol=1e-12)
-
-
-def test_a_modality_that_no_row_of_the_batch_has_is_not_compared_with():
-    losses, present = torch.tensor([0.1, 0.0, 1.0]), torch.tensor([True, False, True])
-    expected = step_factors(losses[present], present[present])
-    torch.testing.assert_close(step_factors(losses, present)[present], expected)
-    assert step_factors(losses, present)[1] == 1
-    alone = torch.tensor([True, False, False])
-    torch.testing.assert_close(step_factors(losses, alone), torch.ones(3))
-
-
-def test_balanced_steps_are_smaller_for_what_is_learned_faster(data, small):
-    X, y = data
-    y = (X["text__0"] > 0).astype(int)  # text is ahead from the first steps on
-    settings = {"weight_decay": 0, "dropout": 0, "modality_weights": "uniform", "max_iter": 10}
-    moved = {}
-    for balance in (None, "ogm"):
-        start = small(**settings, balance=balance, learning_rate_init=1e-12).fit(X, y).network_
-        end = small(**settings, balance=balance, learning_rate_init=0.01).fit(X, y).network_
-        moved[balance] = [
-            float(torch.dist(a[1].weight.detach(), b[1].weight.detach()))
-            for a, b in zip(start.encoders, end.encoders, strict=True)
-        ]  # image, text
-    image, text = np.divide(moved["ogm"], moved[None])
-    assert text < 0.9
-    assert text < image - 0.1
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"modality_loss_weight": 0}, "modality_loss_weight"),
-        ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes=\(\)"),
-    ],
-)
-def test_balance_beside_what_it_cannot_go_with(data, small, settings, match):
-    with pytest.raises(ValueError, match=f"balance='ogm'.*{match}"):
-        small(balance="ogm", **settings).fit(*data)

@@ -27,7 +27,7 @@ def test_modality_model_is_linear_or_a_perceptron(frame, alignment, model):
 
 @pytest.mark.parametrize(
     ("name", "value", "only"),
-    [("n_members", 2, "1"), ("sharing", "layers", "None"), ("missing", "impute", "'mask'")],
+    [("n_members", 2, "1"), ("sharing", "layers", "None")],
 )
 def test_parameters_of_the_perceptron_that_do_not_apply(frame, name, value, only):
     model = MLP((8, 8), **{name: value})
@@ -60,7 +60,6 @@ def test_solver_is_adamw(frame, solver):
     ("name", "value", "only"),
     [
         ("precision", "bfloat16", "'float32'"),
-        ("balance", "ogm", "None"),
         ("calibrate", "temperature", "None"),
     ],
 )

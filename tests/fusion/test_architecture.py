@@ -141,7 +141,6 @@ SPECS = {
     "gated of members": {"fusion": "gated", "n_members": 3},
     "bilinear": {"fusion": "bilinear", "hidden_layer_sizes": (4, 5)},
     "shared": {"sharing": "layers", "hidden_layer_sizes": (4, 5)},
-    "imputed": {"fusion": "concat", "impute": True},
 }
 
 

@@ -416,7 +416,6 @@ def test_other_parameters(X, targets, kind, parameters):
     [
         {"fusion": Late(per_class=True)},
         {"solver": AdamW(max_iter=3, calibrate="temperature")},
-        {"models": {"text": MLP((8,), missing="impute"), "image": LogisticRegression()}},
     ],
     ids=str,
 )
@@ -574,12 +573,6 @@ class Undecided(ClassifierMixin, BaseEstimator):
             "modality_model.*n_members=2",
         ),
         ("classes", {"text": MLP((8, 8), sharing="layers"), "image": GaussianNB()}, {}, "sharing"),
-        (
-            "classes",
-            {"text": MLP((8,)), "image": GaussianNB()},
-            {"solver": AdamW(balance="ogm")},
-            "balance",
-        ),
     ],
 )
 def test_errors_name_the_modality(X, targets, kind, models, parameters, match):

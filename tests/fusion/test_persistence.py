@@ -60,7 +60,7 @@ def save_and_load(request, tmp_path):
         {"fusion": "gated", "class_weight": "balanced", "early_stopping": True},
         {"fusion": "additive", "hidden_layer_sizes": (), "alignment": "mse"},
         {"fusion": Late(per_class=True), "sharing": "layers", "hidden_layer_sizes": (8, 6)},
-        {"fusion": Gated(), "missing": "impute", "n_members": 2, "calibrate": "temperature"},
+        {"fusion": Gated(), "n_members": 2, "calibrate": "temperature"},
         {"modality_model": {"text": MLP((8, 4)), "image": "linear"}, "solver": "adamw"},
     ],
 )

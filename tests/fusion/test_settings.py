@@ -28,8 +28,6 @@ CONTRADICTIONS = [
     {"solver": "lbfgs", "modality_dropout": 0.1, "dropout": 0.0},
     {"solver": "lbfgs", "dropout": 0.1, "input_dropout": 0.0},
     {"solver": "lbfgs", "dropout": 0.0, "input_dropout": 0.1},
-    {"balance": "ogm", "hidden_layer_sizes": ()},
-    {"balance": "ogm", "modality_loss_weight": {"text": 0.0, "image": 1.0}},
     {"n_members": 2, "fusion": "attention"},
 ]
 
@@ -119,7 +117,6 @@ def test_when_weights_are_learned(data, small, fusion, modality_weights, is_lear
     [
         ((MLP((8,), n_members=2), MLP((8,))), {}, "n_members"),
         ((MLP((8,), sharing="parameters"), MLP((8,))), {}, "sharing"),
-        ((MLP((8,), missing="impute"), MLP((8,))), {}, "missing"),
         ((MLP((8,)), MLP((9,))), {"fusion": "weighted"}, r"\(8,\).*\(9,\)"),
         ((MLP((8,)), MLP((9,))), {"fusion": "concat"}, r"\(8,\).*\(9,\)"),
         ((MLP((9, 8)), MLP((8,))), {"fusion": "concat"}, r'fusion="concat".*\(8,\).*\(9, 8\)'),
@@ -131,7 +128,6 @@ def test_when_weights_are_learned(data, small, fusion, modality_weights, is_lear
             {},
             'sharing="parameters"',
         ),
-        ((MLP((8,)), MLP(())), {"solver": AdamW(balance="ogm")}, r"balance.*_sizes=\(\)"),
         ((MLP((8,), dropout=0), MLP((8,))), {"solver": "lbfgs"}, r'solver="lbfgs".*dropout'),
     ],
 )

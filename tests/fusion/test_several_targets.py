@@ -346,7 +346,7 @@ def test_noise_gets_no_weight(X, labels, classes, learning):
     [
         {"calibrate": "temperature", "fusion": "weighted"},
         {"calibrate": "temperature", "fusion": "weighted", "early_stopping": True},
-        {"missing": "impute", "fusion": "attention"},
+        {"fusion": "attention"},
         {"solver": "lbfgs", "dropout": 0.0},
         {"sharing": "parameters"},
         {"alignment": "kl", "alignment_weight": 0.1},

@@ -48,7 +48,7 @@ def test_a_stream_learns_as_fit_does_and_finds_the_noise(small, size):
         {"fusion": "concat", "alignment_weight": 0.1, "alignment": "cosine"},
         {"fusion": "additive", "modality_dropout": 0.2, "precision": "bfloat16"},
         {"fusion": "attention"},
-        {"fusion": "weighted", "calibrate": "temperature", "missing": "impute"},
+        {"fusion": "weighted", "calibrate": "temperature"},
         {"modality_weights": {"text": 0.3, "image": 0.7}},
         {"fusion": Late(per_class=True)},
     ],
@@ -133,9 +133,7 @@ def test_bad_calls(data, small):
         ({}, {"modality_model__dropout": 0.1}, r"dropout .*\b0\.5\b.*\b0\.1\b"),
         ({}, {"modality_model": {"text": MLP((8,)), "image": MLP((9,))}}, r"hidden_layer_sizes"),
         ({}, {"fusion": Late(per_class=True)}, "fusion .*per_class"),
-        ({}, {"modality_model__missing": "impute"}, "missing"),
         ({"modality_loss_weight": 0}, {"modality_loss_weight": 1.0}, "modality_loss_weight"),
-        ({"balance": "ogm"}, {"solver__balance": None}, "balance .*'ogm'.*None"),
     ],
 )
 def test_a_stream_keeps_its_network(data, small, before, now, match):
