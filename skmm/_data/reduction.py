@@ -130,33 +130,36 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
     A linear map of these is a piecewise linear function of the column, so that a perceptron can
     learn thresholds: Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical features
     in tabular deep learning". A value is 0 before a bin and 1 after it; NaN stands where the mean
-    does. A column of two values is one bin.
+    does. A column of one or two values is one bin.
     """
 
     def fit(self, X, y=None):
         """Fit to rows (n, q), which may be NaN."""
-        steps = np.linspace(0, 1, FEW_BINS + 1)
         columns = _known_values(X)
         self.mean_ = np.array([values.mean() if len(values) else 0.0 for values in columns])
-        edges_of_columns = []
-        for values in columns:
-            edges = np.unique(values)
-            if len(edges) > FEW_BINS + 1:
-                edges = np.unique(np.quantile(values, steps))
-            edges_of_columns.append(edges)
+        edges = [_few_edges(values) for values in columns]
         # Of the bins (d,), side by side:
-        self.columns_ = np.repeat(
-            np.arange(len(columns)), [max(len(edges) - 1, 0) for edges in edges_of_columns]
-        )
-        starts = np.concatenate([edges[:-1] for edges in edges_of_columns])
-        widths = np.concatenate([np.diff(edges) for edges in edges_of_columns])
-        self.starts_, self.widths_ = starts.astype(X.dtype), widths.astype(X.dtype)
+        self.columns_ = np.repeat(np.arange(len(edges)), [len(each) - 1 for each in edges])
+        self.starts_ = np.concatenate([each[:-1] for each in edges])
+        self.widths_ = np.concatenate([np.diff(each) for each in edges])
         return self
 
     def transform(self, X):
         """Return the columns of the bins (n, d), from 0 to 1."""
         X = np.where(np.isnan(X), self.mean_.astype(X.dtype), X)
         return ((X[:, self.columns_] - self.starts_) / self.widths_).clip(0, 1)
+
+
+def _few_edges(values: np.ndarray) -> np.ndarray:
+    """Return the distinct ends of the bins of a column, two at least, of its own type."""
+    edges = np.unique(values)
+    if len(edges) > FEW_BINS + 1:
+        steps = np.linspace(0, 1, FEW_BINS + 1)
+        edges = np.unique(np.quantile(values, steps).astype(values.dtype))
+    if len(edges) < 2:
+        first = edges[0] if len(edges) else values.dtype.type(0)
+        edges = np.array([first, first + max(1, abs(first))])
+    return edges
 
 
 def _known_values(X: np.ndarray) -> list[np.ndarray]:

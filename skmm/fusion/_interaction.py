@@ -1,6 +1,7 @@
 """f_inter: what only several modalities say together, read off a mixture of models of all columns.
 
-Models that read all columns at once (trees, boosting, a linear model) are mixed with the network.
+Models that read all columns at once (trees, boosting, a linear model, a perceptron of piecewise
+linear columns) are mixed with the network.
 Their coefficients, not negative, are those that suit rows best which no model has seen: stacked
 regression (Breiman 1996). What the mixture J says of a row is split as functional analysis of
 variance splits it: the first-order terms, sums of functions of one modality each, belong to the
@@ -220,6 +221,10 @@ def default_models(problem: InteractionProblem) -> dict[str, Candidate]:
         )
         linear = LogisticRegression(C=0.03, max_iter=200)
     models["trees"] = Candidate(trees)
+    perceptron = _make_perceptron(problem)
+    if k <= MAX_BOOSTED_OUTPUTS and perceptron is not None:
+        columns = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
+        models["perceptron"] = Candidate(columns)
     if k <= MAX_BOOSTED_OUTPUTS:
         binned = make_pipeline(QuantileBinner(), boosting)
         models["boosting"] = Candidate(binned)
@@ -228,19 +233,17 @@ def default_models(problem: InteractionProblem) -> dict[str, Candidate]:
     if problem.z.size * k <= MAX_LINEAR_VALUES:
         imputer = SimpleImputer(keep_empty_features=True)
         models["linear"] = Candidate(make_pipeline(imputer, StandardScaler(), linear))
-    perceptron = _make_perceptron(problem)
-    if perceptron is not None:
-        binned = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
-        models["perceptron"] = Candidate(binned)
     return models
 
 
 def _make_perceptron(problem: InteractionProblem) -> BaseEstimator | None:
-    """Return a perceptron of all columns; None for large tables, or for weights it cannot use."""
-    perceptron = MLPRegressor if problem.tasks[0].is_numeric else MLPClassifier
-    n_rows = len(problem.z)
+    """Return a perceptron, unless the table is too large, or it knows no such loss or weights."""
+    task, n_rows = problem.tasks[0], len(problem.z)
     if problem.z.size * FEW_BINS > MAX_PERCEPTRON_VALUES:
         return None
+    if task.is_numeric and task.kind != "squared_error":
+        return None
+    perceptron = MLPRegressor if task.is_numeric else MLPClassifier
     has_weights = not np.allclose(problem.rows.weight, 1)
     if has_weights and not has_fit_parameter(perceptron, "sample_weight"):  # scikit-learn 1.6
         return None

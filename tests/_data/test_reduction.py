@@ -1,8 +1,9 @@
-"""Wide modalities as few columns."""
+"""Columns as models of all columns read them."""
 
 import numpy as np
+import pytest
 
-from skmm._data.reduction import BlockReducer, QuantileBinner
+from skmm._data.reduction import BlockReducer, PiecewiseLinearEncoder, QuantileBinner
 
 WIDTHS = [3, 100, 100]
 
@@ -39,3 +40,37 @@ def test_bins_are_quantiles_and_few_values_stay_apart():
     known = np.delete(codes, 7, axis=0)
     assert np.bincount(known[:, 0].astype(int)).max() <= 12  # of 1,999 rows in 255 bins
     np.testing.assert_array_equal(known[:, 1], np.delete(X, 7, axis=0)[:, 1])
+
+
+def test_a_linear_map_of_the_bins_has_a_threshold_where_a_quantile_is():
+    x = np.random.default_rng(0).exponential(size=(4000, 1)) ** 3
+    encoder = PiecewiseLinearEncoder().fit(x)
+    bins = encoder.transform(x)
+    assert bins.shape == (4000, 8)
+    assert bins.min() == 0
+    assert bins.max() == 1
+    far = encoder.transform(np.array([[-1e9], [1e9]]))
+    np.testing.assert_array_equal(far, [[0] * 8, [1] * 8])
+    # Each bin is half of its own rows' and 0 or 1 elsewhere: sums are quantiles.
+    edges = np.quantile(x, np.linspace(0, 1, 9))[:, None]
+    np.testing.assert_allclose(encoder.transform(edges).sum(1), np.arange(9), atol=1e-12)
+    y = np.where(x[:, 0] > edges[5, 0], 1.0, -1.0)
+    fitted = np.linalg.lstsq(np.c_[bins, np.ones(4000)], y, rcond=None)[0]
+    residual = y - np.c_[bins, np.ones(4000)] @ fitted
+    straight = np.polyval(np.polyfit(x[:, 0], y, 1), x[:, 0])
+    assert residual.var() < 0.15
+    assert (y - straight).var() > 0.6
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_of_two_values_one_value_and_none(dtype):
+    X = np.array([[0.0, 5.0, np.nan], [2.0, 5.0, np.nan], [np.nan, 5.0, np.nan]], dtype=dtype)
+    bins = PiecewiseLinearEncoder().fit(X).transform(X)
+    assert bins.dtype == dtype
+    np.testing.assert_array_equal(bins, [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.0, 0.0]])
+
+
+def test_values_that_hardly_differ_make_no_bin_without_width():
+    x = np.linspace(1, 1 + 3e-7, 1000).astype(np.float32)[:, None]  # four different values
+    bins = PiecewiseLinearEncoder().fit(np.r_[x, x * 0]).transform(x)
+    assert np.isfinite(bins).all()
