@@ -45,8 +45,8 @@ def main():
         figures = {"skmm": [], "boosting": []}
         for i in range(N_SPLITS):
             X_train, X_test, y_train, y_test = split(X, y, name, i)
-            encoder = ModalityTransformer().fit(X_train, y_train)
-            train, test = encoder.transform(X_train), encoder.transform(X_test)
+            encoder = ModalityTransformer()
+            train, test = encoder.fit_transform(X_train, y_train), encoder.transform(X_test)
             fusion = FusionRegressor if is_regression else FusionClassifier
             models = {"skmm": fusion(random_state=0), "boosting": make_boosting(is_regression)}
             for label, model in models.items():
