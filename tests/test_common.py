@@ -149,8 +149,6 @@ PREPARERS = [
 COLUMN_CLASSIFIERS = [ZeroShotClassifier(ImageEncoder(save_image_model()), ["cat", "dog"])]
 # Those in which rules differ: all others ask the same of the code around them.
 CHECKS_OF_RULES = [
-    "check_classifiers_train",
-    "check_fit_idempotent",
     "check_methods_sample_order_invariance",
     "check_methods_subset_invariance",
     "check_sample_weight_equivalence_on_dense_data",
@@ -185,7 +183,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 @pytest.mark.parametrize("check", CHECKS_OF_RULES)
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule is not Gated], ids=str)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in (Gated, Late)], ids=str)
 def test_scikit_learn_checks_of_rules(rule, check):
     getattr(estimator_checks, check)("FusionClassifier", FusionClassifier(rule(), **QUICK))
 

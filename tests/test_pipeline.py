@@ -34,6 +34,7 @@ from skmm.text import TextDescriptor
 N = 90
 SMALL = {
     "modality_model": MLP((16,)),
+    "interaction": None,
     "solver": AdamW(0.02, max_iter=30, batch_size=45),
     "random_state": 0,
 }
@@ -208,7 +209,9 @@ def test_grid_search_over_the_models_of_the_modalities(raw):
 def test_sample_weight_is_routed(raw):
     X, y = raw
     weight = np.where(y == "sky", 0.1, 1.0)
-    fusion = FusionClassifier(modality_model=MLP((16,)), solver=AdamW(max_iter=10), random_state=0)
+    fusion = FusionClassifier(
+        modality_model=MLP((16,)), interaction=None, solver=AdamW(max_iter=10), random_state=0
+    )
     Z = ModalityTransformer().fit_transform(X)
     direct = clone(fusion).fit(Z, y, sample_weight=weight).predict_proba(Z)
     unweighted = clone(fusion).fit(Z, y).predict_proba(Z)
