@@ -151,6 +151,7 @@ def test_permutation_importance_ranks_noise_last(raw, model):
     assert price < min(caption, photo)
 
 
+@pytest.mark.slow
 def test_halving_grid_search(raw, model):
     X, y = raw
     grid = {"fusionclassifier__modality_loss_weight": [0.0, 0.3, 1.0]}
@@ -165,6 +166,7 @@ def test_learning_curve(raw, model):
     assert scores[1].mean() > 0.7
 
 
+@pytest.mark.slow
 def test_grid_search_over_weights_in_two_processes(raw):
     X, y = raw
     model = make_pipeline(

@@ -309,6 +309,7 @@ def test_order_of_weights_is_the_order_of_informativeness():
         assert weights["b"] > weights["c"] > weights["a"]
 
 
+@pytest.mark.slow
 def test_units_do_not_matter():
     X, y = make((0.8, 0.6), n_rows=300)
     columns = [column for column in X if column.startswith("a__")]
