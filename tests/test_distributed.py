@@ -40,8 +40,6 @@ STORE_BYTES = 80 * 2**20
 @pytest.fixture(scope="module")
 def cluster():
     """Start a head and two more nodes, with one CPU each; stop them after the tests."""
-    from ray.cluster_utils import Cluster
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
@@ -49,7 +47,7 @@ def cluster():
             patch.delenv(variable, raising=False)  # Ray sets them by the CPUs of a worker
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         node = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
-        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        cluster = start_head(**node)
         try:
             # Before there are more nodes, to one of which this process might connect.
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -60,6 +58,19 @@ def cluster():
         finally:
             ray.shutdown()
             cluster.shutdown()
+
+
+def start_head(attempts=3, **node):
+    """Start the first node; Ray gives it up after 30 s, which is little on two busy cores."""
+    from ray.cluster_utils import Cluster
+
+    head = {**node, "include_dashboard": False}
+    for attempt in range(attempts):
+        try:
+            return Cluster(initialize_head=True, head_node_args=head)
+        except Exception as e:  # Ray raises no class of its own
+            if "timed out during startup" not in str(e) or attempt == attempts - 1:
+                raise
 
 
 def make_table(n_rows=60):

@@ -52,9 +52,10 @@ def test_a_product_is_learned(X, product, fitted):
     assert fitted["classes"].modality_weights_["interaction"] > 0.5
 
 
+@pytest.mark.slow
 def test_where_a_sum_says_all_the_interaction_counts_for_little_and_nothing_is_lost(X):
     shares, gains = [], []
-    for seed in range(3):
+    for seed in range(2):
         noise = np.random.default_rng(seed).normal(size=len(X))
         numbers = (X["a__0"] - X["b__0"] + 0.5 * noise).to_numpy(dtype=float)
         for model, y in ((FusionRegressor, numbers), (FusionClassifier, numbers > 0)):

@@ -297,20 +297,23 @@ def test_trusted_types_suffice_for_an_interaction():
         np.testing.assert_array_equal(in_skops(model).predict(X), model.predict(X))
 
 
-@pytest.mark.parametrize("rule", [None, *RULES], ids=str)
-@pytest.mark.parametrize("solver", [AdamW(max_iter=1), LBFGS(max_iter=1, tol=100.0)], ids=str)
-def test_trusted_types_suffice_for_settings_objects(data, rule, solver):
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_trusted_types_suffice_for_rules(data, rule):
     X, y = data
     model = FusionClassifier(
-        "late" if rule is None else rule(), solver=solver, modality_model=MLP((8,), dropout=0)
+        rule(), solver=AdamW(max_iter=1), modality_model=MLP((8,), dropout=0), interaction=None
     ).fit(X, y)
     np.testing.assert_array_equal(in_skops(model).predict_proba(X), model.predict_proba(X))
-    in_skops(
-        FusionRegressor(
-            solver=solver, modality_model={"text": MLP(4, dropout=0), "image": "linear"}
-        ).fit(X, y)
-    )
     assert in_skops(clone(model)).get_params().keys() == model.get_params().keys()
+
+
+@pytest.mark.parametrize("solver", [AdamW(max_iter=1), LBFGS(max_iter=1, tol=100.0)], ids=str)
+def test_trusted_types_suffice_for_settings_objects(data, solver):
+    X, y = data
+    models = {"text": MLP(4, dropout=0), "image": "linear"}
+    for estimator in (FusionClassifier, FusionRegressor):
+        model = estimator(solver=solver, modality_model=models, interaction=None).fit(X, y)
+        np.testing.assert_array_equal(in_skops(model).predict(X), model.predict(X))
 
 
 def test_trusted_types_suffice_for_late_fusion_and_estimators(data):

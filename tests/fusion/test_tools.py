@@ -41,7 +41,9 @@ def rows():
 @pytest.fixture
 def model():
     solver = AdamW(max_iter=15, batch_size=50)
-    return FusionClassifier(modality_model=MLP((8,)), solver=solver, random_state=0)
+    return FusionClassifier(
+        modality_model=MLP((8,)), interaction=None, solver=solver, random_state=0
+    )
 
 
 def test_cross_val_predict(rows, model):
