@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 from hashlib import blake2b
 from numbers import Integral
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import check_random_state
 
-from .._data.columns import as_slice
-from .._data.reduction import BlockReducer
 from .._data.rows import TrainingRows, assign_folds, order_rows, sample_holdout, select_rows
 from .._data.scaling import ColumnScaler, ScaledRows, compute_moments, scale_rows
 from .._data.targets import Scale, measure_scale, strata
@@ -26,15 +24,12 @@ from .._torch.processes import gather_over_processes, rank, sum_over_processes
 from .._torch.tensors import TrainingTensors, put_on_device
 from .._warnings import warn_user
 from ._architecture import NetworkSpec, build_network, copy_parameters
-from ._cross_fitting import Learned, Split, train
+from ._cross_fitting import Learned, Split, Training, train
 from ._fitted import FittedFusion, StreamState
 from ._models import ScoreModel, replace_by_scores
 from ._objective import FusionObjective
 from ._settings import FusionProblem, FusionSettings
 from ._streaming import train_on_batch
-
-if TYPE_CHECKING:
-    from ._interaction import FittedInteraction
 
 N_FOLDS = 3
 PARAMETERS = {  # of an estimator, that decide a field of `NetworkSpec`
@@ -113,10 +108,12 @@ def fit(
     )
     fitted.measure_weights(problem.X, rows, settings.fixed_alpha, settings.device)
     if settings.interaction is not None and start is None:
-        data = problem, settings, rows, split, seed
-        out_of_fold = training.out_of_fold if training.is_whole else None
+        from ._mixture import fit_interaction  # scikit-learn's ensembles take long to import
+
+        outputs = _read_out_of_fold(training, scale)
+        data = rows, columns, outputs, split.fitting, split.folds, seed
         try:
-            interaction = _fit_interaction(*data, columns, out_of_fold, scale)
+            interaction = fit_interaction(problem, settings, *data)
             fitted.interaction = interaction._replace(scaler=copy.deepcopy(scaler))
         except KeyboardInterrupt:
             warn_user(
@@ -127,58 +124,6 @@ def fit(
     if checkpoint and training.is_whole:
         checkpoint.remove()
     return fitted
-
-
-def _fit_interaction(
-    problem: FusionProblem,
-    settings: FusionSettings,
-    rows: TrainingRows,
-    split: RowSplit,
-    seed: int,
-    x: np.ndarray | ScaledRows,
-    out_of_fold: torch.Tensor | None,
-    scale: Scale | None,
-) -> FittedInteraction:
-    """Mix models of all columns with the network, by what networks compute of unseen rows."""
-    from ._interaction import (
-        MIN_ROWS,
-        Candidate,
-        FittedInteraction,
-        InteractionProblem,
-        default_models,
-        learn_interaction,
-    )
-
-    estimator = settings.interaction
-    widths = [len(columns) for columns in problem.columns.network_groups.values()]
-    n_outputs = sum(task.n_outputs for task in problem.tasks)
-    if out_of_fold is None or len(split.fitting) < MIN_ROWS:
-        return FittedInteraction(widths, n_outputs)
-    order = split.fitting
-    if estimator == "auto":
-        reducer = BlockReducer.fit(x, rows.present, widths, order, seed)
-        z, widths = reducer.transform(x, rows.present), reducer.reduced_widths
-    else:
-        reducer, z = None, problem.X[:, as_slice(problem.network_columns)][rows.index]
-    outputs = out_of_fold.cpu().numpy()[order]
-    if scale is not None:  # as predictions are
-        outputs = np.nan_to_num(scale.clip(outputs))
-    position = np.zeros(len(rows.index), dtype=int)
-    position[order] = np.arange(len(order))
-    data = InteractionProblem(
-        z[order],
-        widths,
-        reducer,
-        outputs,
-        TrainingRows(*(values[order] for values in rows)),
-        [position[fold] for fold in split.folds],
-        problem.tasks,
-        seed,
-        settings.verbose,
-    )
-    if estimator == "auto":
-        return learn_interaction(data, default_models(data))
-    return learn_interaction(data, {"interaction": Candidate(estimator)})
 
 
 def update(
@@ -387,6 +332,14 @@ def _split_rows(
     ordered = None if groups is None else groups[order]
     fold = assign_folds(stratum[order], N_FOLDS, random_state, ordered)
     return RowSplit(order, [order[fold == i] for i in np.unique(fold)], held_out)
+
+
+def _read_out_of_fold(training: Training, scale: Scale | None) -> np.ndarray | None:
+    """Return what networks compute of rows that they have not seen, clipped as predictions are."""
+    if training.out_of_fold is None or not training.is_whole:
+        return None
+    outputs = training.out_of_fold.cpu().numpy()
+    return outputs if scale is None else np.nan_to_num(scale.clip(outputs))
 
 
 def _add_scores(
