@@ -130,7 +130,7 @@ def default_models(problem: MixtureProblem) -> dict[str, Candidate]:
     """
     task, n_rows = problem.tasks[0], len(problem.z)
     k = sum(task.n_outputs for task in problem.tasks)
-    if k > MAX_OUTPUTS:
+    if k > min(MAX_OUTPUTS, n_rows / 3):
         return {}
     fraction = TREE_ROWS / n_rows  # of the rows that a clone is fitted to
     sampled = {"bootstrap": True, "max_samples": fraction} if fraction < 1 else {}

@@ -301,3 +301,10 @@ def test_what_is_scaled_down_but_not_mixed_is_left_alone(X):
     model.fit(X[:N_TRAIN], y[:N_TRAIN])
     total = model.contributions(X).sum(1) + model.intercept_
     np.testing.assert_allclose(total, model.predict(X))
+
+
+def test_nearly_as_many_classes_as_rows_are_warned_of_once():
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    with pytest.warns(UserWarning, match="number of unique classes") as caught:
+        FusionClassifier(solver=AdamW(max_iter=1)).fit(X, np.arange(60) % 40)
+    assert len(caught) == 1
