@@ -59,7 +59,6 @@ BAD_PARAMETERS = [
     ({"input_dropout": 1.0}, "'input_dropout' parameter of MLP"),
     ({"n_members": 0}, "'n_members' parameter of MLP"),
     ({"sharing": "heads"}, "'sharing' parameter of MLP"),
-    ({"missing": "drop"}, "'missing' parameter of MLP"),
     ({"modality_dropout": 1.0}, "'modality_dropout' parameter"),
     ({"solver": "sgd"}, "'solver' parameter"),
     ({"solver": AdamW}, "'solver' parameter"),

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 import skmm
 from skmm import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
-from skmm._data.reduction import QuantileBinner
+from skmm._data.reduction import PiecewiseLinearEncoder, QuantileBinner
 from skmm.alignment import CrossModalAligner
 from skmm.compose import ModalityTransformer, infer_modalities
 from skmm.fusion import Attention, Gated, Late
@@ -276,10 +276,14 @@ def test_trusted_types_are_public_classes_and_no_more():
         if name != "trusted_types"
     }
     of_skmm = [name for name in skmm.trusted_types if name.startswith("skmm.")]
-    assert {pkgutil.resolve_name(name) for name in of_skmm} - public == {QuantileBinner}
+    assert {pkgutil.resolve_name(name) for name in of_skmm} - public == {
+        PiecewiseLinearEncoder,
+        QuantileBinner,
+    }
     assert {*skmm.trusted_types} - {*of_skmm} == {
         "numpy.dtype",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # of an interaction
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.tree._tree.Tree",
         "sklearn.utils._bunch.Bunch",
     }
