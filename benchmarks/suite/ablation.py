@@ -8,15 +8,12 @@ was; delete it after a change of skmm.
     python benchmarks/suite/ablation.py [--only emoji ...] [--options calibrate ...] [--folds 3]
 """
 
-import argparse
-import os
-
 import torch
 from ablation_page import render
 from measure import fit_and_score
 from models import make_skmm
 from options import OPTIONS, find_traits, merge_parameters
-from run import RESULTS, describe_run, read_store, run_tables, write_store
+from run import RESULTS, describe_run, make_parser, read_store, run_tables, write_store
 from tables import make_tables
 from threadpoolctl import threadpool_limits
 
@@ -25,12 +22,8 @@ PAGE = RESULTS / "ablation.md"
 
 
 def parse_arguments():
-    names = list(make_tables())
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="TABLE")
-    parser.add_argument("--folds", type=int, default=3)
+    parser = make_parser()
     parser.add_argument("--options", nargs="+", choices=list(OPTIONS), default=list(OPTIONS))
-    parser.add_argument("--packages", default=os.environ.get("SKMM_SUITE_PACKAGES"))
     return parser.parse_args()
 
 

@@ -36,14 +36,20 @@ STORE = RESULTS / "suite.json"
 PAGE = RESULTS / "suite.md"
 
 
-def parse_arguments():
+def make_parser():
+    """Return a parser of what all runs on the tables take."""
     names = list(make_tables())
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="TABLE")
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--packages", default=os.environ.get("SKMM_SUITE_PACKAGES"))
+    return parser
+
+
+def parse_arguments():
+    parser = make_parser()
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--again", nargs="+", choices=list(MODELS), default=[])
-    parser.add_argument("--packages", default=os.environ.get("SKMM_SUITE_PACKAGES"))
     parser.add_argument("--stop-after", type=int, default=None, help="folds; to try the suite")
     return parser.parse_args()
 
