@@ -30,9 +30,7 @@ class Column(NamedTuple):
 
 def as_column(X, *, estimator: str) -> Column:
     """Turn a Series, one-column frame, list or array with samples first into a list of cells."""
-    labels = None
-    if isinstance(X, pd.DataFrame | pd.Series) and not isinstance(X.index, pd.RangeIndex):
-        labels = X.index.tolist()
+    labels = find_labels(X) if isinstance(X, pd.DataFrame | pd.Series) else None
     if hasattr(X, "columns"):  # a frame of pandas or polars, or a table of pyarrow
         names = list(getattr(X, "column_names", X.columns))
         if len(names) != 1:
@@ -56,6 +54,11 @@ def as_column(X, *, estimator: str) -> Column:
             f"Found array with 0 sample(s) while a minimum of 1 is required by {estimator}."
         )
     return Column(cells, labels, getattr(X, "name", None))
+
+
+def find_labels(X: pd.DataFrame | pd.Series) -> list | None:
+    """Return the index, unless it is just the position."""
+    return None if isinstance(X.index, pd.RangeIndex) else X.index.tolist()
 
 
 def describe_row(row: int, labels: list | None) -> str:

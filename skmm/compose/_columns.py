@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .._data.cells import describe_row, shorten
+from .._data.cells import describe_row, find_labels, shorten
 from .._warnings import warn_user
 from ._inference import are_dates
 from ._numerals import CONVERTED, Notation, is_placeholder, read_number
@@ -74,7 +74,7 @@ def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
     numbers = cells.map(read).to_numpy(np.float64)
     unread = [text for text in read if np.isnan(read[text]) and not is_placeholder(text)]
     if unread:
-        row = _describe_row(values, cells.to_list().index(unread[0]))
+        row = describe_row(cells.to_list().index(unread[0]), find_labels(values))
         unit = f" in {notation.unit}" if notation.unit else ""
         warn_user(
             f"Column {values.name!r} holds numbers{unit} as text; {shorten(unread[0])} in {row} "
@@ -106,12 +106,8 @@ def _check_finite(floats: np.ndarray, values: pd.Series) -> None:
     if len(too_large):
         row = too_large[0]
         what = "infinite values" if np.isinf(floats[row]) else f"values beyond {LARGEST:g}"
+        where = describe_row(row, find_labels(values))
         raise ValueError(
-            f"Column {values.name!r} holds {what}, the first ({floats[row]:g}) in "
-            f"{_describe_row(values, row)}. Replace them by NaN if they stand for missing ones."
+            f"Column {values.name!r} holds {what}, the first ({floats[row]:g}) in {where}. "
+            "Replace them by NaN if they stand for missing ones."
         )
-
-
-def _describe_row(values: pd.Series, row: int) -> str:
-    labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
-    return describe_row(row, labels)

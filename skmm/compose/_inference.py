@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .._data.cells import describe_row, is_missing, shorten
+from .._data.cells import describe_row, find_labels, is_missing, shorten
 from .._data.frames import as_pandas
 from .._warnings import warn_user
 from ..encoding.readers import expand_home
-from ._numerals import find_mixed_units, find_notation, warn_of_units
+from ._numerals import find_mixed_units, find_notation, is_float, warn_of_units
 
 N_SAMPLED = 1000
 N_OPENED = 5
@@ -176,14 +176,6 @@ def is_number(text: Any) -> bool:
     return isinstance(text, str) and _NUMBER.match(text) is not None
 
 
-def _is_float(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def show_rarest_cell(values: pd.Series) -> str:
     """Represent the first cell of the rarest type in a column of several, and its row."""
     types = [None if is_missing(cell) else type(cell) for cell in values]
@@ -195,7 +187,7 @@ def warn_of_numbers(column, values: pd.Series, example: str) -> None:
     """Warn that a column of numbers, most of them, came as strings; show one that is none."""
     is_other = [not (is_missing(cell) or is_number(cell)) for cell in values]
     exception = f"; {_show_cell(values, is_other.index(True))} is none" if any(is_other) else ""
-    unread = [cell for cell in values if is_number(cell) and not _is_float(cell)]
+    unread = [cell for cell in values if is_number(cell) and not is_float(cell)]
     before = f" Before, rewrite those like {unread[0]!r}, which it cannot read." if unread else ""
     warn_user(
         f"Column {column!r} holds strings, most of which are numbers, for example {example}"
@@ -206,8 +198,7 @@ def warn_of_numbers(column, values: pd.Series, example: str) -> None:
 
 
 def _show_cell(values: pd.Series, row: int) -> str:
-    labels = None if isinstance(values.index, pd.RangeIndex) else values.index.tolist()
-    return f"{shorten(values.iloc[row])} in {describe_row(row, labels)}"
+    return f"{shorten(values.iloc[row])} in {describe_row(row, find_labels(values))}"
 
 
 def are_dates(texts: Iterable[str]) -> bool:

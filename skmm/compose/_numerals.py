@@ -54,7 +54,7 @@ _NUMBER = {
     for mark, mark_, other in ((".", r"\.", ","), (",", ",", r"\."))
 }
 _CURRENCY = r"(?:US\$|[€$£¥₹]|(?:USD|EUR|GBP|JPY|INR|CHF|CNY)\b|Rs\b\.?)"
-_UNIT = r"(?:[%‰\u2033\u2033\u2032]|''|[\"']|°?[^\W\d_]{1,12}(?:/[^\W\d_]{1,8})?[²³]?)"
+_UNIT = r"(?:[%‰\u2033\u2032]|''|[\"']|°?[^\W\d_]{1,12}(?:/[^\W\d_]{1,8})?[²³]?)"
 _AMOUNT = {
     mark: re.compile(
         rf"(?P<sign>[-+\u2212]?)\s*(?P<before>{_CURRENCY}?)\s*(?P<inner>[-+]?)(?P<number>{number}"
@@ -177,7 +177,7 @@ def _are_codes(counts: Counter[str]) -> bool:
     texts = [text.strip() for text in counts]
     if any(map(_LEADING_ZERO.match, texts)):
         return True
-    plain = [text for text in texts if _is_float(text)]
+    plain = [text for text in texts if is_float(text)]
     if len(plain) < READ_SHARE * len(texts):
         plain = [text.replace(" ", "") for text in texts]  # phone numbers in groups
     integers = [text for text in plain if text.lstrip("+").isdigit()]
@@ -187,12 +187,13 @@ def _are_codes(counts: Counter[str]) -> bool:
             return True
         if len(counts) == counts.total() or max(map(len, integers)) > MAX_INTEGER_LENGTH:
             return True
-    elif not all(map(_is_float, texts)):
+    elif not all(map(is_float, texts)):
         return False
     return len(counts) <= min(MAX_CODES, counts.total() / 2)
 
 
-def _is_float(text: str) -> bool:
+def is_float(text: str) -> bool:
+    """Return whether Python reads a text as a number."""
     try:
         float(text)
     except ValueError:

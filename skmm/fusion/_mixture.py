@@ -46,7 +46,7 @@ MAX_OUTPUTS = 50
 TREES = 64
 TREE_ROWS = 10_000  # for one tree; of more rows each takes a sample
 TREE_VALUES = 100_000  # outputs that the leaves of one tree store, at most
-MAX_BOOSTED_OUTPUTS = 30  # for each of which boosting grows trees
+MAX_BOOSTED_OUTPUTS = 30  # for each of which boosting grows trees; a perceptron is as costly
 MAX_LINEAR_VALUES = 2e6  # of rows times columns times outputs
 MISSING_SHARE = 0.01  # of the rows that must lack a modality for trees to learn what that means
 MAX_PERCEPTRON_VALUES = 5e7  # of rows times bins of columns
@@ -152,11 +152,11 @@ def default_models(problem: MixtureProblem) -> dict[str, Candidate]:
         )
         linear = LogisticRegression(C=0.03, max_iter=200)
     models["trees"] = Candidate(trees)
-    perceptron = _make_perceptron(problem)
-    if k <= MAX_BOOSTED_OUTPUTS and perceptron is not None:
-        columns = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
-        models["perceptron"] = Candidate(columns)
     if k <= MAX_BOOSTED_OUTPUTS:
+        perceptron = _make_perceptron(problem)
+        if perceptron is not None:
+            columns = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
+            models["perceptron"] = Candidate(columns)
         binned = make_pipeline(QuantileBinner(), boosting)
         models["boosting"] = Candidate(binned)
         if task.is_numeric:

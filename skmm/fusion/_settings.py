@@ -190,14 +190,16 @@ def resolve_interaction(estimator) -> str | BaseEstimator | None:
 
 def describe_parameters(estimator) -> dict[str, str]:
     """Return the parameters that predictions depend on, equal ones as equal strings."""
-    parameters = estimator.get_params(deep=False)
-    parameters |= {
+    modalities = estimator.modalities
+    if isinstance(modalities, Mapping):  # the one dict whose order counts
+        modalities = list(modalities.items())
+    parameters = {
+        **estimator.get_params(deep=False),
+        "modalities": modalities,
         "fusion": resolve_rule(estimator.fusion),
         "solver": resolve_solver(estimator.solver),
         "modality_model": _describe_models(estimator.modality_model),
     }
-    if isinstance(estimator.modalities, Mapping):  # the one dict whose order counts
-        parameters["modalities"] = list(estimator.modalities.items())
     return {n: describe_value(value) for n, value in parameters.items() if n not in INCIDENTAL}
 
 
