@@ -59,7 +59,8 @@ def fit_target_statistics(columns: pd.DataFrame, target: Target) -> TargetStatis
     """Fit an encoder on all rows, and encode each row by one that was fitted on others.
 
     As `TargetEncoder.fit_transform` does, of which only new versions take a generator of folds,
-    and only old ones a seed; `cross_val_predict` takes no transformer. The values are scaled like those of the other rows' encoders.
+    and only old ones a seed; `cross_val_predict` takes no transformer. The values are scaled
+    like those of the other rows' encoders.
     """
     y = target.values
     unfitted, folds = TargetEncoder(), KFold(min(N_FOLDS, len(y)), shuffle=True, random_state=0)
