@@ -13,6 +13,7 @@ trusted_types = [
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
+    "skmm._data.reduction.BoundedScaler",
     "skmm._data.reduction.PiecewiseLinearEncoder",
     "skmm._data.reduction.QuantileBinner",
     "skmm._hyperparameters.AdamW",

@@ -18,14 +18,21 @@ FEW_BINS = 8  # of one column, whose ends a perceptron's response bends at
 MAX_FITTED_ROWS = 5000
 MAX_FITTED_VALUES = 20_000_000
 MAX_SPARSE_COLUMNS = 512  # of a modality that is mostly zeros, such as one-hot columns
+MAX_KEPT_VALUES = 2e7  # of rows times columns, that stand beside their components
+BOUND = 5.0  # standard deviations that a value is from the mean, at most
 
 
 class BlockReducer(NamedTuple):
-    """The principal components of wide modalities; the others are read as they are."""
+    """The principal components of wide modalities, and their columns; the others stay as they are.
+
+    Models that look at one column at a time read the components, ``reduced_columns``; others read
+    the columns, ``whole_columns``, unless there are too many to keep.
+    """
 
     widths: list[int]  # of the modalities, as they come
     means: list[np.ndarray | None]  # (width,), None where nothing is reduced
     components: list[np.ndarray | None]  # (q, width)
+    keeps_columns: bool  # whether the columns of wide modalities follow their components
 
     @classmethod
     def fit(
@@ -55,17 +62,35 @@ class BlockReducer(NamedTuple):
                 pca = PCA(n_components, svd_solver="randomized", random_state=seed).fit(rows)
                 means.append(pca.mean_.astype(np.float32))
                 components.append(pca.components_.astype(np.float32))
-        return cls(list(widths), means, components)
+        keeps_columns = len(order) * sum(widths) <= MAX_KEPT_VALUES
+        return cls(list(widths), means, components, keeps_columns)
 
     @property
-    def reduced_widths(self) -> list[int]:
-        """The widths of the modalities, once they are reduced."""
-        widths = zip(self.widths, self.components, strict=True)
-        return [width if c is None else len(c) for width, c in widths]
+    def output_widths(self) -> list[int]:
+        """The widths of the modalities after `transform`."""
+        return [reduced + kept for reduced, kept in self._parts]
+
+    @property
+    def reduced_columns(self) -> np.ndarray:
+        """Which columns of the output are components, or columns of narrow modalities."""
+        return np.flatnonzero(np.concatenate([[1] * r + [0] * k for r, k in self._parts]))
+
+    @property
+    def whole_columns(self) -> np.ndarray:
+        """Which columns of the output are columns of the input, if they are kept."""
+        return np.flatnonzero(np.concatenate([[not k] * r + [1] * k for r, k in self._parts]))
+
+    @property
+    def _parts(self) -> list[tuple[int, int]]:
+        """The numbers of components or columns, and of columns kept beside components."""
+        return [
+            (width, 0) if c is None else (len(c), width if self.keeps_columns else 0)
+            for width, c in zip(self.widths, self.components, strict=True)
+        ]
 
     def transform(self, x: np.ndarray | ScaledRows, present: np.ndarray) -> np.ndarray:
         """Reduce scaled rows to (n, q) float32, NaN where a row lacks a modality."""
-        reduced = np.empty((len(x), sum(self.reduced_widths)), dtype=np.float32)
+        reduced = np.empty((len(x), sum(self.output_widths)), dtype=np.float32)
         for rows in row_chunks(len(x), sum(self.widths)):
             reduced[rows] = self._transform(x[rows], present[rows])
         return reduced
@@ -76,7 +101,8 @@ class BlockReducer(NamedTuple):
         for i, (block, mean, components) in enumerate(data):
             if components is not None and mean is not None:
                 # In float64: a row's are the same alone and among others.
-                block = (block - mean.astype(float)) @ components.T
+                reduced = (block - mean.astype(float)) @ components.T
+                block = np.hstack([reduced, block]) if self.keeps_columns else reduced
             blocks.append(np.where(present[:, i, None], block, np.float32(np.nan)))
         return np.hstack(blocks)
 
@@ -148,6 +174,22 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
         """Return the columns of the bins (n, d), from 0 to 1."""
         X = np.where(np.isnan(X), self.mean_.astype(X.dtype), X)
         return ((X[:, self.columns_] - self.starts_) / self.widths_).clip(0, 1)
+
+
+class BoundedScaler(TransformerMixin, BaseEstimator):
+    """Standardise columns, `BOUND` standard deviations at most, with the mean in place of NaN."""
+
+    def fit(self, X, y=None):
+        """Fit to rows (n, q), which may be NaN."""
+        columns = _known_values(X)
+        self.mean_ = np.array([values.mean() if len(values) else 0.0 for values in columns])
+        spread = np.array([values.std() if len(values) else 0.0 for values in columns])
+        self.scale_ = np.where(spread > 0, spread, 1.0)
+        return self
+
+    def transform(self, X):
+        """Return the scaled columns (n, q)."""
+        return np.nan_to_num((X - self.mean_) / self.scale_).clip(-BOUND, BOUND)
 
 
 def _few_edges(values: np.ndarray) -> np.ndarray:

@@ -98,10 +98,10 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         read all columns are mixed with the network, as far as rows are predicted better that none
         has seen. Of what the mixture says, functions of one modality are added to its f_i; the
         rest is f_inter. "auto" mixes extremely randomised trees, gradient boosting, a linear model
-        and a perceptron of piecewise linear columns, where "late" fusion learns its weights and
-        there are at least 40 distinct rows and at most 50 outputs. Any rule takes a classifier with
-        `predict_proba` that copes with NaN. None leaves it out. It is learned by `fit` alone, not
-        by `partial_fit`.
+        and perceptrons, of columns and of piecewise linear functions of them, where "late" fusion
+        learns its weights and there are at least 40 distinct rows and at most 50 outputs. Any rule
+        takes a classifier with `predict_proba` that copes with NaN. None leaves it out. It is
+        learned by `fit` alone, not by `partial_fit`.
     modality_loss_weight : float or dict, default=0.3
         The weights lambda of L_i, the log-loss of each modality on its own: one for all modalities,
         or one for each.

@@ -1,10 +1,10 @@
 """f_inter: what only several modalities say together, read off a mixture of models of all columns.
 
-Models that read all columns at once (trees, boosting, a linear model, a perceptron of piecewise
-linear columns) are mixed with the network. Their coefficients, not negative, are those that suit
-rows best which no model has seen: stacked regression (Breiman 1996). What the mixture J says of a
-row is split as functional analysis of variance splits it: the first-order terms, sums of functions
-of one modality each, belong to the f_i, and the rest is f_inter:
+Models that read all columns at once (trees, boosting, a linear model, perceptrons) are mixed with
+the network. Their coefficients, not negative, are those that suit rows best which no model has
+seen: stacked regression (Breiman 1996). What the mixture J says of a row is split as functional
+analysis of variance splits it: the first-order terms, sums of functions of one modality each,
+belong to the f_i, and the rest is f_inter:
 
     J(x) = sum_i J_i(x_i) + J_inter(x),   J_i(x_i) = E[J(x_i, others)] - E[J],
 

@@ -17,7 +17,6 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
 )
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -26,7 +25,13 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm.auto import tqdm
 
 from .._data.columns import as_slice
-from .._data.reduction import FEW_BINS, BlockReducer, PiecewiseLinearEncoder, QuantileBinner
+from .._data.reduction import (
+    FEW_BINS,
+    BlockReducer,
+    BoundedScaler,
+    PiecewiseLinearEncoder,
+    QuantileBinner,
+)
 from .._data.rows import TrainingRows
 from .._data.scaling import ScaledRows
 from .._torch.losses import row_losses
@@ -40,8 +45,9 @@ if TYPE_CHECKING:
 STANDARD_ERRORS = 1.0  # by which unseen rows must be predicted better
 PRIOR_STRENGTH = 0.5  # rows' worth of belief in the network alone
 MIN_ROWS = 40
-SCREENED_VALUES = 2e6  # rows times columns times outputs, from which on one fold screens models
-MIN_COEFFICIENT = 0.05  # of a model that passes
+SCREENED_VALUES = 5e5  # rows times columns times outputs, from which on one fold screens models
+MIN_COEFFICIENT = 0.1  # of a model that passes
+NEGLIGIBLE = 0.02  # a coefficient that is not worth a fit
 MAX_OUTPUTS = 50
 TREES = 64
 TREE_ROWS = 10_000  # for one tree; of more rows each takes a sample
@@ -49,7 +55,7 @@ TREE_VALUES = 100_000  # outputs that the leaves of one tree store, at most
 MAX_BOOSTED_OUTPUTS = 30  # for each of which boosting grows trees; a perceptron is as costly
 MAX_LINEAR_VALUES = 2e6  # of rows times columns times outputs
 MISSING_SHARE = 0.01  # of the rows that must lack a modality for trees to learn what that means
-MAX_PERCEPTRON_VALUES = 5e7  # of rows times bins of columns
+MAX_PERCEPTRON_VALUES = 5e7  # of rows times columns, or bins of columns
 PERCEPTRON_EPOCHS = 40
 PERCEPTRON_ROWS = 150_000  # that a perceptron sees in all epochs
 MARGIN = 1e-3  # of probabilities from 0 and 1
@@ -74,12 +80,19 @@ class MixtureProblem(NamedTuple):
         """The share of each row in the sum of the weights (n,)."""
         return self.rows.weight / self.rows.weight.sum()
 
+    @property
+    def n_values(self) -> int:
+        """The number of values that a model reads which looks at one column at a time."""
+        reducer = self.reducer
+        return self.z.size if reducer is None else len(self.z) * len(reducer.reduced_columns)
+
 
 class Candidate(NamedTuple):
     """A model of all columns that may be mixed with the network."""
 
     estimator: BaseEstimator
     fits_residuals: bool = False  # of the network, not y
+    reads_whole: bool = False  # the columns of wide modalities, not their components
 
 
 def fit_interaction(
@@ -103,7 +116,7 @@ def fit_interaction(
     estimator = settings.interaction
     if estimator == "auto":
         reducer = BlockReducer.fit(x, rows.present, widths, order, seed)
-        z, widths = reducer.transform(x, rows.present), reducer.reduced_widths
+        z, widths = reducer.transform(x, rows.present), reducer.output_widths
     else:
         reducer, z = None, problem.X[:, as_slice(problem.network_columns)][rows.index]
     position = np.zeros(len(rows.index), dtype=int)
@@ -155,22 +168,24 @@ def default_models(problem: MixtureProblem) -> dict[str, Candidate]:
     if k <= MAX_BOOSTED_OUTPUTS:
         perceptron = _make_perceptron(problem)
         if perceptron is not None:
-            columns = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
-            models["perceptron"] = Candidate(columns)
+            smooth = make_pipeline(BoundedScaler(), perceptron)
+            models["perceptron"] = Candidate(smooth, reads_whole=True)
+            if problem.n_values * FEW_BINS <= MAX_PERCEPTRON_VALUES:
+                bent = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
+                models["perceptron of piecewise linear columns"] = Candidate(bent)
         binned = make_pipeline(QuantileBinner(), boosting)
         models["boosting"] = Candidate(binned)
         if task.is_numeric:
             models["boosting of residuals"] = Candidate(binned, fits_residuals=True)
-    if problem.z.size * k <= MAX_LINEAR_VALUES:
-        imputer = SimpleImputer(keep_empty_features=True)
-        models["linear"] = Candidate(make_pipeline(imputer, StandardScaler(), linear))
+    if problem.n_values * k <= MAX_LINEAR_VALUES:
+        models["linear"] = Candidate(make_pipeline(BoundedScaler(), linear))
     return models
 
 
 def _make_perceptron(problem: MixtureProblem) -> BaseEstimator | None:
     """Return a perceptron, unless the table is too large, or it knows no such loss or weights."""
     task, n_rows = problem.tasks[0], len(problem.z)
-    if problem.z.size * FEW_BINS > MAX_PERCEPTRON_VALUES:
+    if problem.z.size > MAX_PERCEPTRON_VALUES:
         return None
     if task.is_numeric and task.kind != "squared_error":
         return None
@@ -204,12 +219,11 @@ def learn_mixture(
     with tqdm(total=n_fits, desc="interaction", disable=not problem.verbose) as bar:
         scores, of_folds = _cross_fit(problem, candidates, bar)
         network_coefficient, *others = _mix(problem, scores, slice(None)).tolist()
-        coefficients = dict(zip(scores, others, strict=True))
+        mixed = {name: c for name, c in zip(scores, others, strict=True) if c > NEGLIGIBLE}
         from_network = network_coefficient * problem.outputs
         added = np.zeros_like(problem.outputs)
-        for name, coefficient in coefficients.items():
+        for name, coefficient in mixed.items():
             added += coefficient * scores[name]
-        mixed = {name: c for name, c in coefficients.items() if c > 0}
         if not mixed or not _gains(problem, from_network + added):
             return nothing
         mixture = nothing._replace(
@@ -272,8 +286,13 @@ def _fit(candidate: Candidate, problem: MixtureProblem, index: np.ndarray | slic
     if candidate.fits_residuals:
         target = target - problem.outputs
     is_used[index] = True
-    data = problem.z, target, problem.rows.weight, problem.tasks, problem.seed
-    return fit_score_model(candidate.estimator, *data, is_used)._replace(margin=MARGIN)
+    z, columns, reducer = problem.z, None, problem.reducer
+    if reducer is not None and len(reducer.reduced_columns) < z.shape[1]:
+        columns = reducer.whole_columns if candidate.reads_whole else reducer.reduced_columns
+        z = z[:, columns]
+    data = z, target, problem.rows.weight, problem.tasks, problem.seed
+    model = fit_score_model(candidate.estimator, *data, is_used)
+    return model._replace(margin=MARGIN, columns=columns)
 
 
 def _mix(

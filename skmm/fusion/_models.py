@@ -90,6 +90,7 @@ class ScoreModel(NamedTuple):
     estimators: list[Any]  # None where only one class was known
     constants: list[np.ndarray]  # the scores where there is no estimator
     margin: float = SCORE_MARGIN  # of probabilities from 0 and 1
+    columns: np.ndarray | None = None  # of X that the estimators read; None: all
 
     def predict_present(self, X: np.ndarray) -> np.ndarray:
         """Compute the scores of rows, zeros where the modality is missing (all NaN)."""
@@ -101,6 +102,7 @@ class ScoreModel(NamedTuple):
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Compute scores (n, k): centred log-probabilities, log-odds, or scaled numbers."""
+        X = X if self.columns is None else X[:, self.columns]
         scores = [
             np.tile(constant, (len(X), 1))
             if estimator is None

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from skmm._data.reduction import BlockReducer, PiecewiseLinearEncoder, QuantileBinner
+from skmm._data.reduction import (
+    BlockReducer,
+    BoundedScaler,
+    PiecewiseLinearEncoder,
+    QuantileBinner,
+)
 
 WIDTHS = [3, 100, 100]
 
@@ -20,15 +25,21 @@ def make_rows():
 def test_wide_modalities_are_reduced_and_sparse_ones_are_not():
     x, present = make_rows()
     reducer = BlockReducer.fit(x, present, WIDTHS, np.arange(300), seed=0)
-    assert reducer.reduced_widths == [3, 64, 100]
+    assert reducer.output_widths == [3, 164, 100]
     z = reducer.transform(x, present)
+    np.testing.assert_array_equal(z[40:, reducer.whole_columns], x[40:])
+    z = z[:, reducer.reduced_columns]
     np.testing.assert_array_equal(z[:, :3], x[:, :3])
     np.testing.assert_array_equal(z[:, -100:], x[:, -100:])
     assert np.isnan(z[:40, 3:67]).all()
     block = z[40:, 3:67]
     assert np.abs(block.mean(0)).max() < 1e-5
     assert 0.7 < block.var(0).sum() / x[40:, 3:103].var(0).sum() < 1
-    np.testing.assert_array_equal(reducer.transform(x[50:51], present[50:51])[0], z[50])
+    one = reducer.transform(x[50:51], present[50:51])[:, reducer.reduced_columns]
+    np.testing.assert_array_equal(one[0], z[50])
+    frugal = reducer._replace(keeps_columns=False)
+    np.testing.assert_array_equal(frugal.transform(x, present), z)
+    np.testing.assert_array_equal(frugal.whole_columns, frugal.reduced_columns)
 
 
 def test_bins_are_quantiles_and_few_values_stay_apart():
@@ -74,3 +85,14 @@ def test_values_that_hardly_differ_make_no_bin_without_width():
     x = np.linspace(1, 1 + 3e-7, 1000).astype(np.float32)[:, None]  # four different values
     bins = PiecewiseLinearEncoder().fit(np.r_[x, x * 0]).transform(x)
     assert np.isfinite(bins).all()
+
+
+def test_scaled_values_are_bounded_and_missing_ones_are_the_mean():
+    x = np.random.default_rng(0).normal(3, 2, size=(1000, 2))
+    x[:10, 0], x[:, 1] = np.nan, 7
+    scaled = BoundedScaler().fit(x).transform(x)
+    assert (scaled[:10, 0] == 0).all()
+    assert scaled[10:, 0].std() == pytest.approx(1)
+    assert (scaled[:, 1] == 0).all()
+    far = BoundedScaler().fit(x).transform(np.array([[1e9, 1e9], [-1e9, 7]]))
+    np.testing.assert_array_equal(far, [[5, 5], [-5, 0]])

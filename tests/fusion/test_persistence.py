@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 import skmm
 from skmm import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
-from skmm._data.reduction import PiecewiseLinearEncoder, QuantileBinner
+from skmm._data.reduction import BoundedScaler, PiecewiseLinearEncoder, QuantileBinner
 from skmm.alignment import CrossModalAligner
 from skmm.compose import ModalityTransformer, infer_modalities
 from skmm.fusion import Attention, Gated, Late
@@ -277,6 +277,7 @@ def test_trusted_types_are_public_classes_and_no_more():
     }
     of_skmm = [name for name in skmm.trusted_types if name.startswith("skmm.")]
     assert {pkgutil.resolve_name(name) for name in of_skmm} - public == {
+        BoundedScaler,
         PiecewiseLinearEncoder,
         QuantileBinner,
     }
