@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
+from scipy.spatial.distance import cdist
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -69,6 +70,28 @@ def outputs(model, X):
     if isinstance(model, FusionRegressor):
         return model.predict(X)
     return np.hstack(model.predict_proba(X))
+
+
+class KernelVote(ClassifierMixin, BaseEstimator):
+    """A vote of all training rows, weighted by distance; it keeps them and learns nothing.
+
+    In the manner of pretrained models of tables, such as TabICL and TabPFN: predicting is what
+    takes long, and the more rows are predicted, the longer it takes.
+    """
+
+    n_predicted = 0
+
+    def fit(self, X, y):
+        self.X_, self.y_, self.classes_ = X, y, np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        KernelVote.n_predicted += len(X)
+        votes = softmax(-4 * cdist(X, self.X_, "sqeuclidean"), axis=1)
+        return votes @ (self.y_[:, None] == self.classes_)
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(1)]
 
 
 def assert_same(a, b, X):
@@ -161,6 +184,22 @@ def test_a_number_is_a_line_in_that_of_its_estimator(X, targets):
     scale, shift = np.polyfit(expected, model.predict(X), 1)
     assert scale > 0
     np.testing.assert_allclose(model.predict(X), scale * expected + shift, rtol=1e-5)
+
+
+def test_a_model_that_keeps_its_rows_and_predicts_slowly_scores_each_row_once(X, targets):
+    X, y = X[20:], targets["classes"][20:]  # rows that have both
+    KernelVote.n_predicted = 0
+    models = {"text": KernelVote(), "image": "mlp"}
+    model = make_fusion("classes", models, interaction="auto").fit(X[:100], y[:100])
+    assert KernelVote.n_predicted == 100  # out of fold
+    assert model.score(X[100:], y[100:]) > 0.6
+    assert KernelVote.n_predicted == 130
+    logits = model.contributions(X).sum(1)
+    np.testing.assert_allclose(softmax(logits, axis=1), model.predict_proba(X), atol=1e-6)
+    KernelVote.n_predicted = 0
+    assert_same(model, pickle.loads(pickle.dumps(model)), X)
+    assert KernelVote.n_predicted == 2 * len(X)
+    assert not hasattr(model, "partial_fit")
 
 
 def test_a_tree_learns_what_a_perceptron_of_few_units_cannot():
