@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -67,7 +68,10 @@ def test_noise_is_worth_nothing_when_permuted(report):
     assert permutation["text"] > 0.1
 
 
-def test_late_fusion_has_no_gap(report):
+def test_a_sum_over_modalities_has_no_gap(data, fitted):
+    X, y = data
+    model = clone(fitted).set_params(interaction=None).fit(X[:150], y[:150])
+    report = modality_report(model, X[150:], y[150:], emap_samples=40, random_state=0)
     assert report.overall["emap_gap"] == 0
 
 
