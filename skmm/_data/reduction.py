@@ -62,7 +62,8 @@ class BlockReducer(NamedTuple):
                 pca = PCA(n_components, svd_solver="randomized", random_state=seed).fit(rows)
                 means.append(pca.mean_.astype(np.float32))
                 components.append(pca.components_.astype(np.float32))
-        keeps_columns = len(order) * sum(widths) <= MAX_KEPT_VALUES
+        is_wide = any(each is not None for each in components)
+        keeps_columns = is_wide and len(order) * sum(widths) <= MAX_KEPT_VALUES
         return cls(list(widths), means, components, keeps_columns)
 
     @property

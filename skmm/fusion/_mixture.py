@@ -80,19 +80,13 @@ class MixtureProblem(NamedTuple):
         """The share of each row in the sum of the weights (n,)."""
         return self.rows.weight / self.rows.weight.sum()
 
-    @property
-    def n_values(self) -> int:
-        """The number of values that a model reads which looks at one column at a time."""
-        reducer = self.reducer
-        return self.z.size if reducer is None else len(self.z) * len(reducer.reduced_columns)
-
 
 class Candidate(NamedTuple):
     """A model of all columns that may be mixed with the network."""
 
     estimator: BaseEstimator
     fits_residuals: bool = False  # of the network, not y
-    reads_whole: bool = False  # the columns of wide modalities, not their components
+    columns: np.ndarray | None = None  # of the rows that it reads; None: all
 
 
 def fit_interaction(
@@ -149,6 +143,10 @@ def default_models(problem: MixtureProblem) -> dict[str, Candidate]:
     sampled = {"bootstrap": True, "max_samples": fraction} if fraction < 1 else {}
     leaf = math.ceil(min(n_rows, TREE_ROWS) * k / TREE_VALUES)
     models: dict[str, Candidate] = {}
+    few = whole = None  # columns to read one at a time, or all at once
+    if problem.reducer is not None and problem.reducer.keeps_columns:
+        few, whole = problem.reducer.reduced_columns, problem.reducer.whole_columns
+    n_values = problem.z.size if few is None else n_rows * len(few)
     if task.is_numeric:
         trees = ExtraTreesRegressor(TREES, max_features=1 / 3, min_samples_leaf=leaf, **sampled)
         loss = "absolute_error" if task.kind == "absolute_error" else "squared_error"
@@ -164,21 +162,21 @@ def default_models(problem: MixtureProblem) -> dict[str, Candidate]:
             **quick,
         )
         linear = LogisticRegression(C=0.03, max_iter=200)
-    models["trees"] = Candidate(trees)
+    models["trees"] = Candidate(trees, columns=few)
     if k <= MAX_BOOSTED_OUTPUTS:
         perceptron = _make_perceptron(problem)
         if perceptron is not None:
             smooth = make_pipeline(BoundedScaler(), perceptron)
-            models["perceptron"] = Candidate(smooth, reads_whole=True)
-            if problem.n_values * FEW_BINS <= MAX_PERCEPTRON_VALUES:
+            models["perceptron"] = Candidate(smooth, columns=whole)
+            if n_values * FEW_BINS <= MAX_PERCEPTRON_VALUES:
                 bent = make_pipeline(PiecewiseLinearEncoder(), StandardScaler(), perceptron)
-                models["perceptron of piecewise linear columns"] = Candidate(bent)
+                models["perceptron of piecewise linear columns"] = Candidate(bent, columns=few)
         binned = make_pipeline(QuantileBinner(), boosting)
-        models["boosting"] = Candidate(binned)
+        models["boosting"] = Candidate(binned, columns=few)
         if task.is_numeric:
-            models["boosting of residuals"] = Candidate(binned, fits_residuals=True)
-    if problem.n_values * k <= MAX_LINEAR_VALUES:
-        models["linear"] = Candidate(make_pipeline(BoundedScaler(), linear))
+            models["boosting of residuals"] = Candidate(binned, fits_residuals=True, columns=few)
+    if n_values * k <= MAX_LINEAR_VALUES:
+        models["linear"] = Candidate(make_pipeline(BoundedScaler(), linear), columns=few)
     return models
 
 
@@ -286,10 +284,8 @@ def _fit(candidate: Candidate, problem: MixtureProblem, index: np.ndarray | slic
     if candidate.fits_residuals:
         target = target - problem.outputs
     is_used[index] = True
-    z, columns, reducer = problem.z, None, problem.reducer
-    if reducer is not None and len(reducer.reduced_columns) < z.shape[1]:
-        columns = reducer.whole_columns if candidate.reads_whole else reducer.reduced_columns
-        z = z[:, columns]
+    columns = candidate.columns
+    z = problem.z if columns is None else problem.z[:, columns]
     data = z, target, problem.rows.weight, problem.tasks, problem.seed
     model = fit_score_model(candidate.estimator, *data, is_used)
     return model._replace(margin=MARGIN, columns=columns)

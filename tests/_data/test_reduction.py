@@ -25,6 +25,7 @@ def make_rows():
 def test_wide_modalities_are_reduced_and_sparse_ones_are_not():
     x, present = make_rows()
     reducer = BlockReducer.fit(x, present, WIDTHS, np.arange(300), seed=0)
+    assert reducer.keeps_columns
     assert reducer.output_widths == [3, 164, 100]
     z = reducer.transform(x, present)
     np.testing.assert_array_equal(z[40:, reducer.whole_columns], x[40:])
