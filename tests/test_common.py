@@ -37,6 +37,7 @@ from skmm import (
 )
 from skmm.alignment import CrossModalAligner, ZeroShotClassifier
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
+from skmm.compose import VectorEncoder
 from skmm.encoding import TorchEncoder
 from skmm.encoding.engine import patch_torchvision
 from skmm.fusion import FusionRule, Gated, Late
@@ -135,6 +136,7 @@ ENCODERS = [
     (TextDescriptor(), [f"{a} {b}" for a in ("red", "green", "blue") for b in "abab"]),
     (TextEncoder(get_model_path()), ["a red shoe", "", "a blue hat with a feather", "Füße"]),
     (TorchEncoder(make_module, preprocess=shrink, modality="image"), IMAGES),
+    (VectorEncoder(), [[0.5, 1.0], [1.5, 2.0], [2.5, -1.0], [0.0, 0.25]]),
     (VideoEncoder(pooling="statistics"), VIDEOS),
     (VideoEncoder(ImageEncoder(save_image_model()), n_frames=3), VIDEOS),
 ]

@@ -9,10 +9,11 @@ from scipy import sparse
 
 def as_pandas(X) -> pd.DataFrame:
     """A frame of the columns of X, whatever holds them."""
-    if hasattr(X, "columns") and hasattr(X, "get_column"):  # polars
-        X = pd.DataFrame({name: X.get_column(name).to_list() for name in X.columns})
+    if hasattr(X, "columns") and hasattr(X, "get_column"):
+        X = _frame_of_polars(X)
     if not isinstance(X, pd.DataFrame):
         X = _frame_of_array(X)
+    X = without_arrow_types(X)
     for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
         if n == 0:
             raise ValueError(
@@ -31,6 +32,36 @@ def as_pandas(X) -> pd.DataFrame:
             f"{(X.columns == twice).sum()} times. Rename the columns."
         )
     return X
+
+
+def without_arrow_types(X: pd.DataFrame) -> pd.DataFrame:
+    """Convert what Arrow holds, but numbers and booleans, to the types of pandas and Python."""
+    is_held = [isinstance(t, pd.ArrowDtype) and t.kind not in "biuf" for t in X.dtypes]
+    if not any(is_held):
+        return X
+    columns = [
+        _without_arrow_type(values) if held else values
+        for held, (_, values) in zip(is_held, X.items(), strict=True)
+    ]
+    converted = pd.concat(columns, axis=1)
+    converted.columns = X.columns
+    return converted
+
+
+def _without_arrow_type(values: pd.Series) -> pd.Series:
+    cells = [None if missing else cell for missing, cell in zip(values.isna(), values, strict=True)]
+    if str(values.dtype).startswith("dictionary"):
+        return pd.Series(pd.Categorical(cells), index=values.index)
+    return pd.Series(cells, index=values.index, dtype=object).infer_objects()
+
+
+def _frame_of_polars(X) -> pd.DataFrame:
+    categorical = {name for name, dtype in X.schema.items() if str(dtype)[:4] in ("Cate", "Enum")}
+    columns = {}
+    for name in X.columns:
+        cells = X.get_column(name).to_list()
+        columns[name] = pd.Categorical(cells) if name in categorical else cells
+    return pd.DataFrame(columns)
 
 
 def _frame_of_array(X) -> pd.DataFrame:

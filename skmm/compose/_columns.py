@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -53,10 +59,38 @@ def to_float(values: pd.Series, kind: str) -> np.ndarray:
         floats[values.notna()] = _CONVERTERS[kind](present)
     except (TypeError, ValueError) as e:
         raise ValueError(
-            f"Column {values.name!r} held {kind} in fit, and now something else: {e}."
+            f"Column {values.name!r} holds {kind}, and {_describe_unlike(values, kind)} is none. "
+            "Fix it, or make it None if it is missing."
         ) from e
     _check_finite(floats, values)
     return floats
+
+
+def _describe_unlike(values: pd.Series, kind: str) -> str:
+    """Describe the first cell that is not of a kind, if there is one."""
+
+    def is_unlike(row: int) -> bool:
+        try:
+            _CONVERTERS[kind](values.iloc[: row + 1].dropna())
+        except (TypeError, ValueError):
+            return True
+        return False
+
+    row = bisect_left(range(len(values)), True, key=is_unlike)
+    return f"{shorten(values.iloc[row])} in {describe_row(row, find_labels(values))}"
+
+
+def name_category(value: Any) -> str:
+    """Name a category; those that are equal, such as 1, 1.0 and True, have one name."""
+    if isinstance(value, tuple):
+        return str(tuple(map(name_category, value)))
+    if isinstance(value, pd.Interval):
+        left, right = name_category(value.left), name_category(value.right)
+        return f"{'(['[value.closed_left]}{left}, {right}{')]'[value.closed_right]}"
+    if isinstance(value, Decimal):
+        value = float(value)
+    is_number = isinstance(value, Real | np.bool_) and math.isfinite(value)
+    return str(int(value)) if is_number and value == int(value) else str(value)
 
 
 def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
@@ -86,9 +120,8 @@ def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
 
 def _seconds_of_dates(values: pd.Series) -> np.ndarray:
     if are_strings(values):
-        others = [text for text in values if not are_dates([text])]
-        if others:
-            raise ValueError(f"{others[0]!r} is no date like 2026-11-23")
+        if not are_dates(values):
+            raise ValueError("not all are dates like 2026-11-23")
         values = pd.to_datetime(values, format="ISO8601", utc=True)
     stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
     return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / SECOND

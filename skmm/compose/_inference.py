@@ -13,17 +13,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import hypergeom
 
 from .._data.cells import describe_row, find_labels, is_missing, shorten
 from .._data.frames import as_pandas
 from .._warnings import warn_user
 from ..encoding.readers import expand_home
+from ._identifiers import are_identifiers, warn_of_identifiers
 from ._numerals import find_mixed_units, find_notation, is_float, warn_of_units
 
 N_SAMPLED = 1000
 N_OPENED = 5
-MAX_CATEGORIES = 100
-MAX_CATEGORY_LENGTH = 60
+N_COMPARED = 80  # rows among which values are looked for that occur again
+REPEATED_SHARE = 0.15  # of them, at least, if the values are categories
+PHRASE_LENGTH = 3  # words, on average
+REPEATED_SHARE_OF_PHRASES = 0.75  # they resemble each other, unlike single words
+MAX_CATEGORY_LENGTH = 60  # characters, on average
+MAX_EMBEDDING_LENGTH = 4096  # a longer 1-D array may be a sound
 
 EXTENSIONS = {
     "image": "jpg jpeg jfif png gif bmp tif tiff webp avif heic ico ppm pgm",
@@ -34,6 +40,7 @@ _MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in gro
 NUMBERS_AS_TEXT = "numbers as text"
 NUMBERS_IN_UNITS = "numbers in different units"
 NUMBERS_AS_STRINGS = "strings, most of them numbers"
+IDENTIFIERS = "identifiers, each of one row"
 _NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
@@ -63,8 +70,10 @@ def infer_modalities(X):
     Returns
     -------
     DataFrame
-        A row for each column: "modality" ("text", "image", "audio", "video" or "tabular"), "kind"
-        (what its values are), "n_missing", and "example", the first value.
+        The schema, a row for each column: "modality" ("text", "image", "audio", "video",
+        "embedding" or "tabular"), "kind" (what its values are), "reason" (what shows it),
+        "n_missing", and "example", the first value. Edited or not, it can be the ``schema`` of a
+        `ModalityTransformer`.
 
     Raises
     ------
@@ -81,9 +90,17 @@ def infer_modalities(X):
     of them end like names of image, audio or video files, or if the first of them are such files;
     dates, which are tabular, if all have the form 2026-11-23, with or without a time; numbers,
     tabular too, if nearly all are like "45%", "$1,234.50", "1 lb. 5 oz." or "12 seats", in units
-    that can be converted, and can be no codes, as "01234" is; categories, tabular again, if there
-    are at most 100 different ones of at most 60 characters, and half as many as values at most; and
-    texts otherwise, with a warning if most of them are numbers.
+    that can be converted, and can be no codes, as "01234" is; categories, tabular again, if they
+    repeat; and texts otherwise, with a warning if most of them are numbers.
+
+    Values repeat if at least 15 % of those in 80 random rows are expected to occur in another of
+    these rows too (75 % of phrases of three words or more), and if they have 60 characters at most,
+    on average. In a table of 150, 1,000 or 100,000 rows this expectation is estimated without bias
+    (rarefaction; Hurlbert, Ecology 52(4), 1971), so that the modality does not depend on the number
+    of rows, but for chance. In a table of fewer than 80 rows, all of them are compared.
+
+    Arrays of one dimension, or lists of numbers, all of one length up to 4,096, are embeddings.
+    There is a warning of columns that only name the row: of integers or codes, all different.
 
     Examples
     --------
@@ -95,7 +112,7 @@ def infer_modalities(X):
     """
     X = as_pandas(X)
     found = describe_columns(X)
-    for position, (column, (modality, kind, n_missing, example)) in enumerate(found.iterrows()):
+    for position, (column, (modality, kind, _, n_missing, example)) in enumerate(found.iterrows()):
         values = X.iloc[:, position]
         if pd.isna(modality):
             shown = f", for example {example}" if n_missing < len(values) else ""
@@ -109,6 +126,8 @@ def infer_modalities(X):
             warn_of_units(column, find_mixed_units([c for c in values if isinstance(c, str)]))
         if kind == NUMBERS_AS_STRINGS:
             warn_of_numbers(column, values, example)
+        if kind == IDENTIFIERS:
+            warn_of_identifiers(column, example)
     return found
 
 
@@ -117,58 +136,89 @@ class Finding(NamedTuple):
 
     modality: str | None  # None where it fits nothing
     kind: str
+    reason: str
 
 
 def infer_column(values: pd.Series) -> Finding:
     """Infer the modality of one column from its type and up to 1,000 of its values."""
-    kinds = pd.api.types
-    if values.notna().sum() == 0:
-        return Finding(None, "nothing but missing values")
+    kinds, of_type = pd.api.types, f"of type {values.dtype}"
+    present = values[values.notna()]
+    if len(present) == 0:
+        return Finding(None, "nothing but missing values", f"{len(values)} missing")
     if kinds.is_bool_dtype(values.dtype):
-        return Finding("tabular", "booleans")
+        return Finding("tabular", "booleans", of_type)
     if kinds.is_numeric_dtype(values.dtype) and not kinds.is_complex_dtype(values.dtype):
-        return Finding("tabular", "numbers")
+        if are_identifiers(present):
+            return Finding("tabular", IDENTIFIERS, f"{len(present)} different integers")
+        return Finding("tabular", "numbers", of_type)
     if values.dtype.kind in "mM" or isinstance(values.dtype, pd.DatetimeTZDtype):
-        return Finding("tabular", "dates")
+        return Finding("tabular", "dates", of_type)
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return Finding("tabular", "categories")
-    cells = [cell for cell in values if not is_missing(cell)]
-    sample = [
-        cells[i] for i in np.linspace(0, len(cells) - 1, min(len(cells), N_SAMPLED), dtype=int)
-    ]
+        return Finding("tabular", "categories", of_type)
+    sample = _sample([cell for cell in values if not is_missing(cell)])
     if all(isinstance(cell, str) for cell in sample):
         return _infer_strings(sample)
     found = Counter(_infer_cell(cell) for cell in sample)
-    modalities = {finding.modality for finding in found}
-    if len(modalities) == 1:
-        return found.most_common(1)[0][0]
+    if len({finding.modality for finding in found}) == 1:
+        finding = found.most_common(1)[0][0]
+        if finding.modality == "embedding" and len({other.kind for other in found}) > 1:
+            return Finding(None, "arrays of one dimension and of different lengths", finding.reason)
+        return finding
     types = sorted({type(cell).__name__ for cell in sample})
-    return Finding(None, "a mixture of " + ", ".join(types))
+    return Finding(None, "a mixture of " + ", ".join(types), f"{len(types)} types")
+
+
+def _sample(cells: list) -> list:
+    if len(cells) <= N_SAMPLED:
+        return cells
+    chosen = np.random.default_rng(0).choice(len(cells), N_SAMPLED, replace=False)
+    return [cells[i] for i in np.sort(chosen)]
 
 
 def _infer_strings(sample: list[str]) -> Finding:
     paths = Counter(_MODALITY_OF.get(os.path.splitext(text)[1].lower()) for text in sample)
     modality, count = paths.most_common(1)[0]
-    if modality is None:
+    if modality is None or count > len(sample) / 2:
         opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
         if opened:
-            return Finding(opened.most_common(1)[0][0], "paths")
-    elif count > len(sample) / 2:
-        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
-        return Finding(opened.most_common(1)[0][0] if opened else modality, "paths")
+            return Finding(opened.most_common(1)[0][0], "paths", "the first are such files")
+        if modality is not None:
+            return Finding(modality, "paths", f"{count} of {len(sample)} end like {modality} files")
     if are_dates(sample):
-        return Finding("tabular", "dates")
-    if find_notation(sample) is not None:
-        return Finding("tabular", NUMBERS_AS_TEXT)
-    distinct = set(sample)
-    few = len(distinct) <= min(MAX_CATEGORIES, len(sample) / 2)
-    if few and max(map(len, distinct)) <= MAX_CATEGORY_LENGTH:
-        return Finding("tabular", "categories")
+        return Finding("tabular", "dates", "all are like 2026-11-23")
+    notation = find_notation(sample)
+    if notation is not None:
+        return Finding("tabular", NUMBERS_AS_TEXT, f"in {notation.unit}" if notation.unit else "")
     if find_mixed_units(sample):
-        return Finding("text", NUMBERS_IN_UNITS)
-    if sum(map(is_number, sample)) > len(sample) / 2:
-        return Finding("text", NUMBERS_AS_STRINGS)
-    return Finding("text", "strings")
+        return Finding("text", NUMBERS_IN_UNITS, "in units that cannot be compared")
+    return _infer_words(sample)
+
+
+def _infer_words(sample: list[str]) -> Finding:
+    """Tell categories, which repeat, from texts, whatever the number of rows."""
+    counts = Counter(sample)
+    share = measure_repeated(counts.values())
+    length = np.mean([len(text) for text in sample])
+    n_words = np.mean([len(text.split()) for text in sample])
+    least = REPEATED_SHARE_OF_PHRASES if n_words >= PHRASE_LENGTH else REPEATED_SHARE
+    reason = (
+        f"{len(counts)} different of {len(sample)}; {share:.0%} occur again among "
+        f"{min(N_COMPARED, len(sample))} (categories: {least:.0%}); {length:.0f} characters long"
+    )
+    if share >= least and length <= MAX_CATEGORY_LENGTH:
+        return Finding("tabular", "categories", reason)
+    if are_identifiers(pd.Series(sample)):
+        return Finding("text", IDENTIFIERS, reason)
+    is_numbers = sum(map(is_number, sample)) > len(sample) / 2
+    return Finding("text", NUMBERS_AS_STRINGS if is_numbers else "strings", reason)
+
+
+def measure_repeated(counts: Iterable[int]) -> float:
+    """Return the expected share of values in 80 of the rows that occur in these more than once."""
+    n_each = np.array([*counts])
+    n = n_each.sum()
+    alone = hypergeom.pmf(0, n - 1, n_each - 1, min(N_COMPARED, n) - 1)
+    return float(1 - n_each @ alone / n)
 
 
 def is_number(text: Any) -> bool:
@@ -223,29 +273,41 @@ def _infer_bytes(head: bytes) -> str | None:
 
 
 def _infer_cell(cell: Any) -> Finding:
+    modality, kind = _look_at(cell)
+    return Finding(modality, kind, f"of type {type(cell).__name__}")
+
+
+def _look_at(cell: Any) -> tuple[str | None, str]:
     if isinstance(cell, str | os.PathLike):
         path = os.fspath(cell)
         by_name = _MODALITY_OF.get(os.path.splitext(path)[1].lower())
-        return Finding(_infer_file(path) or by_name, "paths")
+        return _infer_file(path) or by_name, "paths"
     if isinstance(cell, bytes | bytearray | memoryview):
-        return Finding(_infer_bytes(bytes(cell[:16])), "encoded files")
+        return _infer_bytes(bytes(cell[:16])), "encoded files"
     if isinstance(cell, bool | np.bool_):
-        return Finding("tabular", "booleans")
+        return "tabular", "booleans"
     if isinstance(cell, Real | Decimal):
-        return Finding("tabular", "numbers")
+        return "tabular", "numbers"
     if isinstance(cell, datetime.date):  # a datetime is one, too
-        return Finding("tabular", "dates")
+        return "tabular", "dates"
     if isinstance(cell, np.ndarray):
-        return Finding(_infer_array(cell), f"arrays of {cell.ndim} dimensions")
+        kind = (
+            f"vectors of {len(cell)} numbers"
+            if cell.ndim == 1
+            else f"arrays of {cell.ndim} dimensions"
+        )
+        return _infer_array(cell), kind
     if type(cell).__module__.startswith("PIL."):
-        return Finding("image", "PIL images")
-    if isinstance(cell, list) and cell and all(_infer_cell(f).modality == "image" for f in cell):
-        return Finding("video", "lists of frames")
+        return "image", "PIL images"
+    if isinstance(cell, list) and len(cell) > 1 and all(isinstance(x, Real) for x in cell):
+        return "embedding", f"vectors of {len(cell)} numbers"
+    if isinstance(cell, list) and cell and all(_look_at(frame)[0] == "image" for frame in cell):
+        return "video", "lists of frames"
     if isinstance(cell, tuple) and len(cell) == 2 and _is_clip(*cell):
-        return Finding("audio", "(array, sampling_rate) pairs")
+        return "audio", "(array, sampling_rate) pairs"
     if isinstance(cell, dict) and {"array", "sampling_rate"} <= cell.keys():
-        return Finding("audio", "dicts of array and sampling_rate")
-    return Finding(None, f"{type(cell).__name__} objects")
+        return "audio", "dicts of array and sampling_rate"
+    return None, f"{type(cell).__name__} objects"
 
 
 def _is_clip(samples: Any, sampling_rate: Any) -> bool:
@@ -257,19 +319,21 @@ def _infer_array(array: np.ndarray) -> str | None:
         return None
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
         return "image"
+    if array.ndim == 1 and 1 < len(array) <= MAX_EMBEDDING_LENGTH:
+        return "embedding"
     return "video" if array.ndim == 4 and array.shape[3] == 3 else None
 
 
 def describe_columns(X: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each column: modality (None if unknown), kind, missing, example."""
+    """Return a row for each column: modality (None if unknown), kind, reason, and so on."""
     rows = []
     for position in range(X.shape[1]):
         values = X.iloc[:, position]
         finding = infer_column(values)
         first = next((cell for cell in values if not is_missing(cell)), None)
-        rows.append((finding.modality, finding.kind, int(values.isna().sum()), shorten(first)))
+        rows.append((*finding, int(values.isna().sum()), shorten(first)))
     return pd.DataFrame(
         rows,
-        columns=["modality", "kind", "n_missing", "example"],
+        columns=["modality", "kind", "reason", "n_missing", "example"],
         index=pd.Index(X.columns, name="column"),
     )

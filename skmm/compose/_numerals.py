@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from .._data.cells import shorten
 from .._warnings import warn_user
+from ._identifiers import MIN_VALUES, are_dense
 
 MAX_LENGTH = 40  # of a number and its unit
 READ_SHARE = 0.95  # of the texts of a column that must be numbers in one unit
@@ -112,7 +115,7 @@ def find_notation(texts: Iterable[str]) -> Notation | None:
     """Find how numbers are written, if the texts are numbers, nearly all; None in doubt.
 
     Doubtful are integers with leading zeros, all of one length or all different, which may be
-    codes, and few different ones, which may be categories.
+    codes (of 50 or more only if they lie dense), and few different ones, which may be categories.
     """
     counts = Counter(text for text in texts if not is_placeholder(text))
     n = counts.total()
@@ -185,8 +188,10 @@ def _are_codes(counts: Counter[str]) -> bool:
         lengths = set(map(len, integers))
         if len(lengths) == 1 and lengths.pop() >= MIN_CODE_LENGTH:
             return True
-        if len(counts) == counts.total() or max(map(len, integers)) > MAX_INTEGER_LENGTH:
+        if max(map(len, integers)) > MAX_INTEGER_LENGTH:
             return True
+        if len(counts) == counts.total():
+            return len(counts) < MIN_VALUES or are_dense(np.array(integers, dtype=np.float64))
     elif not all(map(is_float, texts)):
         return False
     return len(counts) <= min(MAX_CODES, counts.total() / 2)

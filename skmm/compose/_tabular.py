@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._data.frames import as_pandas
-from ._columns import LARGEST, are_strings, find_kind, read_texts, to_float
+from .._data.frames import as_pandas, without_arrow_types
+from ._columns import LARGEST, are_strings, find_kind, name_category, read_texts, to_float
 from ._derived import ROWS_PER_LEVEL, SCALED, derive, find_recipes, has_few_levels
 from ._numerals import Notation, find_mixed_units, find_notation, warn_of_units
 from ._targets import find_target, fit_target_statistics, name_target_statistics
@@ -311,7 +311,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             elif column in self.notations_:
                 prepared[column] = read_texts(values, Notation(*self.notations_[column]))
             elif kind == "categories":
-                prepared[column] = values.astype(object).map(str).where(values.notna(), None)
+                names = values.astype(object).map(name_category)
+                prepared[column] = names.where(values.notna(), None)
             else:
                 prepared[column] = to_float(values, kind)
         return pd.DataFrame(prepared, index=X.index)
@@ -325,7 +326,7 @@ def _is_plain(dtype: Any) -> bool:
 def _as_frame(X) -> pd.DataFrame:
     """Convert a frame, or an array or list of rows, to a pandas frame."""
     if hasattr(X, "columns"):
-        return X if isinstance(X, pd.DataFrame) else as_pandas(X)
+        return without_arrow_types(X) if isinstance(X, pd.DataFrame) else as_pandas(X)
     # As objects, for numpy makes strings of the numbers in a list that has both.
     rows = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else X
     options: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}

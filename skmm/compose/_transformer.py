@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import os
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
@@ -15,20 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.cells import shorten
 from .._data.frames import as_pandas
 from .._html import name_modality
-from ..audio import AudioDescriptor
-from ..image import ImageDescriptor
-from ..text import TextDescriptor
-from ..video import VideoEncoder
-from ._inference import infer_modalities
-from ._tabular import TabularEncoder
-
-_DEFAULT_ENCODERS = {
-    "text": TextDescriptor,
-    "image": ImageDescriptor,
-    "audio": AudioDescriptor,
-    "video": VideoEncoder,
-    "tabular": TabularEncoder,
-}
+from ._schema import OF_FILES, find_files, find_schema, make_steps, prepend_root
 
 
 class ModalityTransformer(ColumnTransformer):
@@ -46,14 +34,31 @@ class ModalityTransformer(ColumnTransformer):
         `TextDescriptor`, `ImageDescriptor`, `AudioDescriptor`, `VideoEncoder` (8 frames, no
         sound) and `TabularEncoder`. All tabular columns are one modality, "tabular"; one column of
         text, images, sounds or videos is the modality "text", "image", "audio" or "video"; of
-        several, each is a modality, named "text_COLUMN" and so on.
+        several, each is a modality, named "text_COLUMN" and so on. A column of vectors, such as
+        embeddings that were computed elsewhere, is stacked by `VectorEncoder`.
+    schema : DataFrame or dict of column to modality, default=None
+        What `infer_modalities` returned, edited or not. "auto" is then bound to it, instead of to
+        the rows of each `fit`. The modality "drop" leaves a column out.
+    overrides : dict of column to str or transformer, default=None
+        Exceptions from "auto" and ``schema``: the modality of a column, or its encoder. A tabular
+        column with an encoder of its own is a modality of its own, "tabular_COLUMN"; one that
+        fits no modality is called by its name.
+    errors : {"raise", "missing"}, default="raise"
+        Whether a broken picture, sound or video is an error that names its row, or counts as
+        missing, with a warning; of the encoders that "auto" chooses. Another value acts after
+        `fit` too, so that what is strict in training can be lenient in use.
+    root : str or path-like, default=None
+        The folder in which relative paths start, with "auto".
     n_jobs : int, default=None
         Number of encoders that work at the same time.
     verbose : bool, default=False
-        Whether to print the time that each encoder took.
+        Whether the encoders that "auto" chooses show progress bars, and the time is printed that
+        each encoder took.
 
     Attributes
     ----------
+    schema_ : dict of column to modality
+        What "auto" took each column for.
     transformers_ : list of tuple
         The fitted encoders, as (modality, encoder, columns).
     n_features_in_ : int
@@ -72,12 +77,8 @@ class ModalityTransformer(ColumnTransformer):
     did not see are ignored. The output is a pandas frame, for a polars frame or an array as well:
     the names are how the modalities travel.
 
-    "auto" looks anew in each `fit`. On the fewer rows of a fold of cross-validation, a column of
-    many categories can look like texts, and the modalities have other names than on all rows: give
-    such a column the pandas type "category", or name the encoders.
-
-    With "auto" a broken picture or sound is an error that names its row. To count it as missing
-    instead, name the encoders: ``("image", ImageDescriptor(errors="missing"), "photo")``.
+    "auto" looks anew in each `fit`: what it takes a column for does not depend on the number of
+    rows, but may on which they are where values hardly repeat. A ``schema`` settles it.
 
     For skops a fitted transformer needs its own class and those of its encoders as ``trusted``:
     "skmm.compose._transformer.ModalityTransformer", and with "auto"
@@ -111,10 +112,18 @@ class ModalityTransformer(ColumnTransformer):
         self,
         transformers: str | list[tuple] = "auto",
         *,
+        schema: pd.DataFrame | Mapping | None = None,
+        overrides: Mapping | None = None,
+        errors: str = "raise",
+        root: str | os.PathLike | None = None,
         n_jobs: int | None = None,
         verbose: bool = False,
     ):
         self.transformers = transformers
+        self.schema = schema
+        self.overrides = overrides
+        self.errors = errors
+        self.root = root
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -160,9 +169,11 @@ class ModalityTransformer(ColumnTransformer):
         ValueError
             If a column fits no modality.
         """
+        self._check_parameters()
         X = as_pandas(X)
         if isinstance(self.transformers, str):
             self._inferred = self._infer(X)
+            X = self._find_paths(X)
         explicit = self._explicit()
         explicit._check_tuples()
         encoded = super(ModalityTransformer, explicit).fit_transform(X, y, **params)
@@ -188,7 +199,11 @@ class ModalityTransformer(ColumnTransformer):
             The features.
         """
         check_is_fitted(self)
+        self._check_parameters()
         X = as_pandas(X)
+        if isinstance(self.transformers, str):
+            X = self._find_paths(X)
+            self._set_errors()
         try:
             encoded = super().transform(X, **params)
         except ValueError as e:
@@ -225,6 +240,13 @@ class ModalityTransformer(ColumnTransformer):
         """
         return super(ModalityTransformer, self._explicit()).get_metadata_routing()
 
+    def _get_feature_name_out_for_transformer(self, name, trans, feature_names_in):
+        try:
+            return super()._get_feature_name_out_for_transformer(name, trans, feature_names_in)
+        except AttributeError:  # it does not name its features: they are numbered
+            columns = self.output_indices_[name]
+            return np.arange(columns.stop - columns.start).astype(str).astype(object)
+
     def _sk_visual_block_(self):
         # "auto" before fit has no parts: scikit-learn catches the error, and draws one box
         block: Any = super(ModalityTransformer, self._explicit())._sk_visual_block_()
@@ -244,36 +266,57 @@ class ModalityTransformer(ColumnTransformer):
         return explicit
 
     def _check_tuples(self) -> None:
+        expected = 'transformers must be "auto" or a list of (modality, encoder, columns), got '
         steps = self.transformers
         if not isinstance(steps, list | tuple) or any(
             not isinstance(step, list | tuple) or len(step) != 3 for step in steps
         ):
-            raise ValueError(
-                'transformers must be "auto" or a list of (modality, encoder, columns), got '
-                f"{steps!r}."
-            )
+            raise ValueError(f"{expected}{steps!r}.")
+        for step in steps:
+            if not isinstance(step[0], str):
+                raise ValueError(f"{expected}{step[0]!r} where the name of a modality comes.")
+
+    def _check_parameters(self) -> None:
+        if self.transformers != "auto":
+            if isinstance(self.transformers, str):
+                self._check_tuples()
+            acting = {"schema": None, "overrides": None, "errors": "raise", "root": None}
+            for name, default in acting.items():
+                if getattr(self, name) is not default and getattr(self, name) != default:
+                    raise ValueError(
+                        f'{name} acts with transformers="auto"; encoders that are listed have '
+                        "parameters of their own."
+                    )
+        if self.errors not in ("raise", "missing"):
+            raise ValueError(f'errors must be "raise" or "missing", got {self.errors!r}.')
+        if self.root is not None and not os.path.isdir(self.root):
+            raise ValueError(f"root must be a folder, got {os.fspath(self.root)!r}.")
 
     def _infer(self, X: pd.DataFrame) -> list[tuple]:
-        if self.transformers != "auto":
-            raise ValueError(
-                'transformers must be "auto" or a list of (modality, encoder, columns), got '
-                f"{self.transformers!r}."
-            )
-        found = infer_modalities(X)
+        overrides = self.overrides or {}
+        if self.root is not None:
+            X = prepend_root(X, find_files(X, self.root), self.root)
+        self.schema_ = find_schema(X, self.schema, overrides)
         by_name = all(isinstance(column, str) for column in X.columns)
-        columns = np.array(X.columns if by_name else range(X.shape[1]), dtype=object)
-        steps = []
-        for modality in found["modality"].unique():
-            chosen = columns[(found["modality"] == modality).to_numpy()].tolist()
-            encoder = _DEFAULT_ENCODERS[modality]
-            if modality == "tabular":
-                steps.append((modality, encoder(), chosen))
-            elif len(chosen) == 1:
-                steps.append((modality, encoder(), chosen[0]))
-            else:
-                names = _name_modalities(modality, chosen)
-                steps += [(n, encoder(), c) for n, c in zip(names, chosen, strict=True)]
+        columns = dict(zip(X.columns, X.columns if by_name else range(X.shape[1]), strict=True))
+        options = {"errors": self.errors, "verbose": self.verbose}
+        steps = make_steps(self.schema_, overrides, columns, **options)
+        given = [id(encoder) for encoder in overrides.values()]
+        self._chosen = [name for name, encoder, _ in steps if id(encoder) not in given]
         return steps
+
+    def _find_paths(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Prepend the root to what is relative in columns of files."""
+        if self.root is None:
+            return X
+        of_files = [c for c, modality in self.schema_.items() if modality in OF_FILES]
+        return prepend_root(X, [column for column in of_files if column in X], self.root)
+
+    def _set_errors(self) -> None:
+        """Set what the encoders that "auto" chose do with broken items to what is asked for now."""
+        for name, encoder, _ in self.transformers_:
+            if name in self._chosen and hasattr(encoder, "errors"):
+                encoder.errors = self.errors
 
     def _named(self, encoded, X: pd.DataFrame) -> pd.DataFrame:
         try:
@@ -303,13 +346,3 @@ class ModalityTransformer(ColumnTransformer):
             tags.input_tags.allow_nan = True
             tags.input_tags.string = True
         return tags
-
-
-def _name_modalities(modality: str, columns: list) -> list[str]:
-    """Name a modality for each column, none twice and none with "__", which separates."""
-    names: list[str] = []
-    for column in columns:
-        name = re.sub("_{2,}", "_", f"{modality}_{column}").rstrip("_")
-        equal = [known for known in names if known == name or known.startswith(f"{name}_no")]
-        names.append(f"{name}_no{len(equal) + 1}" if name in names else name)
-    return names

@@ -65,8 +65,8 @@ class BrokenItems:
             raise TypeError(f"{name}: {where}: {error} ({cell}).") from error
         if self._errors == "raise":
             raise ValueError(
-                f"{name}: {where}: {error}. Fix or drop the row, or name the encoder, "
-                f'{name}(errors="missing"), to treat broken items as missing.'
+                f"{name}: {where}: {error}. Fix or drop the row, or treat broken items as missing: "
+                f'{name}(errors="missing"), or ModalityTransformer(errors="missing").'
             ) from error
         self.reasons[row] = str(error)  # not the error, which holds the frames of its traceback
 

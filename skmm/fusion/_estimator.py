@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._data.columns import INTERACTION, ModalityColumns, group_columns
+from .._data.columns import INTERACTION, SINGLE_MODALITY, ModalityColumns, group_columns
 from .._data.labels import TargetClasses
 from .._data.persistence import (
     damaged,
@@ -162,6 +162,13 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         groups = group_columns(self.modalities, names, self.n_features_in_)
         labels = np.arange(self.n_features_in_) if names is None else names
         columns = ModalityColumns(groups, labels.tolist())
+        if self.modalities is None and columns.names == [SINGLE_MODALITY]:
+            warn_user(
+                f"All {self.n_features_in_} columns of X are one modality, and nothing is fused, "
+                'for no column is named like "text__0". If a step of the pipeline lost the names, '
+                'let it keep them: step.set_output(transform="pandas"). Else rename the columns, '
+                'or pass modalities, such as {"text": 300, "tabular": 2}.'
+            )
         if INTERACTION in groups and resolve_interaction(self) is not None:
             raise ValueError(
                 f"X has a modality called {INTERACTION!r}, which names what all columns say "

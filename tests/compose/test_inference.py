@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from skmm.compose import infer_column, infer_modalities
+from skmm.compose._inference import IDENTIFIERS, measure_repeated
 
 HEADS = {
     "image": [
@@ -41,17 +42,64 @@ def test_bytes_are_told_by_their_head(head, modality):
     ],
 )
 def test_objects_that_are_tabular(values, kind):
-    assert infer_column(pd.Series(values, dtype=object)) == ("tabular", kind)
+    assert infer_column(pd.Series(values, dtype=object))[:2] == ("tabular", kind)
 
 
 @pytest.mark.parametrize(
     ("n_distinct", "n_rows", "modality"),
-    [(2, 4, "tabular"), (3, 4, "text"), (100, 1000, "tabular"), (101, 1000, "text")],
+    [(2, 4, "tabular"), (12, 12, "text"), (100, 1000, "tabular"), (500, 1000, "text")],
 )
 def test_the_rule_for_categories(n_distinct, n_rows, modality):
     words = [f"word{i % n_distinct}" for i in range(n_rows)]
     assert infer_column(pd.Series(words)).modality == modality
     assert infer_column(pd.Series(words, dtype="category")).modality == "tabular"
+
+
+def draw_columns(n, seed):
+    """Draw the columns of a shop: few, many and very many categories, phrases and texts."""
+    rng = np.random.default_rng(seed)
+    models = [f"{a} {b} {c} edition" for a in "ABCDEFGH" for b in "PQRSTUVW" for c in (125, 150)]
+    return pd.DataFrame(
+        {
+            "department": rng.choice(["home", "garden", "toys"], n),
+            "brand": [f"brand {i}" for i in rng.integers(100, size=n)],
+            "town": [f"town{int(i)}" for i in rng.zipf(1.5, n)],
+            "model": rng.choice(models, n),
+            "username": [f"user{i}" for i in rng.permutation(10**6)[:n]],
+            "title": [f"a {i} title of product number {i % 700}" for i in range(n)],
+            "price": [f"${i}.99" for i in rng.permutation(5 * 10**5)[:n]],
+            "serial": rng.permutation(n),
+        }
+    )
+
+
+@pytest.mark.parametrize("n", [80, 150, 300, 1000, 20_000])
+def test_the_modality_does_not_depend_on_the_number_of_rows(n):
+    expected = dict.fromkeys(["department", "brand", "town", "price", "serial"], "tabular")
+    expected |= dict.fromkeys(["model", "username", "title"], "text")
+    X = draw_columns(n, seed=n)
+    folds = [X, X.sample(frac=2 / 3, random_state=0)] if n > 80 else [X]
+    for rows in folds:
+        found = {column: infer_column(values) for column, values in rows.items()}
+        assert {column: finding.modality for column, finding in found.items()} == expected
+        assert found["serial"].kind == found["username"].kind == IDENTIFIERS
+        assert found["price"].kind == "numbers as text"
+
+
+def test_the_share_that_occurs_again_is_estimated_without_bias():
+    X = draw_columns(20_000, seed=0)["brand"]
+    whole = measure_repeated(X.value_counts())
+    parts = [measure_repeated(X.sample(80, random_state=i).value_counts()) for i in range(200)]
+    assert abs(np.mean(parts) - whole) < 3 * np.std(parts) / np.sqrt(200)
+
+
+def test_each_column_has_a_reason():
+    X = pd.DataFrame(
+        {"brand": [f"brand {i % 100}" for i in range(200)], "weight": np.linspace(1, 2, 200)}
+    )
+    reasons = infer_modalities(X)["reason"]
+    assert "100 different of 200" in reasons["brand"]
+    assert reasons["weight"] == "of type float64"
 
 
 @pytest.mark.parametrize(
@@ -69,11 +117,19 @@ def test_dates_in_words(texts, modality):
 
 
 @pytest.mark.parametrize(
-    "cell", [("a name", 3), (2, 3), np.zeros(10), [0.1, 0.2], np.zeros(10, dtype=complex)]
+    "cell", [("a name", 3), (2, 3), np.zeros(8000), [0.1, "a"], np.zeros(10, dtype=complex)]
 )
 def test_what_may_be_anything_is_not_guessed(cell):
     cells = pd.Series([cell] * 3, dtype=object)
     assert infer_column(cells).modality is None
+
+
+@pytest.mark.parametrize("make", [np.array, list])
+def test_vectors_of_one_length_are_embeddings(make):
+    cells = [None, *(make([0.5, 1.5, 2.5]) for _ in range(3))]
+    assert infer_column(pd.Series(cells))[:2] == ("embedding", "vectors of 3 numbers")
+    sounds = [np.zeros(100 + i) for i in range(3)]
+    assert infer_column(pd.Series(sounds)).modality is None
 
 
 def test_an_extension_stands_for_a_file_that_is_not_there(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn import config_context
 
@@ -208,3 +209,58 @@ def test_the_first_wrong_column_is_named_beside_plain_numbers():
         encoder.transform(wrong.assign(b=1))
     with pytest.raises(ValueError, match=r"'a'.*row 1\b"):
         encoder.transform(wrong.assign(a=[1.0, -np.inf]))
+
+
+EQUALS = {
+    "integers": [1, 2, 3],
+    "floats": [1.0, 2.0, 3.0],
+    "decimals": [Decimal(1), Decimal("2.0"), Decimal(3)],
+    "NumPy's": [np.int8(1), np.float32(2), np.int64(3)],
+    "text": ["1", "2", "3"],
+}
+
+
+@pytest.mark.parametrize("then", EQUALS)
+@pytest.mark.parametrize("now", EQUALS)
+def test_categories_that_are_equal_are_one(then, now):
+    fitted = pd.DataFrame({"store": pd.Categorical(EQUALS[then] * 4)})
+    encoder = TabularEncoder().set_output(transform="pandas").fit(fitted)
+    new = pd.Series([*EQUALS[now][:2], None], dtype=object).astype("category")
+    encoded = encoder.transform(pd.DataFrame({"store": new}))
+    assert encoded.columns.tolist() == ["store_1", "store_2", "store_3"]
+    assert encoded.iloc[:2].to_numpy().tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ([True, False], [1, 0]),
+        ([0.5, 2], [Decimal("0.50"), Decimal(2)]),
+        (pd.IntervalIndex.from_breaks([0, 1, 2]), pd.IntervalIndex.from_breaks([0.0, 1.0, 2.0])),
+        ([(1, "a"), (2, "b")], [(1.0, "a"), (2.0, "b")]),
+        ([pd.Timestamp(2026, 1, 1), "x"], [datetime.datetime(2026, 1, 1), "x"]),
+        ([1e300, float("inf")], [1e300, np.inf]),
+    ],
+)
+def test_equal_categories_of_other_types(then, now):
+    columns = [pd.Series([*values] * 3, dtype=object).astype("category") for values in (then, now)]
+    encoder = TabularEncoder().fit(columns[0].to_frame("c"))
+    expected = encoder.transform(columns[0].to_frame("c"))
+    assert expected.shape == (6, 2)
+    np.testing.assert_array_equal(encoder.transform(columns[1].to_frame("c")), expected)
+
+
+@pytest.mark.parametrize("cell", ["2023-02-30", "2023-04-31", "2023-01-01 25:00"])
+@pytest.mark.parametrize("dtype", ["object", "string", pd.ArrowDtype(pa.string())])
+def test_a_date_that_is_none_is_named_with_its_row(cell, dtype):
+    days = [f"2023-01-{1 + i % 28:02d}" for i in range(60)]
+    days[41] = cell
+    frame = pd.DataFrame({"day": pd.Series(days, dtype=dtype), "n": range(60)})
+    with pytest.raises(ValueError, match=rf"'day' .*'{cell}' in row 41\b"):
+        TabularEncoder().fit(frame)
+    encoder, rest = (
+        TabularEncoder().fit(frame[:40]),
+        frame[40:].set_axis(list("abcdefghijklmnopqrst")),
+    )
+    with pytest.raises(ValueError, match=rf"'day' .*'{cell}' in row 1 \(index 'b'\)"):
+        encoder.transform(rest)

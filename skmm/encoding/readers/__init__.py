@@ -4,7 +4,7 @@ Nothing here is public: `__all__` is empty.
 """
 
 from ._containers import UnknownFormatError, check_end, find_end, open_container, read_packets
-from ._files import ENCODED_TYPES, BrokenItemError, expand_home, open_encoded
+from ._files import ENCODED_TYPES, URL, BrokenItemError, expand_home, open_encoded
 from ._images import (
     check_background,
     check_image,

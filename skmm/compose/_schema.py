@@ -1,0 +1,169 @@
+"""The modality of each column, and the encoders that "auto" stands for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from .._data.cells import shorten
+from .._warnings import warn_user
+from ..audio import AudioDescriptor
+from ..encoding.readers import URL, expand_home
+from ..image import ImageDescriptor
+from ..text import TextDescriptor
+from ..video import VideoEncoder
+from ._inference import N_OPENED, infer_column, infer_modalities
+from ._tabular import TabularEncoder
+from ._vectors import VectorEncoder
+
+DEFAULT_ENCODERS = {
+    "text": TextDescriptor,
+    "image": ImageDescriptor,
+    "audio": AudioDescriptor,
+    "video": VideoEncoder,
+    "embedding": VectorEncoder,
+    "tabular": TabularEncoder,
+}
+OF_FILES = ("image", "audio", "video")
+DROP = "drop"
+
+
+def find_schema(X: pd.DataFrame, schema: Any, overrides: Mapping) -> dict:
+    """Return the modality of each column: by overrides, by the schema, or as inferred.
+
+    That of a column with an encoder in ``overrides`` is inferred, or None.
+    """
+    _check_present(overrides, X, "overrides")
+    if schema is not None:
+        found = _read_schema(schema)
+        _check_present(found, X, "schema")
+        ignored = [column for column in X.columns if column not in {*found, *overrides}]
+        if ignored:
+            warn_user(
+                f"Columns {shorten(ignored)} are not in schema, and are left out. To say that they "
+                f'shall be, give them the modality "{DROP}".'
+            )
+    elif len(overrides) < X.shape[1]:
+        found = infer_modalities(X.drop(columns=[*overrides]))["modality"].to_dict()
+    else:
+        found = {}
+    for column, override in overrides.items():
+        if isinstance(override, str):
+            found[column] = _check_modality(override, column, "overrides")
+        elif column not in found:
+            found[column] = infer_column(X[column]).modality
+    return {column: found[column] for column in X.columns if column in found}
+
+
+def make_steps(
+    schema: Mapping, overrides: Mapping, columns: Mapping, *, errors: str, verbose: bool
+) -> list[tuple]:
+    """Make a list of (modality, encoder, columns) for ColumnTransformer.
+
+    ``columns`` maps the name of a column to what ColumnTransformer calls it; ``errors`` and
+    ``verbose`` are parameters of the encoders that have them.
+    """
+    encoders = {c: encoder for c, encoder in overrides.items() if not isinstance(encoder, str)}
+    options = {"errors": errors, "verbose": verbose}
+    steps = []
+    for modality in dict.fromkeys(schema.values()):
+        chosen = [column for column in schema if schema[column] == modality]
+        if modality == DROP:
+            continue
+        if modality == "tabular":
+            together = [column for column in chosen if column not in encoders]
+            if together:
+                steps.append((modality, TabularEncoder(), [columns[c] for c in together]))
+                chosen = [column for column in chosen if column in encoders]
+            names = _name_modalities(modality, chosen, one=not together)
+        else:
+            names = _name_modalities(modality, chosen, one=True)
+        for name, column in zip(names, chosen, strict=True):
+            encoder = encoders.get(column) or _make_encoder(modality, options)
+            called = [columns[column]] if modality == "tabular" else columns[column]
+            steps.append((name, encoder, called))
+    return steps
+
+
+def find_files(X: pd.DataFrame, root: Any) -> list:
+    """List the columns whose first cells are files under a folder."""
+    found = []
+    for column, values in X.items():
+        first = [cell for cell in values.dropna().iloc[:N_OPENED] if is_relative(cell)]
+        if any(os.path.isfile(os.path.join(root, cell)) for cell in first):
+            found.append(column)
+    return found
+
+
+def prepend_root(X: pd.DataFrame, columns: list, root: Any) -> pd.DataFrame:
+    """Prepend a folder to the relative paths of some columns."""
+    X = X.copy(deep=False)
+    for column in columns:
+        cells = [os.path.join(root, cell) if is_relative(cell) else cell for cell in X[column]]
+        X[column] = pd.Series(cells, index=X.index, dtype=object)
+    return X
+
+
+def is_relative(cell: Any) -> bool:
+    """Return whether a cell is a path that a folder can be prepended to."""
+    is_path = isinstance(cell, str | os.PathLike) and not URL.match(os.fspath(cell))
+    return is_path and not os.path.isabs(expand_home(cell))
+
+
+def _read_schema(schema: Any) -> dict:
+    """Return the modality of each column of a schema: a frame, a series or a dict."""
+    if isinstance(schema, pd.DataFrame):
+        if "modality" not in schema:
+            raise ValueError(
+                "schema must have a column 'modality', and the names of the columns of X as its "
+                f"index, as infer_modalities returns it; got the columns {list(schema.columns)}."
+            )
+        schema = schema["modality"]
+    if not isinstance(schema, Mapping | pd.Series):
+        raise TypeError(
+            "schema must be a frame as infer_modalities returns it, or a dict of column to "
+            f"modality, got {type(schema).__name__}."
+        )
+    return {c: _check_modality(modality, c, "schema") for c, modality in dict(schema).items()}
+
+
+def _check_modality(modality: Any, column: Any, parameter: str) -> str:
+    known = [*DEFAULT_ENCODERS, DROP]
+    if modality not in known:
+        raise ValueError(
+            f"{parameter} has the modality {modality!r} for column {column!r}; it must be one of "
+            f"{known}" + ("." if parameter == "schema" else ", or a transformer.")
+        )
+    return modality
+
+
+def _check_present(named: Mapping, X: pd.DataFrame, parameter: str) -> None:
+    unknown = [column for column in named if column not in X.columns]
+    if unknown:
+        raise ValueError(
+            f"{parameter} names columns that X does not have: {shorten(unknown)}. X has "
+            f"{shorten(list(X.columns))}."
+        )
+
+
+def _make_encoder(modality: str, options: Mapping) -> Any:
+    encoder = DEFAULT_ENCODERS[modality]()
+    known = encoder.get_params(deep=False)
+    return encoder.set_params(**{name: v for name, v in options.items() if name in known})
+
+
+def _name_modalities(modality: str | None, columns: list, *, one: bool) -> list[str]:
+    """Name a modality for each column, none twice and none with "__", which separates."""
+    if one and modality is not None and len(columns) == 1:
+        return [modality]
+    names: list[str] = []
+    for column in columns:
+        name = str(column) if modality is None else f"{modality}_{column}"
+        name = re.sub("_{2,}", "_", name).rstrip("_")
+        equal = [known for known in names if known == name or known.startswith(f"{name}_no")]
+        names.append(f"{name}_no{len(equal) + 1}" if name in names else name)
+    return names
