@@ -26,7 +26,7 @@ N_SAMPLED = 1000
 N_OPENED = 5
 N_COMPARED = 80  # rows among which values are looked for that occur again
 REPEATED_SHARE = 0.15  # of them, at least, if the values are categories
-PHRASE_LENGTH = 3  # words, on average
+PHRASE_LENGTH = 1.8  # words, on average
 REPEATED_SHARE_OF_PHRASES = 0.75  # they resemble each other, unlike single words
 MAX_CATEGORY_LENGTH = 60  # characters, on average
 MAX_EMBEDDING_LENGTH = 4096  # a longer 1-D array may be a sound
@@ -42,6 +42,7 @@ NUMBERS_IN_UNITS = "numbers in different units"
 NUMBERS_AS_STRINGS = "strings, most of them numbers"
 IDENTIFIERS = "identifiers, each of one row"
 _NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
 _MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
@@ -94,7 +95,7 @@ def infer_modalities(X):
     repeat; and texts otherwise, with a warning if most of them are numbers.
 
     Values repeat if at least 15 % of those in 80 random rows are expected to occur in another of
-    these rows too (75 % of phrases of three words or more), and if they have 60 characters at most,
+    these rows too (75 % of phrases of two words or more), and if they have 60 characters at most,
     on average. In a table of 150, 1,000 or 100,000 rows this expectation is estimated without bias
     (rarefaction; Hurlbert, Ecology 52(4), 1971), so that the modality does not depend on the number
     of rows, but for chance. In a table of fewer than 80 rows, all of them are compared.
@@ -199,7 +200,7 @@ def _infer_words(sample: list[str]) -> Finding:
     counts = Counter(sample)
     share = measure_repeated(counts.values())
     length = np.mean([len(text) for text in sample])
-    n_words = np.mean([len(text.split()) for text in sample])
+    n_words = np.mean([len(_WORD.findall(text)) for text in sample])
     least = REPEATED_SHARE_OF_PHRASES if n_words >= PHRASE_LENGTH else REPEATED_SHARE
     reason = (
         f"{len(counts)} different of {len(sample)}; {share:.0%} occur again among "

@@ -58,7 +58,10 @@ def test_the_rule_for_categories(n_distinct, n_rows, modality):
 def draw_columns(n, seed):
     """Draw the columns of a shop: few, many and very many categories, phrases and texts."""
     rng = np.random.default_rng(seed)
-    models = [f"{a} {b} {c} edition" for a in "ABCDEFGH" for b in "PQRSTUVW" for c in (125, 150)]
+    makers = ["Alba", "Bora", "Cato", "Dido", "Enzo", "Faro", "Gala", "Hugo"]
+    models = [
+        f"{a} {b} {c}" for a in makers for b in ("Pulsar", "Hunter", "Classic") for c in "1234"
+    ]
     return pd.DataFrame(
         {
             "department": rng.choice(["home", "garden", "toys"], n),
