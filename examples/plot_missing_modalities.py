@@ -39,9 +39,9 @@ shares = [0.0, 0.25, 0.5, 0.75, 1.0]
 tests = [encoder.transform(without_pictures(X_test, share)) for share in shares]
 regression = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=0.01))
 
+parameters = {"interaction": None, "solver": AdamW(max_iter=20)}
 fused = [
-    FusionClassifier(solver=AdamW(max_iter=20), random_state=seed).fit(Z_train, y_train)
-    for seed in range(2)
+    FusionClassifier(**parameters, random_state=seed).fit(Z_train, y_train) for seed in range(2)
 ]
 scores = np.array([[model.score(Z, y_test) for Z in tests] for model in fused])
 imputed = regression.fit(Z_train, y_train)

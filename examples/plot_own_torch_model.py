@@ -80,10 +80,10 @@ fitted = {}
 for names in ["text|default", "text|default|autoencoder"]:
     A, B = Z_train.filter(regex=f"^({names})__"), Z_test.filter(regex=f"^({names})__")
     fitted[names] = [
-        FusionClassifier(solver=AdamW(max_iter=20), random_state=seed).fit(A, y_train)
+        FusionClassifier(interaction=None, solver=AdamW(max_iter=20), random_state=seed)
         for seed in range(2)
     ]
-    scores = [model.score(B, y_test) for model in fitted[names]]
+    scores = [model.fit(A, y_train).score(B, y_test) for model in fitted[names]]
     print(f"{names:24} accuracy {np.mean(scores):.3f}, sd {np.std(scores):.3f}")
 ModalityWeightsDisplay.from_estimator(fitted["text|default|autoencoder"])
 plt.show()

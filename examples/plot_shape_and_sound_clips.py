@@ -75,7 +75,7 @@ encoders = [("frames", VideoEncoder(n_frames=5), "clip"), ("sound", AudioDescrip
 splits = StratifiedShuffleSplit(n_splits=3, test_size=1 / 3, random_state=1)
 accuracy = {}
 for name, chosen in [("frames", encoders[:1]), ("sound", encoders[1:]), ("both", encoders)]:
-    fusion = FusionClassifier(solver=AdamW(max_iter=20), random_state=0)
+    fusion = FusionClassifier(interaction=None, solver=AdamW(max_iter=20), random_state=0)
     model = make_pipeline(ModalityTransformer(chosen), fusion)
     results = cross_validate(model, X, y, cv=splits, return_estimator=True)
     accuracy[name] = results["test_score"]

@@ -69,9 +69,9 @@ for name in ["sound", "picture", "sound|picture"]:
     A, B = Z_train.filter(regex=f"^({name})__"), Z_test.filter(regex=f"^({name})__")
     baseline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
     accuracy[f"regression, {name}"] = baseline.fit(A, y_train).score(B, y_test)
+parameters = {"interaction": None, "solver": AdamW(max_iter=20)}
 models = [
-    FusionClassifier(solver=AdamW(max_iter=20), random_state=seed).fit(Z_train, y_train)
-    for seed in range(2)
+    FusionClassifier(**parameters, random_state=seed).fit(Z_train, y_train) for seed in range(2)
 ]
 scores = [model.score(Z_test, y_test) for model in models]
 accuracy[f"skmm, both (2 seeds, sd {np.std(scores):.3f})"] = np.mean(scores)

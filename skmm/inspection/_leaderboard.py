@@ -143,14 +143,14 @@ def leaderboard(
 
     Examples
     --------
-    >>> from skmm import MLP, AdamW, FusionClassifier
+    >>> from skmm import AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import leaderboard
     >>> X, y = make_multimodal_classification(
     ...     200, informativeness=(0.9, 0.0), modality_names=("text", "noise"), random_state=0
     ... )
-    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=9), random_state=0)
-    >>> board = leaderboard(model, X, y, cv=3, models={"boosting": "drop"})
+    >>> model = FusionClassifier(interaction=None, solver=AdamW(max_iter=9), random_state=0)
+    >>> board = leaderboard(model, X, y, cv=2, models={"boosting": "drop"})
     >>> sorted(board.index)
     ['linear', 'model', 'noise alone', 'prior', 'text alone']
     >>> bool(board.loc["text alone", "score"] > board.loc["noise alone", "score"])

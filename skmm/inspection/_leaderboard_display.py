@@ -51,11 +51,11 @@ class LeaderboardDisplay:
 
     Examples
     --------
-    >>> from skmm import MLP, AdamW, FusionClassifier
+    >>> from skmm import AdamW, FusionClassifier
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import LeaderboardDisplay
     >>> X, y = make_multimodal_classification(modality_names=("text", "image"), random_state=0)
-    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
+    >>> model = FusionClassifier(interaction=None, solver=AdamW(max_iter=5), random_state=0)
     >>> display = LeaderboardDisplay.from_estimator(
     ...     model, X, y, cv=2, models={"boosting": "drop"}
     ... )

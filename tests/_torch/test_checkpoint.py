@@ -1,5 +1,6 @@
 """A fit that was killed, and goes on."""
 
+import functools
 import os
 import pickle
 import signal
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+EPOCHS = {"max_iter": 4, "n_iter_no_change": 4}
 PARAMETERS = {
-    "gated": {"fusion": "gated"},
-    "adamw": {"modality_dropout": 0.2, "early_stopping": True},
-    "lbfgs": {"solver": "lbfgs", "dropout": 0.0, "tol": 0.0},
+    "gated": {**EPOCHS, "fusion": "gated"},
+    "adamw": {**EPOCHS, "modality_dropout": 0.2, "early_stopping": True},
+    "lbfgs": {**EPOCHS, "solver": "lbfgs", "dropout": 0.0, "tol": 0.0},
 }
 
 
@@ -45,17 +47,16 @@ X, y = make_multimodal_classification(
 )
 solver = AdamW(max_iter=40, n_iter_no_change=40)
 FusionClassifier(
-    modality_model=MLP((8,)), solver=solver, random_state=0, checkpoint=sys.argv[1]
+    modality_model=MLP((8,)),
+    interaction=None,
+    solver=solver,
+    random_state=0,
+    checkpoint=sys.argv[1],
 ).fit(X, y)
 """
 
 
-LONG = {  # as in `FIT`
-    "max_iter": 40,
-    "n_iter_no_change": 40,
-    "batch_size": "auto",
-    "interaction": "auto",
-}
+LONG = {"max_iter": 40, "n_iter_no_change": 40, "batch_size": "auto"}  # as in `FIT`
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +88,18 @@ def test_a_killed_fit_ends_with_the_same_weights(data, small, whole, tmp_path, n
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(scope="module")
+def fit_whole(data, small):
+    """A function that makes a fit of `PARAMETERS` that nothing stops, once."""
+    return functools.cache(lambda kind: small(**PARAMETERS[kind]).fit(*data))
+
+
 @pytest.mark.parametrize("n_epochs", [0, 1, 4, 5, 6, 8])
 @pytest.mark.parametrize("kind", list(PARAMETERS))
 @pytest.mark.filterwarnings("ignore:L-BFGS did not converge")
-def test_a_fit_may_stop_after_any_epoch(data, small, tmp_path, monkeypatch, kind, n_epochs):
+def test_a_fit_may_stop_after_any_epoch(
+    data, small, fit_whole, tmp_path, monkeypatch, kind, n_epochs
+):
     path, saves, replace = tmp_path / "fit.pt", [], os.replace
 
     def replace_or_stop(*args):
@@ -99,13 +108,12 @@ def test_a_fit_may_stop_after_any_epoch(data, small, tmp_path, monkeypatch, kind
         saves.append(1)
         replace(*args)
 
-    parameters = {"max_iter": 4, "n_iter_no_change": 4, **PARAMETERS[kind]}
-    whole = small(**parameters).fit(*data)
+    parameters = PARAMETERS[kind]
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", replace_or_stop)
         with pytest.raises(KilledError):
             small(**parameters, checkpoint=path).fit(*data)
-    assert_same(small(**parameters, checkpoint=path).fit(*data), whole)
+    assert_same(small(**parameters, checkpoint=path).fit(*data), fit_whole(kind))
     assert not path.exists()
 
 

@@ -21,6 +21,9 @@ from skmm._torch.processes import (
 from skmm.datasets import make_multimodal_classification
 from skmm.fusion import Late
 
+# The two processes take longest to start: once, not for each process of xdist.
+pytestmark = pytest.mark.xdist_group("parallel")
+
 ROOT = Path(__file__).resolve().parents[2]
 N_BATCH, N_TEST = 64, 30
 SETTINGS = {

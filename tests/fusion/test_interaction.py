@@ -17,6 +17,8 @@ from skmm import MLP, AdamW, FusionClassifier, FusionRegressor
 from skmm._torch.checkpoint import Checkpoint
 from skmm.inspection import ContributionsDisplay, ModalityWeightsDisplay
 
+pytestmark = pytest.mark.xdist_group("interaction")  # of which one process fits `fitted`, once
+
 N_TRAIN = 300
 QUICK = {"modality_model": MLP((8,)), "solver": AdamW(0.02, max_iter=15, batch_size=50)}
 
@@ -212,9 +214,10 @@ def test_what_does_not_go_with_it(X, product):
 
 
 @pytest.mark.parametrize("n_epochs", [10, 30], ids=["cross-fitting", "final"])
-def test_a_killed_fit_ends_with_the_same_mixture(X, product, tmp_path, monkeypatch, n_epochs):
-    model = FusionRegressor(**QUICK, random_state=0)
-    whole = clone(model).fit(X[:N_TRAIN], product[:N_TRAIN])
+def test_a_killed_fit_ends_with_the_same_mixture(
+    X, product, fitted, tmp_path, monkeypatch, n_epochs
+):
+    model = clone(fitted["numbers"])
     saves, save = [], Checkpoint.save
 
     def save_and_stop(self, *args):
@@ -230,7 +233,7 @@ def test_a_killed_fit_ends_with_the_same_mixture(X, product, tmp_path, monkeypat
             model.fit(X[:N_TRAIN], product[:N_TRAIN])
     again = clone(model).fit(X[:N_TRAIN], product[:N_TRAIN])
     assert again.modality_weights_["interaction"] > 0.3
-    np.testing.assert_array_equal(again.predict(X), whole.predict(X))
+    np.testing.assert_array_equal(again.predict(X), fitted["numbers"].predict(X))
 
 
 def test_save_weights_names_what_it_cannot_write(X, fitted, tmp_path):
@@ -272,9 +275,9 @@ def test_displays_show_the_interaction(X, fitted):
         assert len(display.bars_) == 3 + (len(rows) == 1)
 
 
-def test_the_order_of_rows_does_not_matter(X, product):
+def test_the_order_of_rows_does_not_matter(X, product, fitted):
     order = np.random.default_rng(0).permutation(N_TRAIN)
-    model = FusionRegressor(**QUICK, random_state=0).fit(X[:N_TRAIN], product[:N_TRAIN])
+    model = fitted["numbers"]
     other = clone(model).fit(X.iloc[order], product[order])
     np.testing.assert_allclose(other.predict(X), model.predict(X), rtol=1e-6, atol=1e-8)
 

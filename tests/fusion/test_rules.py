@@ -87,9 +87,13 @@ def test_rank_is_the_number_of_products(data, small):
 
 def test_regressors_take_the_same_rules(data):
     X, y = data
-    solver = AdamW(max_iter=2)
+    settings = {
+        "modality_model": MLP((4,)),
+        "interaction": None,
+        "solver": AdamW(max_iter=2),
+        "random_state": 0,
+    }
     for name, rule in RULES.items():
-        settings = {"modality_model": MLP((4,)), "solver": solver, "random_state": 0}
         expected = FusionRegressor(name, **settings).fit(X, y).predict(X)
         np.testing.assert_array_equal(
             FusionRegressor(rule(), **settings).fit(X, y).predict(X), expected

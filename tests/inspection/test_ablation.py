@@ -13,6 +13,12 @@ from skmm.inspection import ModalityAblationDisplay
 from skmm.text import TextDescriptor
 
 SUBSETS = [(), ("text",), ("image",), ("text", "image")]
+SETTINGS = {
+    "modality_model": MLP(4),
+    "interaction": None,
+    "solver": AdamW(max_iter=4),
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +30,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def fitted(data):
-    model = FusionClassifier(modality_model=MLP(4), solver=AdamW(max_iter=4), random_state=0)
-    return model.fit(*data)
+    return FusionClassifier(**SETTINGS).fit(*data)
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +111,7 @@ def test_raw_columns_of_a_pipeline():
 
 def test_search_is_scored_as_it_scores(data):
     X, y = data
-    model = FusionClassifier(modality_model=MLP(4), solver=AdamW(max_iter=2), random_state=0)
+    model = FusionClassifier(**SETTINGS)
     grid = {"solver__max_iter": [2]}
     search = GridSearchCV(model, grid, cv=2, scoring="neg_log_loss").fit(X, y)
     display = ModalityAblationDisplay.from_estimator(search, X, y)

@@ -275,6 +275,7 @@ def test_scoring_of_a_fitted_search(data, fast):
             "alignment": "mse",
             "alignment_weight": {("text", "noise"): 1.0},
             "modality_model": {"text": MLP(4), "noise": MLP(4)},
+            "interaction": None,
         },
     ],
     ids=["attention", "bilinear", "shared head", "fixed weights", "alignment"],
