@@ -486,7 +486,10 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Return the mean reciprocal rank at which a row's modality finds the row's other one.
 
         Each modality is searched by each other one, among the rows that have both, and the mean
-        over these pairs of modalities is taken. 1 is best; chance is about ``log(n) / n``.
+        over these pairs of modalities is taken. 1 is best; chance is about ``log(n) / n``. Rows
+        whose values in a modality are equal, such as several captions of one picture, are one item
+        of it: it is ranked once, and right for a query is what stands in a row with any query equal
+        to it. So the rank is that of the first right item.
 
         Parameters
         ----------
@@ -499,24 +502,30 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         -------
         float
             The mean reciprocal rank, averaged over the orders of ties. With one modality alone
-            each row finds itself, unless others are equal.
+            each row finds itself.
 
         Raises
         ------
         ValueError
             If no row has two modalities.
         """
-        return self._mean_over_pairs(X, lambda a, b, rows: pair_ranks(a, b).reciprocal().mean())
+        return self._mean_over_pairs(X, lambda *pairs: pair_ranks(*pairs).reciprocal().mean())
 
     def _mean_over_pairs(
-        self, X, measure: Callable, source: str | None = None, target: str | None = None
+        self,
+        X,
+        measure: Callable,
+        source: str | None = None,
+        target: str | None = None,
+        labels: np.ndarray | None = None,
     ) -> float:
         """Average a measure of how well rows of one modality find those of another one."""
         rows = self._read(X)
         self._check_modality(source)
         self._check_modality(target)
-        vectors = self._fitted.embed_each(rows, self.device)
-        return mean_over_pairs(vectors, self._fitted.columns.names, measure, source, target)
+        names = self._fitted.columns.names
+        vectors, items = self._fitted.embed_each(rows, self.device), rows.number_items(names)
+        return mean_over_pairs(vectors, names, items, measure, source, target, labels)
 
     def __getstate__(self):
         """Pickle plain data, so that few types need to be trusted, and no GPU be there."""

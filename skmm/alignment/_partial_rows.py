@@ -9,6 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from .._data.columns import ModalityColumns, find_present
+from .._data.rows import number_equal_rows
 from .._data.validation import FLOATS
 
 
@@ -36,6 +37,14 @@ class PartialRows:
         if name not in self.groups:
             return np.zeros(len(self), dtype=bool)
         return self.present[:, list(self.groups).index(name)]
+
+    def number_items(self, names: Sequence[str]) -> np.ndarray:
+        """Number the distinct values of each modality (n, m): equal rows have equal numbers."""
+        items = np.zeros((len(self), len(names)), dtype=int)
+        for i, name in enumerate(names):
+            if name in self.groups:
+                items[:, i] = number_equal_rows(self.values, self.groups[name])
+        return items
 
 
 def read_partial_rows(
