@@ -145,7 +145,10 @@ def pair_ranks(
     target, labels, right = _find_right(target, labels, items)
     counts = np.empty((3, len(source)), dtype=int)
     for rows in _query_chunks(len(source), len(target)):
-        cosines, is_right = source[rows] @ target.T, right[labels[rows]].toarray()  # (chunk, n_items)
+        cosines, is_right = (
+            source[rows] @ target.T,
+            right[labels[rows]].toarray(),
+        )  # (chunk, n_items)
         best = cosines.max(axis=1, where=is_right, initial=-np.inf)[:, None]
         nearer, near = cosines > best + TIE, cosines >= best - TIE
         counts[0, rows] = np.count_nonzero(nearer, axis=1)
@@ -265,9 +268,7 @@ def mean_over_pairs(
             both = np.flatnonzero(present[:, i] & present[:, j])
             if is_asked_for and (i != j or len(names) == 1) and len(both):
                 of_query = (items[:, i] if labels is None else labels)[both]
-                values.append(
-                    measure(vectors[both, i], vectors[both, j], of_query, items[both, j])
-                )
+                values.append(measure(vectors[both, i], vectors[both, j], of_query, items[both, j]))
     if not values:
         raise ValueError(
             "No row has two modalities to find one by the other; those of X in fit are "

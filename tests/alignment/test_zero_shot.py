@@ -179,3 +179,25 @@ def test_models_without_texts_are_an_error(save_timm, tmp_path):
     folder, _ = save_timm(tmp_path / "vit")
     with pytest.raises(ValueError, match=r"/vit' .*ImageEncoder"):
         ZeroShotClassifier(ImageEncoder(folder, cache=None), ["cat", "dog"]).fit(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("classes", "templates", "pair"),
+    [
+        ({"bat": "a bat", "club": "a bat", "cat": "a cat"}, "{}", "'bat' and 'club'"),
+        ({"b": "cat", "a": " cat ", "c": "dog"}, "a photo of a {}.", "'a' and 'b'"),
+        (["Cat", "dog", "cat"], "a photo of a {}.", "'Cat' and 'cat'"),
+        ({1: ["cat", "kitten"], 2: ["kitten", "cat"], 3: "dog"}, "{}", "1 and 2"),
+        ({"a": "cat", "b": ["cat", "cat"]}, ["{}", "a {}"], "'a' and 'b'"),
+        ({"a": "cat", "b": "photo of a cat"}, ["photo of a {}", "{}"], None),
+        ({"a": ["cat", "pet"], "b": ["dog", "pet"]}, "{}", None),
+        (["cat " * 20 + "one", "cat " * 20 + "two"], "{}", "'cat .*one' and 'cat .*two'"),
+    ],
+)
+def test_classes_that_the_model_cannot_tell_apart(encoder, classes, templates, pair):
+    model = ZeroShotClassifier(encoder, classes, templates=templates)
+    if pair is None:
+        assert set(model.fit(IMAGES).classes_.tolist()) == set(classes)
+    else:
+        with pytest.raises(ValueError, match=rf"classes .*{pair}"):
+            model.fit(IMAGES)
