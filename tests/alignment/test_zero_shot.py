@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skops.io
 import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.model_selection import GridSearchCV
 
+import skmm
 from skmm.alignment import ZeroShotClassifier
 from skmm.encoding import EmbeddingCache
 from skmm.encoding.engine import patch_torchvision
@@ -201,3 +203,13 @@ def test_classes_that_the_model_cannot_tell_apart(encoder, classes, templates, p
     else:
         with pytest.raises(ValueError, match=rf"classes .*{pair}"):
             model.fit(IMAGES)
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog"], {1: "cat", 0: ["dog", "puppy"], 2: "car"}])
+def test_trusted_types_suffice(encoder, classes):
+    model = ZeroShotClassifier(encoder, classes).fit(IMAGES)
+    content = skops.io.dumps(model)
+    assert {*skops.io.get_untrusted_types(data=content)} <= {*skmm.trusted_types}
+    again = skops.io.loads(content, trusted=skmm.trusted_types)
+    np.testing.assert_array_equal(again.predict(IMAGES), model.predict(IMAGES))
+    np.testing.assert_array_equal(again.predict_proba(IMAGES), model.predict_proba(IMAGES))
