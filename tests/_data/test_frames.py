@@ -54,7 +54,6 @@ def methods():
         (lambda X: tuple(X.to_dict("records")), "tuple of dict"),
         (lambda X: np.array(X.to_dict("records"), dtype=object), "ndarray of dict"),
         (lambda X: X.iloc[0], "Series"),
-        (lambda X: [X.iloc[0], X.iloc[1]], "list of Series"),
         (lambda X: X.to_dict("list"), "dict"),
     ],
 )
