@@ -157,6 +157,35 @@ def pair_ranks(
     return Ranks(*counts)
 
 
+def separating_distance(
+    source: np.ndarray, target: np.ndarray, labels: np.ndarray, items: np.ndarray
+) -> tuple[float, float]:
+    """Find the distance that separates right items best from the nearest wrong ones.
+
+    Parameters as of `pair_ranks`.
+
+    Returns
+    -------
+    distance : float
+        In the middle between two of those that occur.
+    separation : float
+        The share of queries whose right item is within it, less that of those whose nearest wrong
+        item is.
+    """
+    target, labels, right = _find_right(target, labels, items)
+    distances = np.empty((2, len(source)))
+    for rows in _query_chunks(len(source), len(target)):
+        cosines = source[rows] @ target.T
+        is_right = right[labels[rows]].toarray()
+        for i, counted in enumerate((is_right, ~is_right)):
+            distances[i, rows] = 1 - cosines.max(axis=1, where=counted, initial=-1.0)
+    values = np.unique(distances)
+    of_right, of_wrong = np.sort(distances)
+    shares = np.searchsorted(of_right, values, "right") - np.searchsorted(of_wrong, values, "right")
+    best = int(shares.argmax())
+    return float(values[best : best + 2].mean()), float(shares[best] / len(source))
+
+
 def average_precision(
     source: np.ndarray,
     target: np.ndarray,
