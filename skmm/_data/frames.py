@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def as_pandas(X) -> pd.DataFrame:
 def check_no_records(X, name: str) -> None:
     """Raise if X is a row, or rows, of names and values, of which pandas makes a table."""
     is_list = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.ndim == 1)
-    first = X[0] if is_list and len(X) else X
+    first: Any = X[0] if is_list and len(X) else X
     if sparse.issparse(first) or not (
         isinstance(first, Mapping)
         or (isinstance(first, pd.Series) and first.index.inferred_type == "string")

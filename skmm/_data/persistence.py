@@ -159,7 +159,7 @@ def _digest(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
     whole = blake2b(json.dumps(dict(header), sort_keys=True).encode(), digest_size=16)
     for name, array in sorted(arrays.items()):
         whole.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        whole.update(np.ascontiguousarray(array))
+        whole.update(array.tobytes())
     return whole.hexdigest()
 
 
