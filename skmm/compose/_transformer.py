@@ -189,6 +189,11 @@ class ModalityTransformer(ColumnTransformer):
         """
         check_is_fitted(self)
         X = as_pandas(X)
+        if hasattr(self, "feature_names_in_") and isinstance(X.columns, pd.RangeIndex):
+            raise ValueError(
+                "ModalityTransformer was fitted to a frame, and got columns without names: give a "
+                f"frame with the columns {self.feature_names_in_.tolist()}."
+            )
         try:
             encoded = super().transform(X, **params)
         except ValueError as e:

@@ -67,3 +67,10 @@ def test_what_the_error_says_helps(methods):
     for call, X in methods[:1] + methods[4:10]:
         row = X.iloc[0].to_dict()
         np.testing.assert_array_equal(call(pd.DataFrame([row])), call(X.iloc[[0]]))
+
+
+def test_rows_without_names_are_explained(methods):
+    transform, X = methods[0]
+    for rows in (X[:2].to_numpy(), X[:2].to_numpy().tolist()):
+        with pytest.raises(ValueError, match=r"\['price', 'title'\]"):
+            transform(rows)
