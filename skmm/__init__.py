@@ -1,5 +1,8 @@
 """Multimodal machine learning with scikit-learn's interface."""
 
+from importlib import import_module
+from types import ModuleType
+
 from .compose import ModalityTransformer, TabularEncoder, infer_modalities
 from .fusion import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 
@@ -20,6 +23,7 @@ trusted_types = [
     "skmm._hyperparameters.LBFGS",
     "skmm._hyperparameters.MLP",
     "skmm.alignment._aligner.CrossModalAligner",
+    "skmm.alignment._zero_shot.ZeroShotClassifier",
     "skmm.audio._descriptor.AudioDescriptor",
     "skmm.compose._tabular.TabularEncoder",
     "skmm.compose._transformer.ModalityTransformer",
@@ -34,6 +38,7 @@ trusted_types = [
     "skmm.fusion._rules.Late",
     "skmm.fusion._rules.Weighted",
     "skmm.image._descriptor.ImageDescriptor",
+    "skmm.image._encoder.ImageEncoder",
     "skmm.text._descriptor.TextDescriptor",
     "skmm.video._encoder.VideoEncoder",
 ]
@@ -51,3 +56,27 @@ __all__ = [
     "infer_modalities",
     "trusted_types",
 ]
+
+_SUBMODULES = {
+    "alignment",
+    "audio",
+    "datasets",
+    "distributed",
+    "encoding",
+    "image",
+    "inspection",
+    "model_selection",
+    "text",
+    "video",
+}
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a submodule where it is first used."""
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

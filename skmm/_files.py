@@ -11,8 +11,10 @@ from typing import BinaryIO
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file beside ``path``, flush it to disk, and rename it to ``path``.
 
-    If the process is killed meanwhile, or writing fails, ``path`` is the old file or the new one.
+    If the process is killed meanwhile, or writing fails, ``path`` is the old file or the new one. A
+    symbolic link stays, and the file that it names is replaced.
     """
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -1,9 +1,12 @@
 """Encoding and learning on a Ray cluster of several nodes, started on this machine."""
 
+import datetime
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from threading import Thread
@@ -11,19 +14,28 @@ from threading import Thread
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skmm import MLP, AdamW, FusionClassifier, ModalityTransformer
+from skmm import MLP, AdamW, FusionClassifier, ModalityTransformer, TabularEncoder
 from skmm.datasets import make_multimodal_classification
 from skmm.distributed import encode, fit
+from skmm.distributed._blocks import to_arrow, to_frame
 from skmm.distributed._checks import check_counts
 from skmm.distributed._encoding import _check_count, _check_unique, _find_inputs
 from skmm.distributed._identity import ROW, identify_rows, identify_transformer, name_partition
 from skmm.distributed._partitions import Partitions
-from skmm.distributed._training import _check_same, _find_cause, _sort_labels, _with_new_name
+from skmm.distributed._training import (
+    _check_same,
+    _find_cause,
+    _make_portable,
+    _sort_labels,
+    _with_new_name,
+)
 from skmm.encoding import TorchEncoder
 from skmm.image import ImageDescriptor
 from skmm.text import TextCleaner, TextDescriptor
@@ -275,6 +287,73 @@ def test_a_column_without_a_value_in_the_first_partition_reads_back(tmp_path):
     assert pd.read_parquet(tmp_path)["label"].isna().tolist() == [True] * 3 + [False, True, False]
 
 
+# Blocks of a dataset
+
+
+def make_block(n_rows=6):
+    """A table with a missing cell in each third row of most columns."""
+    kinds = ["zebra", "ant", "bee"]
+    days = [datetime.datetime(2020, 1, 1 + i) for i in range(n_rows)]
+    values = {
+        "kind": pa.array([kinds[i % 3] if i % 3 else None for i in range(n_rows)]),
+        "code": pa.array([i % 2 if i % 3 else None for i in range(n_rows)]),
+        "flag": [i % 2 == 0 if i % 3 else None for i in range(n_rows)],
+        "large": [2**60 + i if i % 3 else None for i in range(n_rows)],
+        "nothing": pa.array([None] * n_rows, pa.string()),
+        "day": [days[i].date() if i % 3 else None for i in range(n_rows)],
+        "zoned": pa.array(
+            [days[i] if i % 3 else None for i in range(n_rows)],
+            pa.timestamp("us", tz="Europe/Berlin"),
+        ),
+        "list": [[[1.0], [i, 2.0]] if i % 3 else None for i in range(n_rows)],
+    }
+    values |= {name: values[name].dictionary_encode() for name in ("kind", "code")}
+    return pa.table({"id": [f"row {i}" for i in range(n_rows)], **values})
+
+
+def test_missing_cells_of_blocks_stay_missing():
+    block = make_block()
+    frame = to_frame(block)
+    missing = [True, False, False] * 2
+    assert frame["id"].tolist() == block["id"].to_pylist()
+    for name in frame.columns.drop(["id", "nothing"]):
+        assert frame[name].isna().tolist() == missing
+        values = to_arrow(block[name], frame[name])
+        assert values.to_pylist() == block[name].to_pylist()
+        assert not pa.types.is_dictionary(values.type)
+    assert frame["kind"].dropna().tolist() == ["ant", "bee"] * 2
+    assert frame["nothing"].isna().all()
+    assert to_arrow(block["large"], frame["large"]).to_pylist()[1] == 2**60 + 1
+    kinds = frame["kind"].astype("category")
+    assert to_arrow(kinds, kinds).to_pylist() == [None, "ant", "bee"] * 2
+
+
+def test_values_that_parquet_has_no_type_for_are_named():
+    for cells in ([np.ones((2, 2)), None], [object(), object()], [1, "a"]):
+        column = pd.Series(cells, name="other", dtype=object)
+        with pytest.raises(ValueError, match=r"'other' of keep"):
+            to_arrow(column, column)
+    vectors = pd.Series([np.ones(2), None], name="vector", dtype=object)
+    assert to_arrow(vectors, vectors).to_pylist() == [[1.0, 1.0], None]
+
+
+def test_errors_of_workers_can_be_sent():
+    class TwoArgumentsError(Exception):
+        def __init__(self, first, second):
+            super().__init__(f"{first} and {second}")
+
+    class LockedError(Exception):
+        def __init__(self):
+            super().__init__("is locked")
+            self.held = threading.Lock()
+
+    error = ValueError("y has a label")
+    assert _make_portable(error) is error
+    for lost, text in [(TwoArgumentsError(1, 2), "1 and 2"), (LockedError(), "is locked")]:
+        portable = _make_portable(lost)
+        assert f"{type(lost).__name__}: {text}" in str(pickle.loads(pickle.dumps(portable)))
+
+
 def test_rows_without_a_label():
     assert _sort_labels(["b", "a"], "label").tolist() == ["a", "b"]
     for labels in (["a", None], [1.0, float("nan")]):
@@ -361,6 +440,32 @@ def test_encode_writes_what_transform_returns_and_continues(cluster, tmp_path):
             key="id",
             rows_per_partition=4,
         )
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_missing_labels_and_inputs_of_a_category_stay_missing(cluster, tmp_path):
+    pa.parquet.write_table(make_block(24), tmp_path / "table.parquet", row_group_size=6)
+    X = pd.read_parquet(tmp_path / "table.parquet").set_index("id")
+    inputs = ["kind", "flag"]
+    transformer = ModalityTransformer([("tabular", TabularEncoder(), inputs)]).fit(X[inputs])
+    dataset = ray.data.read_parquet(str(tmp_path / "table.parquet"))
+    keep = [name for name in X if name != "flag"]
+    options = {"key": "id", "rows_per_partition": 5}
+    assert encode(dataset, transformer, tmp_path / "encoded", keep=keep, **options) == 24
+    encoded = pd.read_parquet(tmp_path / "encoded").loc[X.index]
+    expected = transformer.transform(X[inputs])
+    pd.testing.assert_frame_equal(encoded[expected.columns], expected, check_names=False)
+    for name in keep:
+        assert encoded[name].isna().tolist() == X[name].isna().tolist()
+    for name in ("kind", "code", "day", "zoned"):
+        assert encoded[name].dropna().tolist() == X[name].dropna().tolist()
+    with pytest.raises(ValueError, match="key='list'"):
+        encode(dataset, transformer, tmp_path / "by_list", key="list")
+    items = [{"id": i, "kind": "ant", "flag": True, "tensor": np.ones((2, 2))} for i in range(4)]
+    tensors = ray.data.from_items(items)
+    with pytest.raises(ValueError, match="'tensor' of keep"):
+        encode(tensors, transformer, tmp_path / "tensors", key="id", keep=["tensor"])
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -64,7 +67,26 @@ def _frame_of_polars(X) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def check_no_records(X, name: str) -> None:
+    """Raise if X is a row, or rows, of names and values, of which pandas makes a table."""
+    is_list = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.ndim == 1)
+    first: Any = X[0] if is_list and len(X) else X
+    if sparse.issparse(first) or not (
+        isinstance(first, Mapping)
+        or (isinstance(first, pd.Series) and first.index.inferred_type == "string")
+    ):
+        return
+    kind = type(first).__name__ if first is X else f"{type(X).__name__} of {type(first).__name__}"
+    names = ", ".join(map(repr, list(first.keys())[:2]))
+    raise ValueError(
+        f"{name} expects a table with a row for each sample, such as a DataFrame, and got a {kind} "
+        f"with {names}. One row is pd.DataFrame([row]), or frame.iloc[[0]]; a list of rows is "
+        "pd.DataFrame(rows); a dict of columns is pd.DataFrame(columns)."
+    )
+
+
 def _frame_of_array(X) -> pd.DataFrame:
+    check_no_records(X, "ModalityTransformer")
     if sparse.issparse(X):
         raise TypeError("ModalityTransformer does not take sparse data; pass X.toarray().")
     # As objects, for numpy makes strings of the numbers in a list that has both.

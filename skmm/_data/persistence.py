@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from hashlib import blake2b
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sklearn.base import BaseEstimator
 from .._files import replace_file
 from .._optional import import_optional
 
-FORMAT = "2"
+FORMAT = "3"
 FRAME = "__skmm_frame__"
 
 
@@ -100,6 +101,7 @@ def write_weights(
         "parameters": json.dumps(dict(parameters)),
         "learned": json.dumps({n: _encode(value, n, arrays) for n, value in learned.items()}),
     }
+    header["digest"] = _digest(header, arrays)
     content = safetensors.numpy.save(arrays, metadata=header)
     replace_file(Path(path), lambda file: file.write(content))
 
@@ -112,7 +114,7 @@ def read_weights(
     Raises
     ------
     ValueError
-        If the file is damaged, or another estimator or other parameters wrote it.
+        If the file is damaged or altered, or another estimator or other parameters wrote it.
     """
     safetensors = _import_safetensors()
     path = os.fspath(path)
@@ -133,6 +135,11 @@ def read_weights(
         raise ValueError(
             f"{path!r} holds a {header.get('estimator')}; load it into one, not into a {estimator}."
         )
+    if header.pop("digest", None) != _digest(header, arrays):
+        raise ValueError(
+            f"{path!r} is damaged or was altered: its content is not what save_weights wrote. Take "
+            "another copy, or save the weights again."
+        )
     try:
         saved, learned = json.loads(header["parameters"]), json.loads(header["learned"])
         different = [n for n in {**parameters, **saved} if parameters.get(n) != saved.get(n)]
@@ -145,6 +152,15 @@ def read_weights(
         f"{path!r} was saved with {name}={saved.get(name)}, and this estimator has "
         f"{parameters.get(name)}: set it to the same before loading."
     )
+
+
+def _digest(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
+    """Digest all that a file holds."""
+    whole = blake2b(json.dumps(dict(header), sort_keys=True).encode(), digest_size=16)
+    for name, array in sorted(arrays.items()):
+        whole.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        whole.update(array.tobytes())
+    return whole.hexdigest()
 
 
 def damaged(path: str | os.PathLike, cause: Exception) -> ValueError:

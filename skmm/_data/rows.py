@@ -113,6 +113,15 @@ def distinct_rows(X, columns, target, weight) -> tuple[np.ndarray, np.ndarray]:
     return rows[first], np.bincount(kind, weights=weight[rows])
 
 
+def number_equal_rows(X: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Number the distinct rows of some columns: rows (n,) of one number are equal."""
+    no_target = np.empty((len(X), 0))
+    digests = np.fromiter(
+        _digests(X, np.arange(len(X)), columns, no_target), dtype="S16", count=len(X)
+    )
+    return np.unique(digests, return_inverse=True)[1]
+
+
 def _digests(X, rows, columns, target) -> Iterator[bytes]:
     positions = as_slice(columns)
     for start in range(0, len(rows), CHUNK):

@@ -11,6 +11,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 
+from .frames import check_no_records
+
 FLOATS = [np.float64, np.float32]
 FLOAT_DTYPES = {np.dtype(kind) for kind in FLOATS}
 
@@ -34,6 +36,7 @@ def friendlier_errors(X, estimator) -> Iterator[None]:
                 "modality. Put them side by side, np.hstack([text, image]), and give their "
                 f"widths: {name}(modalities={{'text': text.shape[1], 'image': image.shape[1]}})."
             ) from e
+        check_no_records(X, name)
         column = _raw_column(X)
         if column is not None and str(e).startswith("The feature names should match"):
             raise ValueError(
@@ -57,8 +60,8 @@ def friendlier_errors(X, estimator) -> Iterator[None]:
 
 
 def _holds_tables(X) -> bool:
-    if isinstance(X, dict):
-        return not sparse.issparse(X)  # of which one kind is a dict
+    if isinstance(X, dict) and not sparse.issparse(X):  # of which one kind is a dict
+        X = [*X.values()]
     return isinstance(X, list | tuple) and any(getattr(part, "ndim", 0) == 2 for part in X)
 
 

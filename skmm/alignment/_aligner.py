@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.columns import ModalityColumns, group_columns
+from .._data.rows import number_equal_rows
 from .._data.validation import (
     FLOATS,
     check_known,
@@ -27,9 +28,15 @@ from .._data.validation import (
 )
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import MLP, AdamW
-from ._partial_rows import PartialRows, read_partial_rows
+from ._partial_rows import PartialRows, check_queries, read_partial_rows
 from ._problem import make_problem
-from ._retrieval import mean_direction, mean_over_pairs, nearest, pair_ranks
+from ._retrieval import (
+    mean_direction,
+    mean_over_pairs,
+    nearest,
+    pair_ranks,
+    separating_distance,
+)
 from ._settings import COLLAPSING, resolve_settings
 
 if TYPE_CHECKING:
@@ -407,14 +414,15 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def kneighbors(
         self,
         X_query,
-        X_gallery=None,
+        X_gallery="training",
         *,
         source=None,
         target=None,
         n_neighbors=5,
+        max_distance=None,
         return_distance=True,
     ):
-        """Find the rows of a gallery whose one modality is nearest to another one of the queries.
+        """Find the training rows, or those of a gallery, that are nearest to each query.
 
         Cosines are compared; by faiss if it is installed (``pip install 'skmm[faiss]'``), else by
         scikit-learn, with the same result. Of rows as near as each other the first comes first.
@@ -424,8 +432,9 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         X_query : array-like of shape (n_queries, n_features)
             Rows whose neighbours are searched. As in `transform`, the columns of ``source`` are
             enough.
-        X_gallery : array-like of shape (n_gallery, n_features), default=None
-            Rows to search, for which the columns of ``target`` are enough. None: the training rows.
+        X_gallery : "training" or array-like of shape (n_gallery, n_features), default="training"
+            Rows to search: those of `fit`, or others, for which the columns of ``target`` are
+            enough.
         source : str, default=None
             The modality of the queries. None: the mean of those that each has.
         target : str, default=None
@@ -433,22 +442,30 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             it are not found.
         n_neighbors : int, default=5
             The number of neighbours of each query.
+        max_distance : float, default=None
+            Neighbours that are farther are left out, such as those of a query that matches nothing;
+            `match_distance` suggests one.
         return_distance : bool, default=True
             Whether to return distances too.
 
         Returns
         -------
         distances : ndarray of shape (n_queries, n_neighbors)
-            One minus the cosine, nearest first. NaN for a query that lacks ``source``.
+            One minus the cosine, nearest first. NaN for a query that lacks ``source``, and for
+            neighbours beyond ``max_distance``.
         indices : ndarray of shape (n_queries, n_neighbors)
-            Numbers of rows of the gallery. -1 for a query that lacks ``source``.
+            Numbers of rows of the gallery, from 0; -1 where the distance is NaN.
 
         Raises
         ------
         ValueError
-            If fewer than ``n_neighbors`` rows of the gallery have ``target``.
+            If fewer than ``n_neighbors`` rows of the gallery have ``target``, no query has
+            ``source``, or one is 0 in all of its columns, as `TextDescriptor` encodes an empty
+            text.
         """
-        queries = self._embed(X_query, source)
+        rows = self._read(X_query, source)
+        check_queries(rows, source)
+        queries = self._fitted.embed(rows, source, self.device)
         gallery = self._gallery(X_gallery, target)
         searched = np.flatnonzero(~np.isnan(gallery[:, 0]))
         if not isinstance(n_neighbors, Integral) or not 1 <= n_neighbors <= len(searched):
@@ -464,12 +481,17 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             gallery = gallery if len(searched) == len(gallery) else gallery[searched]
             distances[known], found = nearest(queries[known], gallery, n_neighbors)
             indices[known] = searched[found]
+        if max_distance is not None:
+            too_far = distances > max_distance
+            distances[too_far], indices[too_far] = np.nan, -1
         return (distances, indices) if return_distance else indices
 
     def _gallery(self, X, target: str | None) -> np.ndarray:
         """Return the vectors (n, q) to search."""
-        if X is not None:
+        if not isinstance(X, str):
             return self._embed(X, target)
+        if X != "training":
+            raise ValueError(f'X_gallery must be "training" or rows to search, got {X!r}.')
         embeddings, names = self._fitted.embeddings, self._fitted.columns.names
         if embeddings is None:
             raise ValueError(
@@ -482,11 +504,85 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             return mean_direction(of_each).astype(np.float32)
         return embeddings[:, names.index(target)]
 
+    def match_distance(self, X=None, *, source, target):
+        """Compute the distance up to which a row that is found is likely to belong to a query.
+
+        It separates pairs from rows that do not belong together: of all distances it is the one at
+        which the share of queries whose own pair is within it, less the share of queries whose
+        nearest other row is, is greatest (Youden's index), and in the middle between two that
+        occur. Of pairs of `fit` the first share is greater than of new ones, and most so where
+        rows are few and columns many: give pairs that were held out, if there are some.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), default=None
+            Pairs that belong together, at best about as many as rows are searched later, for the
+            nearest of many rows that do not belong is nearer. None: those of `fit`.
+        source : str
+            The modality of the queries.
+        target : str
+            The modality that is searched.
+
+        Returns
+        -------
+        float
+            The distance, for ``max_distance`` of `kneighbors`. With a warning if the difference of
+            the shares is less than a half: such pairs cannot well be told from others.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two rows have both modalities.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmm.alignment import CrossModalAligner
+        >>> rng = np.random.default_rng(0)
+        >>> hidden = rng.normal(size=(300, 20))
+        >>> X = np.hstack([hidden, np.tanh(hidden)]) + rng.normal(0, 0.1, (300, 40))
+        >>> aligner = CrossModalAligner("cca", modalities={"text": 20, "image": 20}).fit(X[:200])
+        >>> limit = aligner.match_distance(source="text", target="image")
+        >>> queries = np.vstack([X[200:203, :20], rng.normal(size=(3, 20))])  # three match nothing
+        >>> aligner.kneighbors(
+        ...     queries,
+        ...     X[200:],
+        ...     source="text",
+        ...     target="image",
+        ...     n_neighbors=1,
+        ...     max_distance=limit,
+        ...     return_distance=False,
+        ... ).ravel()
+        array([ 0,  1,  2, -1, -1, -1])
+        """
+        check_is_fitted(self)
+        rows = "training" if X is None else X
+        vectors = np.stack([self._gallery(rows, name) for name in (source, target)])
+        pair = vectors[:, ~np.isnan(vectors[:, :, 0]).any(0)]  # (2, n, q)
+        if pair.shape[1] < 2:
+            raise ValueError(
+                f"{pair.shape[1]} rows have both {source!r} and {target!r}; at least 2 are needed."
+            )
+        columns = np.arange(self.n_components_)
+        equal = [number_equal_rows(of_modality, columns) for of_modality in pair]
+        distance, separation = separating_distance(*pair, *equal)
+        if separation < 0.5:
+            warnings.warn(
+                f"Distances from {source!r} to {target!r} hardly tell which rows belong together: "
+                f"at best, {distance:.3g}, the share of own pairs within it is only "
+                f"{separation:.0%} above that of nearest other rows.",
+                stacklevel=2,
+            )
+        return distance
+
     def score(self, X, y=None):
         """Return the mean reciprocal rank at which a row's modality finds the row's other one.
 
         Each modality is searched by each other one, among the rows that have both, and the mean
-        over these pairs of modalities is taken. 1 is best; chance is about ``log(n) / n``.
+        over these pairs of modalities is taken. 1 is best; chance is about ``log(n) / n``. Rows
+        whose values in a modality are equal, such as several captions of one picture, are one item
+        of it: it is ranked once, and right for a query is what stands in a row with any query equal
+        to it. So the rank is that of the first right item.
 
         Parameters
         ----------
@@ -499,24 +595,30 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         -------
         float
             The mean reciprocal rank, averaged over the orders of ties. With one modality alone
-            each row finds itself, unless others are equal.
+            each row finds itself.
 
         Raises
         ------
         ValueError
             If no row has two modalities.
         """
-        return self._mean_over_pairs(X, lambda a, b, rows: pair_ranks(a, b).reciprocal().mean())
+        return self._mean_over_pairs(X, lambda *pairs: pair_ranks(*pairs).reciprocal().mean())
 
     def _mean_over_pairs(
-        self, X, measure: Callable, source: str | None = None, target: str | None = None
+        self,
+        X,
+        measure: Callable,
+        source: str | None = None,
+        target: str | None = None,
+        labels: np.ndarray | None = None,
     ) -> float:
         """Average a measure of how well rows of one modality find those of another one."""
         rows = self._read(X)
         self._check_modality(source)
         self._check_modality(target)
-        vectors = self._fitted.embed_each(rows, self.device)
-        return mean_over_pairs(vectors, self._fitted.columns.names, measure, source, target)
+        names = self._fitted.columns.names
+        vectors, items = self._fitted.embed_each(rows, self.device), rows.number_items(names)
+        return mean_over_pairs(vectors, names, items, measure, source, target, labels)
 
     def __getstate__(self):
         """Pickle plain data, so that few types need to be trusted, and no GPU be there."""

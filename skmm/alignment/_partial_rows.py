@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from .._data.columns import ModalityColumns, find_present
+from .._data.columns import ModalityColumns, as_slice, find_present
+from .._data.rows import number_equal_rows
 from .._data.validation import FLOATS
 
 
@@ -36,6 +37,35 @@ class PartialRows:
         if name not in self.groups:
             return np.zeros(len(self), dtype=bool)
         return self.present[:, list(self.groups).index(name)]
+
+    def number_items(self, names: Sequence[str]) -> np.ndarray:
+        """Number the distinct values of each modality (n, m): equal rows have equal numbers."""
+        items = np.zeros((len(self), len(names)), dtype=int)
+        for i, name in enumerate(names):
+            if name in self.groups:
+                items[:, i] = number_equal_rows(self.values, self.groups[name])
+        return items
+
+
+def check_queries(rows: PartialRows, modality: str | None) -> None:
+    """Raise if no query has anything to search by, or one has nothing but zeros."""
+    names = list(rows.groups) if modality is None else [modality]
+    present = np.stack([rows.has(name) for name in names])
+    if not present.any():
+        raise ValueError(
+            f"X_query has no row to search by: {' and '.join(map(repr, names))} "
+            "missing from all (None or NaN)."
+        )
+    blank = np.stack([~rows.values[:, as_slice(rows.groups[name])].any(1) for name in names])
+    wide = np.array([[len(rows.groups[name]) > 1] for name in names])
+    empty = present.any(0) & (~present | (blank & wide)).all(0)
+    if empty.any():
+        raise ValueError(
+            f"Row {empty.argmax()} of X_query is 0 in all columns of "
+            f"{' and '.join(map(repr, names))}, as an empty text is, or one without any word that "
+            "TextDescriptor knows: there is nothing to search by. Leave it out, or ask in other "
+            "words."
+        )
 
 
 def read_partial_rows(

@@ -32,19 +32,14 @@ class _Scorer:
                 f"got {type(estimator).__name__}."
             )
         labels = self._read_labels(X, y)
-        return estimator._mean_over_pairs(
-            X,
-            lambda a, b, rows: self._measure(a, b, None if labels is None else labels[rows]),
-            self.source,
-            self.target,
-        )
+        return estimator._mean_over_pairs(X, self._measure, self.source, self.target, labels)
 
     def _read_labels(self, X, y) -> np.ndarray | None:
         """Return the number of each row's class, or None where y plays no part."""
         return None
 
-    def _measure(self, a: np.ndarray, b: np.ndarray, labels: np.ndarray | None) -> float:
-        """Score how well rows of ``a`` find rows of ``b``."""
+    def _measure(self, source, target, labels, items) -> float:
+        """Score how well rows of ``source`` find what is right in ``target``."""
         raise NotImplementedError
 
     def _parameters(self) -> dict:
@@ -65,8 +60,8 @@ class _RecallAtK(_Scorer):
     def _parameters(self) -> dict:
         return {"k": self.k, **super()._parameters()}
 
-    def _measure(self, a, b, labels) -> float:
-        return pair_ranks(a, b).within(self.k).mean()
+    def _measure(self, source, target, labels, items) -> float:
+        return pair_ranks(source, target, labels, items).within(self.k).mean()
 
 
 class _MeanAveragePrecision(_Scorer):
@@ -80,14 +75,12 @@ class _MeanAveragePrecision(_Scorer):
         check_consistent_length(X, y)
         return find_classes(column_or_1d(y))[1]
 
-    def _measure(self, a, b, labels) -> float:
-        if labels is None:
-            return pair_ranks(a, b).reciprocal().mean()
-        return average_precision(a, b, labels)
+    def _measure(self, source, target, labels, items) -> float:
+        return average_precision(source, target, labels, items)
 
 
 def recall_at_k(k=10, *, source=None, target=None):
-    """Make a scorer: how often a row's own pair is among the first ``k`` found.
+    """Make a scorer: how often a right item is among the first ``k`` found.
 
     Parameters
     ----------
@@ -103,12 +96,24 @@ def recall_at_k(k=10, *, source=None, target=None):
     callable
         ``scorer(estimator, X, y=None)``, for ``scoring=`` of `GridSearchCV` and
         `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline or fitted search
-        that ends in one; y is ignored. Each row's pair is searched among the rows of X that have
-        both modalities.
+        that ends in one; y is ignored. Each row's pair is searched among the distinct items of the
+        rows of X that have both modalities.
 
     See Also
     --------
-    mean_average_precision : Counts all rows of the same class.
+    mean_average_precision : Counts all items of the same class.
+
+    Notes
+    -----
+    Rows whose values in a modality are equal, such as several captions of one picture with a row
+    each, are one item of it, as in the benchmarks of Flickr30k and COCO [1]_: it takes one place
+    among the first ``k``, and any of the captions is right for their picture. Each row is a query.
+    Of different items that are as near as each other, all orders are averaged.
+
+    References
+    ----------
+    .. [1] A. Karpathy, L. Fei-Fei, "Deep visual-semantic alignments for generating image
+       descriptions", CVPR 2015.
 
     Examples
     --------
@@ -141,13 +146,13 @@ def mean_average_precision(*, source=None, target=None):
     callable
         ``scorer(estimator, X, y=None)``, for ``scoring=`` of `GridSearchCV` and
         `cross_val_score`. The estimator is a `CrossModalAligner`, or a pipeline or fitted search
-        that ends in one. With y, all rows of the query's class are right, among them its own;
-        without, its own alone is, and this is the mean reciprocal rank. Missing values in y are an
-        error.
+        that ends in one. With y, all items of rows of the query's class are right; without, those
+        of rows with an equal query, and where each has one, this is the mean reciprocal rank.
+        Missing values in y are an error.
 
     See Also
     --------
-    recall_at_k : Counts whether a row finds its own pair.
+    recall_at_k : Counts whether a row finds what is right; how equal items are treated.
 
     Examples
     --------

@@ -11,7 +11,9 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.cells import shorten
 from ..image import ImageEncoder, encode_texts
+from ._retrieval import TIE, nearest
 
 
 class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
@@ -134,7 +136,8 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the model reads no texts, or there are no two classes, or a class has no description.
+            If the model reads no texts, there are no two classes, a class has no description, or
+            the model reads the same in those of two classes.
         """
         labels, descriptions = _read_classes(self.classes)
         templates = _read_templates(self.templates)
@@ -146,7 +149,9 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         texts = encode_texts(self.encoder_, [text for of_class in prompts for text in of_class])
         ends = np.cumsum([len(of_class) for of_class in prompts])
         means = np.stack([vectors.mean(0) for vectors in np.split(texts.vectors, ends[:-1])])
-        self.class_embeddings_ = means / np.linalg.norm(means, axis=1, keepdims=True)
+        embeddings = means / np.linalg.norm(means, axis=1, keepdims=True)
+        _check_distinct(embeddings, labels, prompts)
+        self.class_embeddings_ = embeddings
         self.classes_ = labels
         self.logit_scale_, self.logit_bias_ = texts.scale, texts.bias
         self.n_features_in_ = 1
@@ -273,6 +278,21 @@ def _read_classes(classes) -> tuple[np.ndarray, list[list[str]]]:
     if set(labels.tolist()) != set(described):
         raise ValueError(f"The labels in classes must be of one type, got {list(described)}.")
     return labels, [described[label] for label in labels.tolist()]
+
+
+def _check_distinct(embeddings: np.ndarray, labels: np.ndarray, prompts: list[list[str]]) -> None:
+    """Raise if two classes are one to the model, of which one would never be predicted."""
+    distances, found = nearest(embeddings, embeddings, 2)
+    equal = np.flatnonzero(distances[:, 1] <= TIE)
+    if len(equal):
+        pair = sorted(found[equal[0]].tolist())
+        first, second = labels[pair].tolist()
+        texts = " and ".join(shorten(prompts[i]) for i in pair)
+        raise ValueError(
+            f"classes describes {first!r} and {second!r} alike: the model reads the same in "
+            f"{texts}, and would never predict one of them. Give them different descriptions, or "
+            "merge them; case, blanks, and what is longer than the model reads make no difference."
+        )
 
 
 def _read_words(label, words) -> list[str]:

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._data.frames import as_pandas, without_arrow_types
+from .._data.frames import as_pandas, check_no_records, without_arrow_types
 from ._columns import LARGEST, are_strings, find_kind, name_category, read_texts, to_float
 from ._derived import ROWS_PER_LEVEL, SCALED, derive, find_recipes, has_few_levels
 from ._numerals import Notation, find_mixed_units, find_notation, warn_of_units
@@ -327,6 +327,7 @@ def _as_frame(X) -> pd.DataFrame:
     """Convert a frame, or an array or list of rows, to a pandas frame."""
     if hasattr(X, "columns"):
         return without_arrow_types(X) if isinstance(X, pd.DataFrame) else as_pandas(X)
+    check_no_records(X, "TabularEncoder")
     # As objects, for numpy makes strings of the numbers in a list that has both.
     rows = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else X
     options: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}

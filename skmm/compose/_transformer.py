@@ -201,6 +201,11 @@ class ModalityTransformer(ColumnTransformer):
         check_is_fitted(self)
         self._check_parameters()
         X = as_pandas(X)
+        if hasattr(self, "feature_names_in_") and isinstance(X.columns, pd.RangeIndex):
+            raise ValueError(
+                "ModalityTransformer was fitted to a frame, and got columns without names: give a "
+                f"frame with the columns {self.feature_names_in_.tolist()}."
+            )
         if isinstance(self.transformers, str):
             X = self._find_paths(X)
             self._set_errors()

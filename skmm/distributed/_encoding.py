@@ -13,11 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import shorten
 from .._optional import import_optional
+from ._blocks import to_arrow, to_frame
 from ._checks import check_counts, check_dataset
 from ._identity import identify_rows, identify_transformer, name_partition
 from ._partitions import Partitions
 
 if TYPE_CHECKING:
+    import pyarrow
     import ray
 
 ROWS_PER_PARTITION = 4096
@@ -57,8 +59,8 @@ def encode(
         ``path`` are not encoded again. Ray makes such a column on request:
         ``read_parquet(..., include_row_hash=True)`` and ``read_images(..., include_paths=True)``.
     keep : sequence of str, default=()
-        Columns to write beside the features, such as the labels. Columns that may still change
-        are better joined later, by the key.
+        Columns to write beside the features, such as the labels; categories become their values.
+        Columns that may still change are better joined later, by the key.
     n_workers : int, default=None
         Number of workers. None is as many as the cluster has resources for.
     num_cpus : float, default=1
@@ -81,9 +83,9 @@ def encode(
         If ``dataset`` is not a Ray Dataset, or ``keep`` not a list.
     ValueError
         If ``path`` was begun with another transformer, key or columns, or a row in it had other
-        inputs or values to keep; if two rows have one key; or if an item is broken and its encoder
-        has ``errors="raise"``. The message names row, key and cause; rows that are finished stay
-        finished.
+        inputs or values to keep; if two rows have one key, or keys or values to keep are of a kind
+        that cannot be written; or if an item is broken and its encoder has ``errors="raise"``. The
+        message names row, key and cause; rows that are finished stay finished.
 
     See Also
     --------
@@ -139,6 +141,7 @@ def encode(
             _Worker,
             fn_constructor_args=[ray.put(transformer), ray.put(done), path, key, inputs, kept],
             batch_size=rows_per_partition,
+            batch_format=None,  # Ray's NumPy batches give missing cells of a category another one
             # Not of a fixed size: where machines are lost, the others must read as well.
             compute=data.ActorPoolStrategy(
                 min_size=1, max_size=n_workers, initial_size=n_workers or 1
@@ -171,18 +174,20 @@ class _Worker:
         self.key, self.inputs, self.kept = key, inputs, kept  # and their types
         self.compared = [*dict.fromkeys([*inputs, *kept])]
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
+    def __call__(self, batch: pyarrow.Table | pd.DataFrame) -> dict[str, list]:
         try:
             n_rows, error, trace = self._encode(batch), "", ""
         except (TypeError, ValueError) as e:  # Ray would keep only the text of what is raised
             n_rows, error, trace = 0, str(e), traceback.format_exc()
         return {"n_rows": [n_rows], "error": [error], "traceback": [trace]}
 
-    def _encode(self, batch: dict[str, np.ndarray]) -> int:
+    def _encode(self, batch: pyarrow.Table | pd.DataFrame) -> int:
         """Encode and write the rows that are new; return the number of all rows."""
-        frame = pd.DataFrame({n: v if v.ndim == 1 else list(v) for n, v in batch.items()})
-        frame.index = pd.Index(frame[self.key], name=self.key)  # messages name rows by it
-        self._check_keys(frame.index)
+        frame = to_frame(batch)
+        self._check_keys(frame[self.key])
+        # Messages name rows by their key.
+        frame.index = pd.Index(np.asarray(frame[self.key]), name=self.key)
+        kept = {name: to_arrow(batch[name], frame[name]) for name in self.kept}
         rows = identify_rows(frame[self.compared])
         new = ~self._find_done(rows, frame.index)
         name = name_partition(rows[new])
@@ -196,18 +201,25 @@ class _Worker:
                     f"{type(encoded).__name__}, not a pandas frame: call its "
                     'set_output(transform="pandas") before.'
                 )
-            for column in self.kept:
-                encoded[column] = frame[column]
+            for name_kept, values in kept.items():
+                encoded[name_kept] = pd.arrays.ArrowExtensionArray(values.filter(new))
             self.partitions.write(name, encoded, rows[new], self.kept)
         return len(rows)
 
-    def _check_keys(self, keys: pd.Index) -> None:
-        for wrong, problem in [(keys.isna(), "missing"), (keys.duplicated(), "a duplicate")]:
+    def _check_keys(self, keys: pd.Series) -> None:
+        whole = np.array([pd.api.types.is_scalar(key) for key in keys], dtype=bool)
+        checks = {
+            "no single value": lambda: ~whole,
+            "missing": lambda: keys.isna().to_numpy(),
+            "a duplicate": lambda: keys.duplicated().to_numpy(),
+        }
+        for problem, find in checks.items():
+            wrong = find()
             if wrong.any():
                 raise ValueError(
                     f"key={self.key!r} must identify rows: that of {wrong.sum()} of {len(keys)} "
                     f"rows encoded together is {problem}, the first being "
-                    f"{_shorten_key(keys[wrong.argmax()])}. Name another column."
+                    f"{_shorten_key(keys.iloc[wrong.argmax()])}. Name another column."
                 )
 
     def _find_done(self, rows: np.ndarray, keys: pd.Index) -> np.ndarray:
@@ -250,10 +262,19 @@ def _find_inputs(transformer: Any, key: str, keep: Sequence[str], columns: list[
 
 
 def _find_types(dataset: ray.data.Dataset, names: Sequence[str]) -> dict[str, Any]:
-    """Return the types of columns, those of Arrow or, where blocks are of pandas, of numpy."""
+    """Return the types in which columns are written, None where blocks do not say them."""
+    import pyarrow
+
     schema: Any = dataset.schema()  # known, for the columns were found in it
-    types = dict(zip(schema.names, schema.types, strict=True))
-    return {name: types[name] for name in names}
+    types = dict(zip(schema.base_schema.names, schema.base_schema.types, strict=True))
+    found: dict[str, Any] = {}
+    for name in names:
+        known = types[name]
+        if not isinstance(known, pyarrow.DataType) or isinstance(known, pyarrow.BaseExtensionType):
+            found[name] = None
+        else:
+            found[name] = known.value_type if pyarrow.types.is_dictionary(known) else known
+    return found
 
 
 def _check_unique(partitions: Partitions, finished: np.ndarray, key: str) -> None:

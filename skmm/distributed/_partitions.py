@@ -92,17 +92,19 @@ class Partitions:
     ) -> None:
         """Write a partition whose rows have the digests ``rows``.
 
-        A column without any value gets its type from ``types``: otherwise reading all partitions
-        by the types of the first one fails.
+        Columns that are kept, those of ``types``, are of its types where they are known: otherwise
+        reading all partitions by the types of the first one may fail.
         """
         import pyarrow
         import pyarrow.parquet
 
-        table = pyarrow.Table.from_pandas(frame, preserve_index=True)
-        for i, field in enumerate(table.schema):
-            known = types.get(field.name)
-            if pyarrow.types.is_null(field.type) and isinstance(known, pyarrow.DataType):
-                table = table.set_column(i, field.name, table.column(i).cast(known))
+        kept = [name for name in frame if name in types]
+        table = pyarrow.Table.from_pandas(frame.drop(columns=kept), preserve_index=True)
+        for place, column in enumerate(kept, start=frame.shape[1] - len(kept)):
+            values = pyarrow.array(frame[column])
+            if isinstance(types[column], pyarrow.DataType):
+                values = values.cast(types[column])
+            table = table.add_column(place, column, values)
         digests = {DIGESTS: base64.b64encode(rows.tobytes())}
         table = table.replace_schema_metadata({**table.schema.metadata, **digests})
         floats = [name for name in frame.columns if frame[name].dtype.kind == "f"]

@@ -211,7 +211,26 @@ def _find_cause(error: ray.train.TrainingFailedError) -> BaseException | None:
 
 
 def _train(config: dict[str, Any]) -> None:
-    """Train in one of the workers, from the last checkpoint on."""
+    """Train in one of the workers; what it raises can be sent to this process."""
+    try:
+        _train_epochs(config)
+    except Exception as e:
+        raise _make_portable(e) from e
+
+
+def _make_portable(error: Exception) -> Exception:
+    """Return an error that can be pickled: one that cannot is lost between processes."""
+    from ray import cloudpickle
+
+    try:
+        cloudpickle.loads(cloudpickle.dumps(error))  # pyright: ignore[reportPrivateImportUsage]
+    except Exception:
+        return ValueError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _train_epochs(config: dict[str, Any]) -> None:
+    """Train from the last checkpoint on."""
     from ray import cloudpickle, train
 
     checkpoint, n_done = train.get_checkpoint(), 0

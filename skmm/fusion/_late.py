@@ -28,6 +28,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from .._data.frames import check_no_records
 from .._data.pooling import (
     fit_and_predict,
     has_values,
@@ -341,6 +342,7 @@ class LateFusionClassifier(ClassifierMixin, _BaseComposition):
     def _read_rows(self, X, *, reset: bool):
         """Return a frame as it is, and anything else as a checked array."""
         if not hasattr(X, "columns"):
+            check_no_records(X, type(self).__name__)
             X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self)
         _check_feature_names(self, X, reset=reset)
         _check_n_features(self, X, reset=reset)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ._fitted import find_scorer, name_score, split_pipeline
 from ._scores import all_subsets, prepare_missing, score_subsets
-from ._style import COLORS, HATCHES, label_rows, make_axes, shorten_label
+from ._style import COLORS, HATCHES, PLAIN, ink, label_rows, make_axes, shorten_label
 
 NOTHING = "(none)"
 
@@ -147,12 +147,12 @@ class ModalityAblationDisplay:
         width = max(10, 40 // max(len(self.modalities), 1))
         short = {name: shorten_label(name, width) for name in self.modalities}
         labels = [" + ".join(short[name] for name in self.subsets[i]) or NOTHING for i in order]
-        ax.set_yticks(rows, labels)
+        ax.set_yticks(rows, labels, **PLAIN)
         ax.set_ylim(len(rows) - 0.4, -0.6)
         low, high = min(scores.min(), 0), max(scores.max(), 0)
         margin = 0.15 * (high - low or 1)
         ax.set_xlim(low - margin if low < 0 else 0, high + margin if high > 0 else 0)
-        ax.axvline(0, color="black", linewidth=0.8)
+        ax.axvline(0, color=ink(ax), linewidth=0.8)
         ax.set_xlabel(self.score_name)
         self.ax_, self.figure_ = ax, ax.figure
         return self

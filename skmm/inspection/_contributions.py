@@ -16,10 +16,11 @@ from ._attribution import (
 from ._fitted import fusion_step, split_pipeline
 from ._inputs import draw_input, read_raw_inputs
 from ._style import (
-    LEGEND_WIDTH,
+    PLAIN,
     bar_style,
     count_legend_rows,
     divide_axes,
+    ink,
     label_rows,
     make_axes,
     place_legend_above,
@@ -220,7 +221,8 @@ class ContributionsDisplay:
         names = [shorten_label(self.outputs[i], 17) for i in shown]  # and room for a number
         sums = [f"{name}: {show(value)}" for name, value in zip(names, values, strict=True)]
         titles, n_modalities = [*self.modalities, "sum"], len(self.modalities)
-        styles = [bar_style(i) for i in range(n_modalities)] + [{"color": "#444444"}]
+        grey = ink(axes[0, -1], "#444444", "#BBBBBB")
+        styles = [bar_style(i) for i in range(n_modalities)] + [{"color": grey}]
         self.bars_ = []
         for i, (title, widths, style) in enumerate(
             zip(titles, [*contributions, total], styles, strict=True)
@@ -228,10 +230,11 @@ class ContributionsDisplay:
             bar_ax = axes[i, -1]
             self.bars_.append(bar_ax.barh(np.arange(len(shown)), widths, height=0.7, **style))
             label_rows(bar_ax, names if i < n_modalities else sums)
-            bar_ax.axvline(0, color="black", linewidth=0.8)
+            bar_ax.axvline(0, color=ink(bar_ax), linewidth=0.8)
             bar_ax.sharex(axes[0, -1])
             bar_ax.tick_params(axis="x", labelbottom=i == n_modalities)
-            axes[i, 0].set_title(title, loc="left", fontsize="medium", fontweight="bold")
+            heading = {"loc": "left", "fontsize": "medium", "fontweight": "bold", **PLAIN}
+            axes[i, 0].set_title(shorten_label(title, 40), **heading)
             if self.inputs is None:
                 continue
             if title in self.inputs:
@@ -257,21 +260,20 @@ class ContributionsDisplay:
         ax = make_axes(ax, self, height + 0.2 * (count_legend_rows(self.modalities) - 1))
         height = 0.8 / n_modalities
         self.bars_ = []
-        for i, name in enumerate(self.modalities):
+        for i in range(n_modalities):
             rows = np.arange(len(shown)) - 0.4 + height * (i + 0.5)
             marks = np.array([self._percentiles(i, output) for output in shown])
             low, left, middle, right, high = marks.T
             style = {**bar_style(i), "edgecolor": "white"}
             bars = ax.barh(rows, right - left, left=left, height=0.85 * height, **style)
-            bars.set_label(shorten_label(name, LEGEND_WIDTH))
-            ax.hlines(rows, low, high, color="black", linewidth=0.8, zorder=0)
+            ax.hlines(rows, low, high, color=ink(ax), linewidth=0.8, zorder=0)
             half = 0.42 * height
-            ax.vlines(middle, rows - half, rows + half, color="black", linewidth=2)
+            ax.vlines(middle, rows - half, rows + half, color=ink(ax), linewidth=2)
             self.bars_.append(bars)
         label_rows(ax, [self.outputs[i] for i in shown])
-        ax.axvline(0, color="black", linewidth=0.8)
+        ax.axvline(0, color=ink(ax), linewidth=0.8)
         ax.set_xlabel(self.unit)
-        place_legend_above(ax, self.modalities)
+        place_legend_above(ax, self.bars_, self.modalities)
         self.ax_, self.figure_, self.axes_ = ax, ax.figure, np.array([[ax]], dtype=object)
 
     def _percentiles(self, modality: int, output: int) -> np.ndarray:

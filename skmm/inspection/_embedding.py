@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.validation import check_known
 from ._fitted import as_frame_or_array, unwrap
-from ._style import COLORS, MARKERS, SHADES, make_axes, shorten_label
+from ._style import COLORS, MARKERS, SHADES, draw_legend, make_axes, shorten_label
 
 MAX_CLASSES = 30
 
@@ -170,13 +170,14 @@ class EmbeddingDisplay:
                     marker=MARKERS[i % len(MARKERS)],
                     edgecolors="white",
                     linewidths=0.3,
-                    label=shorten_label(name),
                 )
             )
-        legend = ax.legend(
+        legend = draw_legend(
+            ax,
+            drawn,
+            [shorten_label(name) for name in classes],
             loc="upper left",
             bbox_to_anchor=(1, 1),
-            frameon=False,
             fontsize="small",
             ncols=1 + len(classes) // 16,
         )

@@ -16,9 +16,8 @@ from ..compose import infer_column
 from ..encoding.readers import BrokenItemError, quiet_pillow, read_image, read_sound
 from ..video import Sampling, sample_frames
 from ._fitted import apply_steps, as_frame_or_array, name_columns, unwrap
-from ._style import shorten_label
+from ._style import PLAIN, ink, shorten_label
 
-PALE = "#666666"
 WHITE = (255, 255, 255)
 MAX_PIXELS = 10**8
 MAX_SECONDS = 600
@@ -73,7 +72,7 @@ def draw_input(ax, cells: pd.Series) -> None:
     ax.spines[:].set_visible(False)
     ax.set_anchor("W")
     if all(map(is_missing, cells)):
-        _write_text(ax, "(missing)", style="italic", color=PALE)
+        _write_remark(ax, "(missing)")
     elif len(cells) > 1:
         _write_text(ax, _list_cells(cells))
     else:
@@ -97,12 +96,16 @@ def _draw_cell(ax, cell: Any, name: Any) -> None:
         else:
             _write_text(ax, _list_cells(pd.Series([cell], index=[name], dtype=object)))
     except (BrokenItemError, ImportError, OSError, TypeError) as e:
-        _write_text(ax, _wrap(e), style="italic", color=PALE)
+        _write_remark(ax, _wrap(e))
 
 
 def _write_text(ax, text: str, **style: Any) -> None:
-    place = {"transform": ax.transAxes, "va": "center", "parse_math": False}
+    place = {"transform": ax.transAxes, "va": "center", **PLAIN}
     ax.text(0, 0.5, text, fontsize="small", **place, **style)
+
+
+def _write_remark(ax, text: str) -> None:
+    _write_text(ax, text, style="italic", color=ink(ax, "#666666", "#AAAAAA"))
 
 
 def _wrap(text: Any) -> str:
@@ -133,7 +136,8 @@ def _draw_sound(ax, cell: Any) -> None:
     size = max(1, len(samples) // N_POINTS)
     windows = samples[: len(samples) // size * size].reshape(-1, size)
     seconds = np.arange(len(windows)) * size / sound.sampling_rate
-    ax.fill_between(seconds, windows.min(1), windows.max(1), color="#444444", linewidth=0.5)
+    grey = ink(ax, "#444444", "#BBBBBB")
+    ax.fill_between(seconds, windows.min(1), windows.max(1), color=grey, linewidth=0.5)
     ax.set_xlim(0, len(samples) / sound.sampling_rate)
     ax.set_xticks([0, len(samples) / sound.sampling_rate])
     ax.xaxis.set_major_formatter("{x:.2g} s")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._fitted import name_score
 from ._leaderboard import MODEL, leaderboard
-from ._style import COLORS, label_rows, make_axes, shorten_label
+from ._style import COLORS, ink, label_rows, make_axes, shorten_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,7 @@ class LeaderboardDisplay:
             rows[others],
             xerr=N_STANDARD_ERRORS * self.board["standard_error"].to_numpy()[others],
             fmt="o",
-            color="#555555",
+            color=ink(ax, "#555555", "#AAAAAA"),
             markersize=6,
             capsize=3,
             label=f"others, ± {N_STANDARD_ERRORS} standard errors of the difference",

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._fitted import name_score
-from ._style import COLORS, SHADES, make_axes, shorten_label
+from ._style import COLORS, PLAIN, SHADES, draw_legend, ink, make_axes, shorten_label
 
 HEIGHT = np.sqrt(3) / 2  # of a triangle with sides of 1
 
@@ -235,19 +235,19 @@ class FusionPathDisplay:
         if self.learned:
             mean, std = self.learned
             label = f"learned weights: {mean:.3f} ± {std:.3f}"
-            ax.axhline(mean, color="black", linestyle="--", linewidth=1.2, label=label)
+            ax.axhline(mean, color=ink(ax), linestyle="--", linewidth=1.2, label=label)
         self._mark_best(ax, x[best], self.mean_scores[best], best)
         first, second = (shorten_label(name) for name in self.modalities)
-        ax.set(xlabel=f"weight of {first} (the rest: {second})", ylabel=self.score_name)
+        ax.set_xlabel(f"weight of {first} (the rest: {second})", **PLAIN)
+        ax.set_ylabel(self.score_name)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="small"
-        )
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+        draw_legend(ax, *ax.get_legend_handles_labels(), **place, ncols=3, fontsize="small")
 
     def _draw_triangle(self, ax, best: int) -> None:
         x, y = _in_triangle(self.weights).T
         corners = _in_triangle(np.eye(3))
-        ax.fill(*corners.T, facecolor="none", edgecolor="black", linewidth=0.8, zorder=0)
+        ax.fill(*corners.T, facecolor="none", edgecolor=ink(ax), linewidth=0.8, zorder=0)
         size = _marker_size(self.weights)
         self.points_ = ax.scatter(
             x, y, c=self.mean_scores, s=size, cmap=SHADES, marker="h", clip_on=False
@@ -275,12 +275,14 @@ class FusionPathDisplay:
             ((0, gap), "center", "bottom"),
         ]
         for name, corner, (offset, across, up) in zip(names, corners, places, strict=True):
-            ax.annotate(f"{name} = 1", corner, offset, textcoords="offset points", ha=across, va=up)
+            place = {"textcoords": "offset points", "ha": across, "va": up, **PLAIN}
+            ax.annotate(f"{name} = 1", corner, offset, **place)
         ax.set_aspect("equal")
         ax.set_axis_off()
         ax.margins(0.06)
         ax.figure.colorbar(self.points_, ax=ax, label=self.score_name, shrink=0.8)
-        ax.legend(loc="upper right", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
+        place = {"loc": "upper right", "bbox_to_anchor": (0, 1)}
+        draw_legend(ax, *ax.get_legend_handles_labels(), **place, fontsize="small")
 
 
 def _read_points(cv_results: Mapping[str, Any], scoring: str | None) -> list[_Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from numbers import Integral
 
 import numpy as np
@@ -18,6 +19,32 @@ from ._scores import (
     score_subsets,
     shapley_values,
 )
+
+
+class _Report(Bunch):
+    """A Bunch that is printed as tables."""
+
+    def __repr__(self) -> str:
+        header, overall, modalities = self._describe()
+        numbers = {"float_format": "{:.4g}".format}
+        return "\n\n".join(
+            [header, overall.to_string(index=False, **numbers), modalities.to_string(**numbers)]
+        )
+
+    def _repr_html_(self) -> str:
+        header, overall, modalities = self._describe()
+        numbers = {"float_format": "{:.4g}".format}
+        return "\n".join(
+            [
+                f"<p>{escape(header)}</p>",
+                overall.to_html(index=False, **numbers),
+                modalities.to_html(**numbers),
+            ]
+        )
+
+    def _describe(self) -> tuple[str, pd.DataFrame, pd.DataFrame]:
+        header = f"{self.score_name}; a modality that is removed is filled with {self.missing}"
+        return header, self.overall.to_frame().T, self.modalities
 
 
 @validate_params(
@@ -74,7 +101,7 @@ def modality_report(
     Returns
     -------
     Bunch
-        The measurements:
+        The measurements, which print as tables:
 
         modalities : DataFrame of shape (n_modalities, 5)
             The score with each modality "alone" and "without" it; its "shapley" value; by how much
@@ -175,7 +202,7 @@ def modality_report(
         model_score, additive = emap_scores(model, table, y, scorer, rows)
         overall |= {"emap_all": model_score, "emap": additive, "emap_gap": model_score - additive}
     by_subset = pd.DataFrame({name: [name in subset for subset in subsets] for name in names})
-    return Bunch(
+    return _Report(
         modalities=by_modality,
         overall=pd.Series(overall, name="score"),
         subsets=by_subset.assign(score=list(scores.values())),

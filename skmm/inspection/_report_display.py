@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._report import modality_report
-from ._style import COLORS, HATCHES, divide_axes, label_rows, make_axes
+from ._style import COLORS, HATCHES, divide_axes, ink, label_rows, make_axes
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
 LINES = [
-    ("all", "all", "-", "black"),
-    ("none", "none", ":", "black"),
+    ("all", "all", "-", None),  # that of the axes
+    ("none", "none", ":", None),
     ("emap", "all, less interaction (EMAP)", "--", COLORS[1]),  # visible on top of "all"
 ]
 
@@ -151,7 +151,8 @@ class ModalityReportDisplay:
         self._draw_scores(self.axes_[0])
         self._draw_shares(self.axes_[1])
         label_rows(self.axes_[0], self.report.modalities.index)
-        label_rows(self.axes_[1], [""] * n_modalities)
+        label_rows(self.axes_[1], self.report.modalities.index)
+        self.axes_[1].set_yticklabels([])
         return self
 
     def _draw_scores(self, ax) -> None:
@@ -161,7 +162,9 @@ class ModalityReportDisplay:
         if "emap_gap" in overall:  # measured on fewer rows than "all"
             places["emap"] = overall["all"] - overall["emap_gap"]
         self.lines_ = {
-            name: ax.axvline(places[name], color=color, linestyle=style, linewidth=1.6, label=label)
+            name: ax.axvline(
+                places[name], color=color or ink(ax), linestyle=style, linewidth=1.6, label=label
+            )
             for name, label, style, color in LINES
             if name in places
         }
@@ -194,13 +197,14 @@ class ModalityReportDisplay:
                 rows + 0.2,
                 shares["permutation"],
                 xerr=shares["permutation_std"],
+                ecolor=ink(ax),
                 color=COLORS[1],
                 hatch=HATCHES[1],
                 label="fall when permuted",
                 **style,
             ),
         }
-        ax.axvline(0, color="black", linewidth=0.8)
+        ax.axvline(0, color=ink(ax), linewidth=0.8)
         ax.set_xlabel(self.report.score_name)
         _place_legend(ax, n_columns=1)
 

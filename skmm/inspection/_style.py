@@ -15,6 +15,7 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#99
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
 LEGEND_WIDTH = 16
+PLAIN = {"parse_math": False}  # of texts with names of the user's: "$" begins no formula
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 SHADES = "cividis"  # its lightness alone shows the order
 
@@ -63,9 +64,21 @@ def divide_axes(
     return axes
 
 
+def ink(ax, on_light: str = "black", on_dark: str = "white") -> str:
+    """Return the colour of lines and texts that is seen on the axes' background."""
+    from matplotlib.colors import to_rgba
+
+    red, green, blue, alpha = to_rgba(ax.get_facecolor())
+    if alpha < 0.5:
+        red, green, blue, _ = to_rgba(ax.figure.get_facecolor())
+    return on_light if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else on_dark
+
+
 def shorten_label(text: object, width: int = 24) -> str:
-    """Shorten a label, so that it leaves room for the axes."""
-    text = str(text)
+    """Shorten a label to one line that leaves room for the axes; blank ones are quoted."""
+    text = "".join(" " if c.isspace() else c for c in str(text))
+    if not text.strip():
+        return repr(text)
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
@@ -80,15 +93,24 @@ def count_legend_rows(names: Sequence[object]) -> int:
     return -(-len(names) // count_legend_columns(names))
 
 
-def place_legend_above(ax, names: Sequence[object]) -> None:
+def draw_legend(ax, handles: Sequence[Any], names: Sequence[str], **options: Any) -> Any:
+    """Draw a legend of names as they are: "$" begins no formula, and "_" hides none."""
+    legend = ax.legend(handles, ["?"] * len(handles), frameon=False, **options)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, **PLAIN)
+    return legend
+
+
+def place_legend_above(ax, handles: Sequence[Any], names: Sequence[object]) -> None:
     """Put the legend of modalities above the axes, in as many rows as their names need."""
     n_columns = count_legend_columns(names)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=n_columns, frameon=False)
+    short = [shorten_label(name, LEGEND_WIDTH) for name in names]
+    draw_legend(ax, handles, short, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=n_columns)
 
 
 def label_rows(ax, labels: Sequence[object]) -> None:
     """Write one label at each of y = 0, 1, ..., the first on top."""
-    ax.set_yticks(range(len(labels)), [shorten_label(label) for label in labels])
+    ax.set_yticks(range(len(labels)), [shorten_label(label) for label in labels], **PLAIN)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)

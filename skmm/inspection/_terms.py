@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sklearn.utils.validation import check_is_fitted
 
 from ._fitted import fusion_step, last_step
-from ._style import COLORS, LINES, MARKERS, make_axes, shorten_label
+from ._style import COLORS, LINES, MARKERS, draw_legend, ink, make_axes, shorten_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ class LossTermsDisplay:
                 (self.lines_[name],) = ax.plot(
                     epochs,
                     self.history[name],
-                    color="black",
+                    color=ink(ax),
                     linestyle=style,
                     linewidth=2.2,
                     label=_label_term(name),
@@ -145,11 +145,12 @@ class LossTermsDisplay:
         ax.set(xlabel="epoch", ylabel="loss")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(
-            handles=list(self.lines_.values()),
+        draw_legend(
+            ax,
+            list(self.lines_.values()),
+            [_label_term(name) for name in self.lines_],
             loc="upper left",
             bbox_to_anchor=(1, 1),
-            frameon=False,
             fontsize="small",
             handlelength=3.5,
         )

@@ -10,13 +10,12 @@ import pandas as pd
 
 from ._fitted import fusion_step, last_step
 from ._style import (
-    LEGEND_WIDTH,
     bar_style,
     count_legend_rows,
+    ink,
     label_rows,
     make_axes,
     place_legend_above,
-    shorten_label,
 )
 
 
@@ -168,7 +167,8 @@ class ModalityWeightsDisplay:
         several = len(self.weights) > 1
         spread = np.nanstd(self.weights, axis=0)
         rows = np.arange(len(mean))
-        self.bars_ = ax.barh(rows, mean, height=0.65, xerr=spread if several else None, capsize=3)
+        error_bars = {"xerr": spread, "ecolor": ink(ax), "capsize": 3} if several else {}
+        self.bars_ = ax.barh(rows, mean, height=0.65, **error_bars)
         for i, bar in enumerate(self.bars_):
             bar.set(**bar_style(i))
         right = np.nanmax(np.vstack([self.weights, mean + spread]), axis=0)
@@ -177,7 +177,7 @@ class ModalityWeightsDisplay:
             ax.annotate(text, (right[row], row), (5, 0), textcoords="offset points", va="center")
         if several:
             x, y = self.weights.T.ravel(), np.repeat(rows + 0.2, len(self.weights))
-            (self.dots_,) = ax.plot(x, y, "o", color="black", markersize=3, alpha=0.6)
+            (self.dots_,) = ax.plot(x, y, "o", color=ink(ax), markersize=3, alpha=0.6)
         label_rows(ax, self.modalities)
         ax.set_xlim(0, 1.25 * max(right.max(), 1e-9))
 
@@ -185,19 +185,18 @@ class ModalityWeightsDisplay:
         mean = np.nanmean(self.weights, axis=0)  # (m, k)
         rows, left = np.arange(len(self.classes)), np.zeros(len(self.classes))
         self.bars_ = []
-        for i, name in enumerate(self.modalities):
+        for i in range(len(self.modalities)):
             bars = ax.barh(rows, mean[i], left=left, height=0.75, **bar_style(i))
-            bars.set_label(shorten_label(name, LEGEND_WIDTH))
             texts = [f"{share:.2f}" if share >= 0.08 else "" for share in mean[i]]
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
+            box = {"facecolor": ink(ax, "white", "black"), "edgecolor": "none", "pad": 1}
             for text in ax.bar_label(bars, texts, label_type="center", fontsize="small"):
                 if text.get_text():
-                    text.set_bbox(box)
+                    text.set(bbox={**box, "alpha": 0.85}, color=ink(ax))
             self.bars_.append(bars)
             left += mean[i]
         label_rows(ax, self.classes)
         ax.set_xlim(0, 1)
-        place_legend_above(ax, self.modalities)
+        place_legend_above(ax, self.bars_, self.modalities)
 
 
 def _list_members(estimator: Any) -> Sequence[Any]:

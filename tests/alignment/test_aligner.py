@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmm import AdamW, ModalityTransformer
 from skmm.alignment import CrossModalAligner
+from skmm.text import TextDescriptor
 
 
 @pytest.mark.parametrize("alignment", ["contrastive", "correlation"])
@@ -142,6 +143,104 @@ def test_neighbours_of_missing_modalities(frame, aligner, hide):
         aligner.kneighbors(queries, gallery, source="text", target="image", n_neighbors=9)
     with pytest.raises(ValueError, match="'sound'"):
         aligner.kneighbors(queries, source="text", target="sound")
+
+
+def make_many(n, seed=0):
+    """Rows of 12 hidden numbers, so that few of other rows are near."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(n, 12))
+    blocks = [hidden @ rng.normal(size=(12, width)) for width in (20, 30)]
+    X = pd.DataFrame(np.hstack(blocks) + rng.normal(0, 0.3, (n, 50)))
+    return X.set_axis(
+        [f"text__{i}" for i in range(20)] + [f"image__{i}" for i in range(30)], axis=1
+    )
+
+
+@pytest.fixture(scope="module")
+def many():
+    """300 rows with much in common, of which the aligner saw the first 200."""
+    X = make_many(300)
+    return CrossModalAligner("cca", regularization=0.1).fit(X[:200]), X
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_queries_that_match_nothing_are_told(many, held_out):
+    aligner, X = many
+    names = {"source": "text", "target": "image"}
+    limit = aligner.match_distance(X[200:250] if held_out else None, **names)
+    gallery = X[250:]
+    options = {**names, "n_neighbors": 3, "max_distance": limit}
+    distances, rows = aligner.kneighbors(gallery, gallery, **options)
+    assert np.mean(rows[:, 0] == np.arange(50)) >= 0.9
+    np.testing.assert_array_equal(rows == -1, np.isnan(distances))
+    assert np.nanmax(distances) <= limit
+    others = {
+        "columns of different rows": gallery.apply(
+            lambda column: np.random.default_rng(ord(column.name[-1])).permutation(column)
+        ),
+        "rows of other texts": make_many(100, seed=5)[50:],
+        "rows whose pairs are not in the gallery": X[200:250],
+    }
+    for queries in others.values():
+        assert np.mean(aligner.kneighbors(queries, gallery, **options)[1] == -1) > 0.9
+    everything = aligner.kneighbors(gallery, gallery, **{**options, "max_distance": None})
+    near = everything[0] <= limit
+    np.testing.assert_array_equal(rows[near], everything[1][near])
+    assert (rows[~near] == -1).all()
+
+
+def test_match_distance_is_where_shares_differ_most(many):
+    aligner, X = many
+    a, b = (aligner.transform(X[200:], name) for name in ("text", "image"))
+    distances = 1 - a @ b.T
+    own = distances.diagonal()
+    other = (distances + 9 * np.eye(100)).min(1)
+    found = aligner.match_distance(X[200:], source="text", target="image")
+    shares = [(own <= d).mean() - (other <= d).mean() for d in [found, *own, *other]]
+    assert shares[0] == max(shares)
+    copies = pd.concat([X[200:], X[200:]])  # whose pairs are right as well
+    assert aligner.match_distance(copies, source="text", target="image") == pytest.approx(found)
+
+
+def test_match_distance_that_tells_little(frame, aligner, hide):
+    shuffled = frame[160:].copy()
+    shuffled.iloc[:, :6] = shuffled.iloc[::-1, :6].to_numpy()
+    with pytest.warns(UserWarning, match="'text' to 'image'"):
+        aligner.match_distance(shuffled, source="text", target="image")
+    with pytest.raises(ValueError, match=r"1 rows .*'text'.*'image'"):
+        aligner.match_distance(
+            hide(frame[160:163], "text", [160, 161]), source="text", target="image"
+        )
+
+
+def test_queries_with_nothing_to_search_by(frame, aligner, hide):
+    names = {"source": "text", "target": "image"}
+    queries = frame[160:164].copy()
+    queries.iloc[2, :6] = 0.0
+    for source in ("text", None):
+        only = queries.filter(like="text")
+        with pytest.raises(ValueError, match=r"Row 2 of X_query .*'text'"):
+            aligner.kneighbors(only, source=source, target="image")
+    with pytest.raises(ValueError, match=r"X_query .*'text'.*None"):
+        aligner.kneighbors(hide(frame[160:162], "text", [160, 161]), **names)
+    with pytest.raises(ValueError, match=r"X_gallery .*'test'"):
+        aligner.kneighbors(frame[:3], "test", **names)
+
+
+@pytest.mark.parametrize("says", ["", "  ", "\n", "zzz", None])
+def test_an_empty_text_finds_nothing(says):
+    things = pd.DataFrame(
+        {
+            "says": ["red apple", "green apple", "red car", "green car"] * 5,
+            "hue": [0, 120, 0, 120] * 5,
+            "wheels": [0, 0, 4, 4] * 5,
+        }
+    )
+    encoders = [("text", TextDescriptor(), "says"), ("looks", StandardScaler(), ["hue", "wheels"])]
+    search = make_pipeline(ModalityTransformer(encoders), CrossModalAligner("cca")).fit(things)
+    query = pd.DataFrame({"says": [says]}).reindex(columns=things.columns)
+    with pytest.raises(ValueError, match=r"X_query .*'text'"):
+        search[-1].kneighbors(search[0].transform(query), source="text", target="looks")
 
 
 # scikit-learn's ways

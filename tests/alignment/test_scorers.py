@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -108,3 +109,73 @@ def test_other_estimators_and_one_modality_twice_are_an_error(frame, aligner):
         recall_at_k(3)(FunctionTransformer(), frame)
     with pytest.raises(ValueError, match=r"source .*target .*'text'"):
         recall_at_k(3, source="text", target="text")(aligner, frame)
+
+
+# Several captions of one picture, with a row each
+
+
+@pytest.fixture(scope="module")
+def captions():
+    """30 pictures with 5 captions each, in random order, and the number of the picture."""
+    rng = np.random.default_rng(0)
+    hidden = np.repeat(rng.normal(size=(30, 6)), 5, axis=0)
+    texts = hidden + rng.normal(0, 0.05, hidden.shape)
+    order = rng.permutation(150)
+    return np.hstack([texts, hidden])[order], np.repeat(np.arange(30), 5)[order]
+
+
+@pytest.fixture(scope="module")
+def of_captions(captions):
+    return CrossModalAligner("cca", regularization=0, modalities={"text": 6, "image": 6}).fit(
+        captions[0]
+    )
+
+
+def test_captions_of_one_picture_are_all_right(captions, of_captions):
+    X, pictures = captions
+    assert of_captions.score(X) == pytest.approx(1)
+    for k in (1, 5):
+        assert recall_at_k(k)(of_captions, X) == pytest.approx(1)
+    for y in (None, pictures):
+        assert mean_average_precision()(of_captions, X, y) == pytest.approx(1)
+
+
+def test_captions_are_scored_as_their_distinct_items_are(captions, of_captions):
+    """By ranks counted here, over distinct pictures, as benchmarks of retrieval do."""
+    X, pictures = captions
+    X = X.copy()
+    X[:, :6] += np.random.default_rng(1).normal(0, 0.7, (150, 6))  # so that some are missed
+    a, b = of_captions.transform(X, "text"), of_captions.transform(X, "image")
+    first = np.unique(pictures, return_index=True)[1]
+    forth = (-a @ b[first].T).argsort(1).argsort(1)[np.arange(150), pictures] + 1
+    order = (-b @ a.T).argsort(1)
+    is_right = pictures[order] == pictures[:, None]
+    back = is_right.argmax(1) + 1
+    precision = (np.cumsum(is_right, 1) / np.arange(1, 151) * is_right).sum(1) / 5
+    for (source, target), ranks in {("text", "image"): forth, ("image", "text"): back}.items():
+        for k in (1, 5):
+            scorer = recall_at_k(k, source=source, target=target)
+            assert scorer(of_captions, X) == pytest.approx(np.mean(ranks <= k))
+    assert 0.2 < np.mean(forth == 1) < 0.9
+    assert of_captions.score(X) == pytest.approx(np.mean([1 / forth, 1 / back]))
+    for y in (None, pictures):
+        assert mean_average_precision()(of_captions, X, y) == pytest.approx(
+            np.mean([1 / forth, precision])
+        )
+
+
+def test_items_are_equal_by_their_columns_not_by_their_vectors(frame):
+    """A space in which all rows are one point finds nothing: its ties are chance."""
+    aligner = CrossModalAligner("cca").fit(frame)
+    with torch.no_grad():
+        for parameter in aligner.network_.parameters():
+            parameter.zero_()
+        for layers in aligner.network_.linear:
+            layers[-1].bias[0] = 1
+    assert recall_at_k(24)(aligner, frame) == pytest.approx(0.1)
+    y = np.arange(240) % 2
+    reciprocal = np.mean(1 / np.arange(1, 241))
+    for labels in (None, np.arange(240)):
+        assert mean_average_precision()(aligner, frame, labels) == pytest.approx(reciprocal)
+    by_chance = np.mean(1 / np.arange(1, 241) + 119 / 239 * (1 - 1 / np.arange(1, 241)))
+    assert mean_average_precision()(aligner, frame, y) == pytest.approx(by_chance)

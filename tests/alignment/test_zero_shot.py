@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skops.io
 import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.model_selection import GridSearchCV
 
+import skmm
 from skmm.alignment import ZeroShotClassifier
 from skmm.encoding import EmbeddingCache
 from skmm.encoding.engine import patch_torchvision
@@ -179,3 +181,35 @@ def test_models_without_texts_are_an_error(save_timm, tmp_path):
     folder, _ = save_timm(tmp_path / "vit")
     with pytest.raises(ValueError, match=r"/vit' .*ImageEncoder"):
         ZeroShotClassifier(ImageEncoder(folder, cache=None), ["cat", "dog"]).fit(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("classes", "templates", "pair"),
+    [
+        ({"bat": "a bat", "club": "a bat", "cat": "a cat"}, "{}", "'bat' and 'club'"),
+        ({"b": "cat", "a": " cat ", "c": "dog"}, "a photo of a {}.", "'a' and 'b'"),
+        (["Cat", "dog", "cat"], "a photo of a {}.", "'Cat' and 'cat'"),
+        ({1: ["cat", "kitten"], 2: ["kitten", "cat"], 3: "dog"}, "{}", "1 and 2"),
+        ({"a": "cat", "b": ["cat", "cat"]}, ["{}", "a {}"], "'a' and 'b'"),
+        ({"a": "cat", "b": "photo of a cat"}, ["photo of a {}", "{}"], None),
+        ({"a": ["cat", "pet"], "b": ["dog", "pet"]}, "{}", None),
+        (["cat " * 20 + "one", "cat " * 20 + "two"], "{}", "'cat .*one' and 'cat .*two'"),
+    ],
+)
+def test_classes_that_the_model_cannot_tell_apart(encoder, classes, templates, pair):
+    model = ZeroShotClassifier(encoder, classes, templates=templates)
+    if pair is None:
+        assert set(model.fit(IMAGES).classes_.tolist()) == set(classes)
+    else:
+        with pytest.raises(ValueError, match=rf"classes .*{pair}"):
+            model.fit(IMAGES)
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog"], {1: "cat", 0: ["dog", "puppy"], 2: "car"}])
+def test_trusted_types_suffice(encoder, classes):
+    model = ZeroShotClassifier(encoder, classes).fit(IMAGES)
+    content = skops.io.dumps(model)
+    assert {*skops.io.get_untrusted_types(data=content)} <= {*skmm.trusted_types}
+    again = skops.io.loads(content, trusted=skmm.trusted_types)
+    np.testing.assert_array_equal(again.predict(IMAGES), model.predict(IMAGES))
+    np.testing.assert_array_equal(again.predict_proba(IMAGES), model.predict_proba(IMAGES))

@@ -12,6 +12,7 @@ import pytest
 import skops.io
 import torch
 from nested_settings import RULES
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -142,6 +143,47 @@ def test_wrong_and_damaged_files(data, small, tmp_path):
         small().load_weights(tmp_path / "none")
     with pytest.raises(FileNotFoundError):
         model.save_weights(tmp_path / "no" / "folder")
+
+
+def test_altered_weights_are_refused_where_they_are_loaded(data, tmp_path):
+    X, y = data
+    settings = {"modality_model": MLP(4), "interaction": None, "solver": AdamW(max_iter=1)}
+    path = tmp_path / "w"
+    FusionClassifier(**settings, random_state=0).fit(X, y).save_weights(path)
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+    for name, array in load_file(path).items():
+        altered = array.copy()
+        altered.flat[:1] = altered.flat[:1] == 0
+        for change in ({name: altered}, {name: array[None]}, {"more": array}):
+            save_file({**load_file(path), **change}, tmp_path / "altered", metadata=header)
+            with pytest.raises(ValueError, match=r"/altered'"):
+                FusionClassifier(**settings).load_weights(tmp_path / "altered")
+    save_file(load_file(path), tmp_path / "same", metadata=header)
+    again = FusionClassifier(**settings).load_weights(tmp_path / "same")
+    assert (
+        again.predict(X).tolist()
+        == FusionClassifier(**settings).load_weights(path).predict(X).tolist()
+    )
+    altered = {**header, "learned": header["learned"].replace("0", "1", 1)}
+    save_file(load_file(path), tmp_path / "altered", metadata=altered)
+    with pytest.raises(ValueError, match=r"/altered'"):
+        FusionClassifier(**settings).load_weights(tmp_path / "altered")
+
+
+def test_links_stay_and_their_files_are_replaced(data, tmp_path):
+    X, y = data
+    (tmp_path / "disk").mkdir()
+    link, file = tmp_path / "w", tmp_path / "disk" / "weights"
+    link.symlink_to(file)
+    settings = {"modality_model": MLP(4), "interaction": None, "solver": AdamW(max_iter=1)}
+    for seed in (0, 1):  # the file is new, and is there
+        model = FusionClassifier(**settings, random_state=seed).fit(X, y)
+        model.save_weights(link)
+        assert link.is_symlink()
+        again = FusionClassifier(**settings).load_weights(file)
+        np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["weights"]
 
 
 def test_regressor(data, save_and_load):

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,3 +142,16 @@ def test_bad_input(data, fitted):
             X.rename(columns={"text__0": "t"}),
             y,
         )
+
+
+def test_it_is_printed_as_tables(report):
+    shown, html = repr(report), report._repr_html_()
+    assert shown == str(report)
+    for text in (shown, html):
+        assert text.count("shapley") == 1
+        assert "accuracy" in text
+        assert "subsets" not in text
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("image")]
+    assert row == ["image", *(f"{v:.4g}" for v in report.modalities.loc["image"])]
+    assert pickle.loads(pickle.dumps(report)).overall.equals(report.overall)
+    assert html.count("<table") == 2
