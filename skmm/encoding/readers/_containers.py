@@ -13,9 +13,9 @@ from ._files import BrokenItemError
 # file names, be it on the network.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,gif,nut,mxf,dv,rm,"
-    "wtv,ivf,obu,av1,h264,hevc,m4v,mjpeg,vc1,aac,ac3,eac3,amr,amrnb,amrwb,ape,tta,wv,mp3,aiff"
+    "wtv,ivf,obu,av1,h264,hevc,m4v,mjpeg,vc1,aac,ac3,eac3,amr,amrnb,amrwb,ape,tta,wv,mp3,aiff,wav"
 )
-WITH_DURATION = {"mov", "matroska"}  # containers whose headers hold the duration
+WITH_DURATION = {"mov", "matroska", "avi"}  # containers whose headers hold the duration
 MIN_SHARE = 0.99  # of the length in a header: less means that the file is cut short
 TOLERANCE = 0.1  # seconds, too: some headers are wrong by a frame, or by what a codec adds
 BUFFER_SIZE = 2**18
@@ -79,10 +79,16 @@ def check_end(container, end: float) -> None:
         )
 
 
+def has_duration(container) -> bool:
+    """Return whether the header of a file holds its duration, or else FFmpeg estimates it."""
+    return not WITH_DURATION.isdisjoint(container.format.name.split(","))
+
+
 def _find_duration(container) -> float:
     """Return the seconds that a header promises; what FFmpeg estimates from the size is none."""
-    formats = container.format.name.split(",")
-    if "avi" in formats:  # of which FFmpeg shortens the duration to what is there
+    if not has_duration(container):
+        return 0.0
+    if container.format.name == "avi":  # of which FFmpeg shortens the duration to what is there
         streams = [*container.streams.video, *container.streams.audio]
         return max((float(s.frames * s.time_base) for s in streams), default=0.0)
-    return (container.duration or 0) / 1e6 if not WITH_DURATION.isdisjoint(formats) else 0.0
+    return (container.duration or 0) / 1e6
