@@ -4,7 +4,14 @@ Nothing here is public: `__all__` is empty.
 """
 
 from ._containers import UnknownFormatError, check_end, find_end, open_container, read_packets
-from ._files import ENCODED_TYPES, BrokenItemError, expand_home, open_encoded
+from ._files import (
+    ENCODED_TYPES,
+    BrokenItemError,
+    expand_home,
+    open_encoded,
+    unwrap,
+    unwrap_cells,
+)
 from ._images import (
     check_background,
     check_image,
@@ -18,7 +25,6 @@ from ._sounds import (
     estimate_samples,
     read_sound,
     read_windows,
-    unwrap,
 )
 from ._texts import check_text
 

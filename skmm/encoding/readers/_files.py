@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from ..._data.cells import shorten
+from ..._data.cells import Column, is_missing, shorten
 
 URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 ENCODED_TYPES = (str, os.PathLike, bytes, bytearray, memoryview)
@@ -59,6 +59,26 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
             raise BrokenItemError(f"{name}: {e}") from e
         except OSError as e:
             raise BrokenItemError(f"{name} cannot be read: {e.strerror or e}") from e
+
+
+def unwrap(cell: Any) -> Any:
+    """Return the bytes, or else the path, of a dict that holds nothing else of an item.
+
+    That is how data sets of Hugging Face hold encoded files. Where both are missing, so is the
+    item.
+    """
+    if isinstance(cell, dict) and "array" not in cell and not {"bytes", "path"}.isdisjoint(cell):
+        encoded = cell.get("bytes")
+        return cell.get("path") if is_missing(encoded) else encoded
+    return cell
+
+
+def unwrap_cells(column: Column) -> Column:
+    """Unwrap the cells of a column.
+
+    A path is looked up in the cache by its file; in a dict it would be by its name.
+    """
+    return column._replace(cells=[unwrap(cell) for cell in column.cells])
 
 
 def expand_home(path: str | os.PathLike) -> str | bytes:
