@@ -6,7 +6,7 @@ import datetime
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
@@ -17,39 +17,26 @@ import pandas as pd
 from .._data.cells import describe_row, find_labels, is_missing, shorten
 from .._data.frames import as_pandas
 from .._warnings import warn_user
-from ..encoding.readers import expand_home
+from ._media import (
+    advise,
+    infer_file,
+    infer_media,
+    name_medium,
+    name_strings,
+    unwrap_values,
+    warn_of_strings,
+)
 from ._numerals import find_mixed_units, find_notation, is_float, warn_of_units
 
 N_SAMPLED = 1000
-N_OPENED = 5
 MAX_CATEGORIES = 100
 MAX_CATEGORY_LENGTH = 60
 
-EXTENSIONS = {
-    "image": "jpg jpeg jfif png gif bmp tif tiff webp avif heic ico ppm pgm",
-    "audio": "wav flac ogg oga opus mp3 m4a aac aif aiff wma",
-    "video": "mp4 m4v mov 3gp avi mkv webm mpg mpeg vob mts m2ts wmv flv ogv",
-}
-_MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
 NUMBERS_AS_TEXT = "numbers as text"
 NUMBERS_IN_UNITS = "numbers in different units"
 NUMBERS_AS_STRINGS = "strings, most of them numbers"
 _NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
-_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
-_MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
-    ("image", lambda b: b.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0"))),
-    ("image", lambda b: b.startswith(b"MM\0*") or (b[:4] == b"RIFF" and b[8:12] == b"WEBP")),
-    ("audio", lambda b: b.startswith((b"fLaC", b"OggS", b"ID3", b"FORM"))),
-    ("audio", lambda b: b[:4] == b"RIFF" and b[8:12] == b"WAVE"),
-    ("audio", lambda b: len(b) > 1 and b[0] == 0xFF and b[1] & 0xE6 == 0xE2),  # an MPEG frame
-    ("image", lambda b: b[4:8] == b"ftyp" and b[8:12] in _IMAGE_BRANDS),
-    ("audio", lambda b: b[4:12] == b"ftypM4A "),
-    ("video", lambda b: b[4:8] == b"ftyp" or b.startswith(b"\x1aE\xdf\xa3")),
-    ("video", lambda b: b[:4] == b"RIFF" and b[8:12] == b"AVI "),
-    ("video", lambda b: b[4:8] in (b"moov", b"mdat", b"wide") or b.startswith(b"FLV\1")),
-    ("video", lambda b: b.startswith((b"\0\0\1\xba", b"\0\0\1\xb3"))),  # MPEG
-]
 
 
 def infer_modalities(X):
@@ -101,6 +88,7 @@ def infer_modalities(X):
             shown = f", for example {example}" if n_missing < len(values) else ""
             if kind.startswith("a mixture"):
                 shown += f", and {show_rarest_cell(values)}"
+            shown += advise(kind)
             raise ValueError(
                 f"Column {column!r} fits no modality: it holds {kind}{shown}. Fix or drop it, or "
                 f'name an encoder: ModalityTransformer([("name", encoder, {column!r}), ...]).'
@@ -109,6 +97,8 @@ def infer_modalities(X):
             warn_of_units(column, find_mixed_units([c for c in values if isinstance(c, str)]))
         if kind == NUMBERS_AS_STRINGS:
             warn_of_numbers(column, values, example)
+        elif modality == "text" and advise(kind):
+            warn_of_strings(column, kind, example)
     return found
 
 
@@ -122,6 +112,7 @@ class Finding(NamedTuple):
 def infer_column(values: pd.Series) -> Finding:
     """Infer the modality of one column from its type and up to 1,000 of its values."""
     kinds = pd.api.types
+    values = unwrap_values(values)
     if values.notna().sum() == 0:
         return Finding(None, "nothing but missing values")
     if kinds.is_bool_dtype(values.dtype):
@@ -147,15 +138,9 @@ def infer_column(values: pd.Series) -> Finding:
 
 
 def _infer_strings(sample: list[str]) -> Finding:
-    paths = Counter(_MODALITY_OF.get(os.path.splitext(text)[1].lower()) for text in sample)
-    modality, count = paths.most_common(1)[0]
-    if modality is None:
-        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
-        if opened:
-            return Finding(opened.most_common(1)[0][0], "paths")
-    elif count > len(sample) / 2:
-        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
-        return Finding(opened.most_common(1)[0][0] if opened else modality, "paths")
+    media = infer_media(sample)
+    if media is not None:
+        return Finding(*media)
     if are_dates(sample):
         return Finding("tabular", "dates")
     if find_notation(sample) is not None:
@@ -168,7 +153,7 @@ def _infer_strings(sample: list[str]) -> Finding:
         return Finding("text", NUMBERS_IN_UNITS)
     if sum(map(is_number, sample)) > len(sample) / 2:
         return Finding("text", NUMBERS_AS_STRINGS)
-    return Finding("text", "strings")
+    return Finding("text", name_strings(sample))
 
 
 def is_number(text: Any) -> bool:
@@ -206,29 +191,12 @@ def are_dates(texts: Iterable[str]) -> bool:
     return all(map(_ISO_DATE.match, texts))
 
 
-def _infer_file(path: str) -> str | None:
-    """Infer the modality of a file from its first bytes; None if unreadable or of no known type."""
-    path = os.fsdecode(expand_home(path))
-    if len(path) > 4096 or "\0" in path or not os.path.isfile(path):
-        return None
-    try:
-        with open(path, "rb") as file:
-            return _infer_bytes(file.read(16))
-    except OSError:
-        return None
-
-
-def _infer_bytes(head: bytes) -> str | None:
-    return next((modality for modality, fits in _MAGIC if fits(head)), None)
-
-
 def _infer_cell(cell: Any) -> Finding:
     if isinstance(cell, str | os.PathLike):
         path = os.fspath(cell)
-        by_name = _MODALITY_OF.get(os.path.splitext(path)[1].lower())
-        return Finding(_infer_file(path) or by_name, "paths")
+        return Finding(infer_file(path) or name_medium(path), "paths")
     if isinstance(cell, bytes | bytearray | memoryview):
-        return Finding(_infer_bytes(bytes(cell[:16])), "encoded files")
+        return Finding(infer_file(cell), "encoded files")
     if isinstance(cell, bool | np.bool_):
         return Finding("tabular", "booleans")
     if isinstance(cell, Real | Decimal):
@@ -264,7 +232,7 @@ def describe_columns(X: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each column: modality (None if unknown), kind, missing, example."""
     rows = []
     for position in range(X.shape[1]):
-        values = X.iloc[:, position]
+        values = unwrap_values(X.iloc[:, position])
         finding = infer_column(values)
         first = next((cell for cell in values if not is_missing(cell)), None)
         rows.append((finding.modality, finding.kind, int(values.isna().sum()), shorten(first)))

@@ -12,6 +12,7 @@ from ..encoding.readers import (
     ENCODED_TYPES,
     BrokenItemError,
     UnknownFormatError,
+    find_pictures,
     open_container,
     open_encoded,
 )
@@ -130,10 +131,9 @@ def _open_video(file: BinaryIO) -> Iterator[Any]:
 
 
 def _find_stream(container, max_pixels: int):
-    """Return the stream of pictures that move: not the cover of an album."""
     from av.stream import Disposition
 
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = find_pictures(container)
     if not streams:
         has_sound = len(container.streams.audio) > 0
         raise BrokenItemError(

@@ -3,7 +3,14 @@
 Nothing here is public: `__all__` is empty.
 """
 
-from ._containers import UnknownFormatError, check_end, find_end, open_container, read_packets
+from ._containers import (
+    UnknownFormatError,
+    check_end,
+    find_end,
+    find_pictures,
+    open_container,
+    read_packets,
+)
 from ._files import (
     ENCODED_TYPES,
     BrokenItemError,

@@ -51,6 +51,13 @@ def _quote(error) -> str:
     return f"FFmpeg says: {error.strerror or error}"
 
 
+def find_pictures(container) -> list:
+    """Return the streams of pictures that move: not the cover of an album."""
+    from av.stream import Disposition
+
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
 def read_packets(container, *streams) -> Iterator[Any]:
     """Yield the packets of some streams, or of all."""
     try:

@@ -95,6 +95,10 @@ def _open_local(path: str, name: str) -> BinaryIO:
             f"{name} is a URL, and skmm fetches nothing unless told how: download the file and "
             "give its path, or pass filesystem="
         )
+    if path.startswith("data:") and "," in path:
+        raise BrokenItemError(
+            f"{name} is a data URI: pass its bytes, base64.b64decode(uri.partition(',')[2])"
+        )
     if path == "":
         raise BrokenItemError("the path is empty; None marks a missing item")
     if os.path.isdir(path):
@@ -105,7 +109,8 @@ def _open_local(path: str, name: str) -> BinaryIO:
         return open(path, "rb")
     except FileNotFoundError as e:
         where = "" if os.path.isabs(path) else f" (relative to {os.getcwd()!r})"
-        raise BrokenItemError(f"{name} does not exist{where}") from e
+        hint = "; without the blanks around it, it does" if os.path.exists(path.strip()) else ""
+        raise BrokenItemError(f"{name} does not exist{where}{hint}") from e
     except OSError as e:
         if e.errno in (errno.EMFILE, errno.ENFILE):  # no fault of the item
             raise
