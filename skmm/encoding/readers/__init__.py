@@ -6,8 +6,10 @@ Nothing here is public: `__all__` is empty.
 from ._containers import (
     UnknownFormatError,
     check_end,
+    check_nothing_follows,
     find_end,
     find_pictures,
+    make_joined_error,
     open_container,
     read_packets,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -19,6 +20,14 @@ WITH_DURATION = {"mov", "matroska", "avi"}  # containers whose headers hold the 
 MIN_SHARE = 0.99  # of the length in a header: less means that the file is cut short
 TOLERANCE = 0.1  # seconds, too: some headers are wrong by a frame, or by what a codec adds
 BUFFER_SIZE = 2**18
+# What a file starts with that may have been appended to another one, by container.
+MARKS = {
+    "mov": re.compile(rb"\x00{3}[\x08-\x40]ftyp(?:iso|mp4|M4|qt|avc|3g|dash|MSNV)"),
+    "matroska": re.compile(rb"\x1a\x45\xdf\xa3"),  # of which FFmpeg reads two
+    "flv": re.compile(rb"FLV\x01"),
+    "asf": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
+}
+MAX_INDEX = 2**26  # bytes behind the last packet of a file in which it is looked for
 
 
 class UnknownFormatError(BrokenItemError):
@@ -84,6 +93,28 @@ def check_end(container, end: float) -> None:
             f"the file is cut short: its header promises {promised:.2f} seconds, {present:.2f} are "
             "there. To go on with these: ffmpeg -i broken.mp4 -c copy fixed.mp4"
         )
+
+
+def check_nothing_follows(file: BinaryIO, container, position: int) -> None:
+    """Raise BrokenItemError if another file has been appended to one, and FFmpeg leaves it out.
+
+    ``position`` is that of the last packet in the file.
+    """
+    for name, mark in MARKS.items():
+        if name in container.format.name.split(","):
+            before = file.tell()
+            file.seek(position)
+            if mark.search(file.read(MAX_INDEX)):
+                raise make_joined_error("of which FFmpeg does not read the last")
+            file.seek(before)
+
+
+def make_joined_error(why: str) -> BrokenItemError:
+    """Make the error for files that were joined so that not all can be read."""
+    return BrokenItemError(
+        f"several files were joined in it byte by byte, {why}. To join them so that all can be "
+        "read: ffmpeg -f concat -i list.txt -c copy joined.mp4"
+    )
 
 
 def has_duration(container) -> bool:

@@ -14,6 +14,7 @@ from ._containers import (
     MIN_SHARE,
     UnknownFormatError,
     check_end,
+    check_nothing_follows,
     find_end,
     has_duration,
     open_container,
@@ -67,7 +68,7 @@ def open_sound_file(file: BinaryIO) -> Iterator[Source]:
             n_samples = None
         else:
             n_samples = int(duration * stream.time_base * rate)
-        with closing(_decode_track(container)) as blocks:
+        with closing(_decode_track(container, file)) as blocks:
             yield Source(blocks, rate, n_samples)
 
 
@@ -225,12 +226,12 @@ def _open_track(file: BinaryIO) -> Iterator[Any]:
         yield container
 
 
-def _decode_track(container) -> Generator[np.ndarray]:
+def _decode_track(container, file: BinaryIO) -> Generator[np.ndarray]:
     """Decode the first sound in a container."""
     stream = container.streams.audio[0]
-    rate, end, n_read = stream.codec_context.sample_rate, 0.0, 0
+    rate, end, position, n_read = stream.codec_context.sample_rate, 0.0, 0, 0
     for packet in read_packets(container):
-        end = max(end, find_end(packet))
+        end, position = max(end, find_end(packet)), max(position, packet.pos or 0)
         if packet.stream_index != stream.index:
             continue
         for frame in packet.decode():
@@ -243,5 +244,6 @@ def _decode_track(container) -> Generator[np.ndarray]:
             n_read += len(samples)
             yield from slice_samples(samples)
     check_end(container, end)
+    check_nothing_follows(file, container, position)
     if n_read == 0:
         raise BrokenItemError("the sound has 0 samples")
