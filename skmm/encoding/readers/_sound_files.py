@@ -32,10 +32,14 @@ _LENGTH = re.compile(
     r"^\s*(?:data|SSND|Data Size|Riff size|riff) +: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _OGG_CUT = re.compile(r"^Ogg ?: (Last page lacks|Junk after the last page)", re.MULTILINE)
-# The first frame of an MP3, if it holds a Xing header with the number of frames and of bytes.
+# The first frame of an MP3, if it holds a Xing header with the number of frames: its flags, and the
+# number of bytes, which is there if they have _XING_BYTES.
 _XING = re.compile(
-    rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb].{11,36}(?:Xing|Info)\0{3}[\3\7\x0b\x0f].{4}(.{4})", re.DOTALL
+    rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb].{11,36}(?:Xing|Info)"
+    rb"\x00{3}([\x01\x03\x05\x07\x09\x0b\x0d\x0f]).{4}(.{4})",
+    re.DOTALL,
 )
+_XING_BYTES = 2
 _NEXT_MP3 = re.compile(rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 _ID3_FOOTER = 0x10  # the flag of a tag that it ends as it starts
 N_SEARCHED = 4096  # bytes behind the tags of an MP3, among which the first frame starts
@@ -146,11 +150,12 @@ def _counts_frames(file: BinaryIO) -> bool:
         start += size + (20 if head[5] & _ID3_FOOTER else 10)
         file.seek(start)
     header = _XING.search(head + file.read(N_SEARCHED))
-    if header is not None:  # and whether it does of all, or another MP3 has been appended
-        file.seek(start + header.start() + int.from_bytes(header[1], "big"))
-        header = None if _NEXT_MP3.match(file.read(4)) else header
+    counts_all = header is not None
+    if header is not None and header[1][0] & _XING_BYTES:  # else another MP3 has been appended
+        file.seek(start + header.start() + int.from_bytes(header[2], "big"))
+        counts_all = _NEXT_MP3.match(file.read(4)) is None
     file.seek(position)
-    return header is not None
+    return counts_all
 
 
 def _has_ffmpeg() -> bool:

@@ -1,6 +1,7 @@
 """The sound of videos, and of files that libsndfile does not know."""
 
 import io
+import re
 import struct
 import sys
 
@@ -171,6 +172,10 @@ def test_what_a_xing_header_promises(tag, tmp_path):
     assert len(read_sound(tag + mp3).samples) == len(QUIET_NOISE)
     with pytest.raises(BrokenItemError, match=r"cut short.*promises 176400 samples"):
         read_sound(tag + mp3[: len(mp3) * 9 // 10])
+    frames_only = re.sub(b"(Xing|Info)\0\0\0\x0f", b"\\1\0\0\0\1", mp3, count=1)
+    assert len(read_sound(tag + frames_only).samples) >= len(QUIET_NOISE)
+    with pytest.raises(BrokenItemError, match="cut short"):
+        read_sound(tag + frames_only[: len(mp3) * 9 // 10])
 
 
 def test_sounds_that_are_joined_are_read_to_the_end_or_refused(tmp_path):
