@@ -140,7 +140,7 @@ def infer_column(values: pd.Series) -> Finding:
 def _infer_strings(sample: list[str]) -> Finding:
     media = infer_media(sample)
     if media is not None:
-        return Finding(*media)
+        return Finding(*media[:2])
     if are_dates(sample):
         return Finding("tabular", "dates")
     if find_notation(sample) is not None:

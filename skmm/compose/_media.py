@@ -85,21 +85,23 @@ def unwrap_values(values: pd.Series) -> pd.Series:
 # Texts
 
 
-def infer_media(texts: list[str]) -> tuple[str | None, str] | None:
-    """Infer the modality and kind of texts that are paths or encoded files; None if they are not.
+def infer_media(texts: list[str]) -> tuple[str | None, str, str] | None:
+    """Infer modality, kind and the reason of texts that are paths or encoded files; None if not.
 
     The modality is None where no encoder reads them as they are.
     """
     encoding = _find_common(_find_encoding, texts)
     if encoding is not None:
-        return None, encoding
+        return None, encoding, "by how they begin"
     first = texts[:N_OPENED]
     opened = Counter(filter(None, map(infer_file, first)))
     modality = _find_common(name_medium, texts)
-    if opened or modality is not None:
-        return opened.most_common(1)[0][0] if opened else modality, "paths"
+    if opened:
+        return opened.most_common(1)[0][0], "paths", "the first are such files"
+    if modality is not None:
+        return modality, "paths", f"most end like {modality} files"
     are_files = all(os.path.splitext(text)[1] and _find_file(text) for text in first)
-    return (None, OTHER_FILES) if are_files else None
+    return (None, OTHER_FILES, "no decoder knows the first") if are_files else None
 
 
 def name_medium(text: str) -> str | None:
