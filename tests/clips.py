@@ -23,6 +23,7 @@ KINDS = {
     "av1.webm": ("webm", "libsvtav1", "yuv420p"),
     "mpeg2.ts": ("mpegts", "mpeg2video", "yuv420p"),
     "mpeg2.mpg": ("mpeg", "mpeg2video", "yuv420p"),
+    "mpeg2.vob": ("vob", "mpeg2video", "yuv420p"),
     "wmv2.wmv": ("asf", "wmv2", "yuv420p"),
     "flv1.flv": ("flv", "flv", "yuv420p"),
     "moving.gif": ("gif", "gif", "rgb8"),

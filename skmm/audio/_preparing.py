@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from .._data.cells import Column
 from .._optional import import_optional
 from ..encoding.engine import CellPreparer
-from ..encoding.readers import BrokenItemError, check_not_one_sound, read_sound
+from ..encoding.readers import BrokenItemError, check_not_one_sound, read_sound, unwrap_cells
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -149,7 +149,7 @@ class AudioPreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: i
 
     def _read_column(self, X) -> Column:
         check_not_one_sound(X, estimator="AudioPreprocessor")
-        return super()._read_column(X)
+        return unwrap_cells(super()._read_column(X))
 
     def _prepare(self, cell: Any) -> dict[str, Any]:
         samples, rate = read_sound(

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from .._data.cells import Column
 from ..encoding.cache import EmbeddingCache
 from ..encoding.engine import CellEncoder
-from ..encoding.readers import check_not_one_sound, check_sound, estimate_samples, unwrap
+from ..encoding.readers import check_not_one_sound, check_sound, estimate_samples, unwrap_cells
 
 
 class AudioCellEncoder(CellEncoder):
@@ -30,9 +30,7 @@ class AudioCellEncoder(CellEncoder):
 
     def _read_column(self, X) -> Column:
         check_not_one_sound(X, estimator=type(self).__name__)
-        column = super()._read_column(X)
-        # A path is looked up in the cache by its file; in a dict it would be by its name.
-        return column._replace(cells=[unwrap(cell) for cell in column.cells])
+        return unwrap_cells(super()._read_column(X))
 
     def _check_cell(self, cell: Any) -> None:
         check_sound(cell, sampling_rate=self.sampling_rate, filesystem=self.filesystem)

@@ -6,7 +6,7 @@ import datetime
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from numbers import Real
 from typing import Any, NamedTuple
@@ -18,12 +18,19 @@ from scipy.stats import hypergeom
 from .._data.cells import describe_row, find_labels, is_missing, shorten
 from .._data.frames import as_pandas
 from .._warnings import warn_user
-from ..encoding.readers import expand_home
 from ._identifiers import are_identifiers, warn_of_identifiers
+from ._media import (
+    advise,
+    infer_file,
+    infer_media,
+    name_medium,
+    name_strings,
+    unwrap_values,
+    warn_of_strings,
+)
 from ._numerals import find_mixed_units, find_notation, is_float, warn_of_units
 
 N_SAMPLED = 1000
-N_OPENED = 5
 N_COMPARED = 80  # rows among which values are looked for that occur again
 REPEATED_SHARE = 0.15  # of them, at least, if the values are categories
 PHRASE_LENGTH = 1.8  # words, on average
@@ -31,12 +38,6 @@ REPEATED_SHARE_OF_PHRASES = 0.75  # they resemble each other, unlike single word
 MAX_CATEGORY_LENGTH = 60  # characters, on average
 MAX_EMBEDDING_LENGTH = 4096  # a longer 1-D array may be a sound
 
-EXTENSIONS = {
-    "image": "jpg jpeg jfif png gif bmp tif tiff webp avif heic ico ppm pgm",
-    "audio": "wav flac ogg oga opus mp3 m4a aac aif aiff wma",
-    "video": "mp4 m4v mov 3gp avi mkv webm mpg mpeg vob mts m2ts wmv flv ogv",
-}
-_MODALITY_OF = {f".{e}": name for name, group in EXTENSIONS.items() for e in group.split()}
 NUMBERS_AS_TEXT = "numbers as text"
 NUMBERS_IN_UNITS = "numbers in different units"
 NUMBERS_AS_STRINGS = "strings, most of them numbers"
@@ -44,20 +45,6 @@ IDENTIFIERS = "identifiers, each of one row"
 _NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
-_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # AVIF and HEIF
-_MAGIC: list[tuple[str, Callable[[bytes], bool]]] = [
-    ("image", lambda b: b.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0"))),
-    ("image", lambda b: b.startswith(b"MM\0*") or (b[:4] == b"RIFF" and b[8:12] == b"WEBP")),
-    ("audio", lambda b: b.startswith((b"fLaC", b"OggS", b"ID3", b"FORM"))),
-    ("audio", lambda b: b[:4] == b"RIFF" and b[8:12] == b"WAVE"),
-    ("audio", lambda b: len(b) > 1 and b[0] == 0xFF and b[1] & 0xE6 == 0xE2),  # an MPEG frame
-    ("image", lambda b: b[4:8] == b"ftyp" and b[8:12] in _IMAGE_BRANDS),
-    ("audio", lambda b: b[4:12] == b"ftypM4A "),
-    ("video", lambda b: b[4:8] == b"ftyp" or b.startswith(b"\x1aE\xdf\xa3")),
-    ("video", lambda b: b[:4] == b"RIFF" and b[8:12] == b"AVI "),
-    ("video", lambda b: b[4:8] in (b"moov", b"mdat", b"wide") or b.startswith(b"FLV\1")),
-    ("video", lambda b: b.startswith((b"\0\0\1\xba", b"\0\0\1\xb3"))),  # MPEG
-]
 
 
 def infer_modalities(X):
@@ -119,6 +106,7 @@ def infer_modalities(X):
             shown = f", for example {example}" if n_missing < len(values) else ""
             if kind.startswith("a mixture"):
                 shown += f", and {show_rarest_cell(values)}"
+            shown += advise(kind)
             raise ValueError(
                 f"Column {column!r} fits no modality: it holds {kind}{shown}. Fix or drop it, or "
                 f'name an encoder: ModalityTransformer([("name", encoder, {column!r}), ...]).'
@@ -127,8 +115,10 @@ def infer_modalities(X):
             warn_of_units(column, find_mixed_units([c for c in values if isinstance(c, str)]))
         if kind == NUMBERS_AS_STRINGS:
             warn_of_numbers(column, values, example)
-        if kind == IDENTIFIERS:
+        elif kind == IDENTIFIERS:
             warn_of_identifiers(column, example)
+        elif modality == "text" and advise(kind):
+            warn_of_strings(column, kind, example)
     return found
 
 
@@ -142,6 +132,7 @@ class Finding(NamedTuple):
 
 def infer_column(values: pd.Series) -> Finding:
     """Infer the modality of one column from its type and up to 1,000 of its values."""
+    values = unwrap_values(values)
     kinds, of_type = pd.api.types, f"of type {values.dtype}"
     present = values[values.notna()]
     if len(present) == 0:
@@ -177,14 +168,9 @@ def _sample(cells: list) -> list:
 
 
 def _infer_strings(sample: list[str]) -> Finding:
-    paths = Counter(_MODALITY_OF.get(os.path.splitext(text)[1].lower()) for text in sample)
-    modality, count = paths.most_common(1)[0]
-    if modality is None or count > len(sample) / 2:
-        opened = Counter(filter(None, map(_infer_file, sample[:N_OPENED])))
-        if opened:
-            return Finding(opened.most_common(1)[0][0], "paths", "the first are such files")
-        if modality is not None:
-            return Finding(modality, "paths", f"{count} of {len(sample)} end like {modality} files")
+    media = infer_media(sample)
+    if media is not None:
+        return Finding(*media)
     if are_dates(sample):
         return Finding("tabular", "dates", "all are like 2026-11-23")
     notation = find_notation(sample)
@@ -208,10 +194,12 @@ def _infer_words(sample: list[str]) -> Finding:
     )
     if share >= least and length <= MAX_CATEGORY_LENGTH:
         return Finding("tabular", "categories", reason)
-    if are_identifiers(pd.Series(sample)):
-        return Finding("text", IDENTIFIERS, reason)
-    is_numbers = sum(map(is_number, sample)) > len(sample) / 2
-    return Finding("text", NUMBERS_AS_STRINGS if is_numbers else "strings", reason)
+    kind = name_strings(sample)
+    if kind == "strings" and are_identifiers(pd.Series(sample)):
+        kind = IDENTIFIERS
+    elif sum(map(is_number, sample)) > len(sample) / 2:
+        kind = NUMBERS_AS_STRINGS
+    return Finding("text", kind, reason)
 
 
 def measure_repeated(counts: Iterable[int]) -> float:
@@ -257,22 +245,6 @@ def are_dates(texts: Iterable[str]) -> bool:
     return all(map(_ISO_DATE.match, texts))
 
 
-def _infer_file(path: str) -> str | None:
-    """Infer the modality of a file from its first bytes; None if unreadable or of no known type."""
-    path = os.fsdecode(expand_home(path))
-    if len(path) > 4096 or "\0" in path or not os.path.isfile(path):
-        return None
-    try:
-        with open(path, "rb") as file:
-            return _infer_bytes(file.read(16))
-    except OSError:
-        return None
-
-
-def _infer_bytes(head: bytes) -> str | None:
-    return next((modality for modality, fits in _MAGIC if fits(head)), None)
-
-
 def _infer_cell(cell: Any) -> Finding:
     modality, kind = _look_at(cell)
     return Finding(modality, kind, f"of type {type(cell).__name__}")
@@ -281,10 +253,9 @@ def _infer_cell(cell: Any) -> Finding:
 def _look_at(cell: Any) -> tuple[str | None, str]:
     if isinstance(cell, str | os.PathLike):
         path = os.fspath(cell)
-        by_name = _MODALITY_OF.get(os.path.splitext(path)[1].lower())
-        return _infer_file(path) or by_name, "paths"
+        return infer_file(path) or name_medium(path), "paths"
     if isinstance(cell, bytes | bytearray | memoryview):
-        return _infer_bytes(bytes(cell[:16])), "encoded files"
+        return infer_file(cell), "encoded files"
     if isinstance(cell, bool | np.bool_):
         return "tabular", "booleans"
     if isinstance(cell, Real | Decimal):
@@ -329,7 +300,7 @@ def describe_columns(X: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each column: modality (None if unknown), kind, reason, and so on."""
     rows = []
     for position in range(X.shape[1]):
-        values = X.iloc[:, position]
+        values = unwrap_values(X.iloc[:, position])
         finding = infer_column(values)
         first = next((cell for cell in values if not is_missing(cell)), None)
         rows.append((*finding, int(values.isna().sum()), shorten(first)))

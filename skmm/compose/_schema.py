@@ -16,7 +16,8 @@ from ..encoding.readers import URL, expand_home
 from ..image import ImageDescriptor
 from ..text import TextDescriptor
 from ..video import VideoEncoder
-from ._inference import N_OPENED, infer_column, infer_modalities
+from ._inference import infer_column, infer_modalities
+from ._media import N_OPENED
 from ._tabular import TabularEncoder
 from ._vectors import VectorEncoder
 

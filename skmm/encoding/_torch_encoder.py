@@ -26,7 +26,7 @@ from .readers import (
     quiet_pillow,
     read_image,
     read_sound,
-    unwrap,
+    unwrap_cells,
 )
 
 if TYPE_CHECKING:
@@ -256,11 +256,10 @@ class TorchEncoder(ModelEncoder):
     def _read_column(self, X) -> Column:
         if self.modality == "image":
             check_not_one_image(X, estimator="TorchEncoder")
-        if self.modality != "audio":
-            return super()._read_column(X)
-        check_not_one_sound(X, estimator="TorchEncoder")
+        if self.modality == "audio":
+            check_not_one_sound(X, estimator="TorchEncoder")
         column = super()._read_column(X)
-        return column._replace(cells=[unwrap(cell) for cell in column.cells])
+        return unwrap_cells(column) if self.modality in ("image", "audio") else column
 
     def _reading(self) -> AbstractContextManager:
         return quiet_pillow() if self.modality == "image" else nullcontext()

@@ -67,10 +67,11 @@ class ImageDescriptor(ImageCellEncoder):
 
     Notes
     -----
-    An item is a path, the bytes of an encoded image, a PIL image or an array (H, W), (H, W, 3) or
-    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and become a row of
-    NaN. EXIF orientation is applied, and the first frame of an animation is used. The same picture
-    in any lossless form has the same features. URLs are not fetched.
+    An item is a path, the bytes of an encoded image, a dict of "bytes" or "path", a PIL image or an
+    array (H, W), (H, W, 3) or (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are
+    missing, and become a row of NaN. EXIF orientation is applied, and the first frame of an
+    animation is used. The same picture in any lossless form has the same features. URLs are not
+    fetched.
 
     References
     ----------

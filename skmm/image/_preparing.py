@@ -10,7 +10,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._data.cells import Column
 from ..encoding.engine import CellPreparer
-from ..encoding.readers import check_background, check_not_one_image, quiet_pillow, read_image
+from ..encoding.readers import (
+    check_background,
+    check_not_one_image,
+    quiet_pillow,
+    read_image,
+    unwrap_cells,
+)
 from ._pixels import average_segments, enhance_contrast, find_foreground, find_superpixels
 
 
@@ -61,10 +67,10 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: i
 
     Notes
     -----
-    An item is a path, the bytes of an encoded image, a PIL image or an array (H, W), (H, W, 3) or
-    (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are missing, and stay as they
-    are. EXIF orientation is applied, and the first frame of an animation is used. URLs are not
-    fetched.
+    An item is a path, the bytes of an encoded image, a dict of "bytes" or "path", a PIL image or an
+    array (H, W), (H, W, 3) or (H, W, 4) of uint8 or of floats in [0, 1]; None, NaN and pd.NA are
+    missing, and stay as they are. EXIF orientation is applied, and the first frame of an animation
+    is used. URLs are not fetched.
 
     What comes out are PIL images, all in memory at once: with `size` None that may be much. An item
     that comes twice, as the same path, bytes or object, is one image object in the output.
@@ -139,7 +145,7 @@ class ImagePreprocessor(CellPreparer, auto_wrap_output_keys=None):  # pyright: i
 
     def _read_column(self, X) -> Column:
         check_not_one_image(X, estimator="ImagePreprocessor")
-        return super()._read_column(X)
+        return unwrap_cells(super()._read_column(X))
 
     def _prepare(self, cell: Any):
         from PIL import Image

@@ -18,6 +18,7 @@ from ..encoding.readers import (
     check_not_one_image,
     quiet_pillow,
     read_image,
+    unwrap_cells,
 )
 
 
@@ -44,7 +45,7 @@ class ImageCellEncoder(CellEncoder):
 
     def _read_column(self, X) -> Column:
         check_not_one_image(X, estimator=type(self).__name__)
-        return super()._read_column(X)
+        return unwrap_cells(super()._read_column(X))
 
     def _check_cell(self, cell: Any) -> None:
         check_image(cell, max_pixels=self.max_pixels, filesystem=self.filesystem)

@@ -23,7 +23,7 @@ from ..encoding.engine import (
     describe_versions,
     find_not_finite,
 )
-from ..encoding.readers import ENCODED_TYPES, BrokenItemError, expand_home
+from ..encoding.readers import ENCODED_TYPES, BrokenItemError, expand_home, unwrap_cells
 from ..image import ImageDescriptor
 from ._item_encoders import (
     ItemEncoder,
@@ -108,9 +108,9 @@ class VideoEncoder(CellEncoder):
     Notes
     -----
     An item is a path, the bytes of an encoded video (mp4, mov, mkv, webm, avi, mpeg, gif and what
-    else FFmpeg reads in one file), a list of frames (PIL images or arrays, as an encoder of images
-    takes them) or an array (T, H, W, 3) of uint8 or of floats in [0, 1]. None, NaN and pd.NA are
-    missing, and become a row of NaN. URLs are not fetched.
+    else FFmpeg reads in one file), a dict of "bytes" or "path", a list of frames (PIL images or
+    arrays, as an encoder of images takes them) or an array (T, H, W, 3) of uint8 or of floats in
+    [0, 1]. None, NaN and pd.NA are missing, and become a row of NaN. URLs are not fetched.
 
     Times are those of the frames, at whatever rate they come. A frame is turned and mirrored as the
     file says, and its pixels are made square. A file that ends before its header says so is
@@ -268,7 +268,7 @@ class VideoEncoder(CellEncoder):
                 f"VideoEncoder expects a column of videos, samples first; an array of shape "
                 f"{X.shape} looks like one video. Pass [video]."
             )
-        return super()._read_column(X)
+        return unwrap_cells(super()._read_column(X))
 
     def _check_cell(self, cell: Any) -> None:
         check_video(cell, max_pixels=self.max_pixels, filesystem=self.filesystem)

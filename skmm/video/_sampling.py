@@ -12,6 +12,8 @@ from ..encoding.readers import (
     ENCODED_TYPES,
     BrokenItemError,
     UnknownFormatError,
+    check_nothing_follows,
+    find_pictures,
     open_container,
     open_encoded,
 )
@@ -130,10 +132,9 @@ def _open_video(file: BinaryIO) -> Iterator[Any]:
 
 
 def _find_stream(container, max_pixels: int):
-    """Return the stream of pictures that move: not the cover of an album."""
     from av.stream import Disposition
 
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = find_pictures(container)
     if not streams:
         has_sound = len(container.streams.audio) > 0
         raise BrokenItemError(
@@ -159,6 +160,7 @@ def _sample_file(file: BinaryIO, sampling: Sampling, max_pixels: int) -> Iterato
         container = stack.enter_context(_open_video(file))
         stream = _find_stream(container, max_pixels)
         packets = scan(container, stream)
+        check_nothing_follows(file, container, packets.position)
         targets, counts = _find_shown(packets, sampling)
         reader = Reader(stack, file, container, stream, packets, targets)
         aspect = float(stream.sample_aspect_ratio or 1)

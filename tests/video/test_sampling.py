@@ -1,12 +1,13 @@
 """One cell of a video column: which frames are taken, and what is refused."""
 
+import io
 import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import number_frames, read_number, write_clip
+from clips import number_frame, number_frames, read_number, write_clip
 from PIL import Image
 
 from skmm.encoding.readers import BrokenItemError
@@ -103,6 +104,94 @@ def test_no_length_in_the_header(tmp_path):
         kind = "ffv1.mkv" if kind == "mkv" else "h264.mp4"
         write_clip(str(path), number_frames(60), kind=kind, container_options=options)
         assert sample(path, Sampling(6)) == [5, 15, 25, 35, 45, 55]
+
+
+# Joined byte by byte, as in: cat a.ts b.ts
+
+FIRST, SECOND = number_frames(30), [number_frame(100 + i) for i in range(30)]
+LARGE = [number_frame(100 + i, 128, 96) for i in range(30)]
+BOTH = [*range(30), *range(100, 130)]
+
+
+def write(frames, kind, **options):
+    return write_clip(io.BytesIO(), frames, kind=kind, **options).getvalue()
+
+
+@pytest.mark.parametrize(
+    "kind", ["h264.ts", "mpeg2.ts", "mpeg2.mpg", "mpeg2.vob", "ffv1.mkv", "vp9.webm", "mjpeg.avi"]
+)
+def test_joined_videos_follow_one_another(kind):
+    """Their time stamps start again."""
+    first, second = write(FIRST, kind), write(SECOND, kind)
+    assert sample(first + second, Sampling(60)) == BOTH
+    assert sample(first + second, Sampling(6)) == [5, 15, 25, 105, 115, 125]
+    assert sample(first + second, Sampling(1, fps=5)) == [
+        *(2, 7, 12, 17, 22, 27),
+        *(102, 107, 112, 117, 122, 127),
+    ]
+    assert sample(second + first, Sampling(3)) == [110, 0, 20]
+    assert sample(first * 2, Sampling(4)) == [7, 22, 7, 22]
+    if kind not in ("ffv1.mkv", "vp9.webm"):
+        assert sample(second + first + second, Sampling(90)) == [*BOTH[30:], *BOTH]
+
+
+@pytest.mark.parametrize("kind", ["h264.ts", "mpeg2.ts", "mpeg2.mpg"])
+def test_joined_videos_of_other_sizes_and_rates(kind):
+    assert sample(write(FIRST, kind) + write(LARGE, kind), Sampling(60)) == BOTH
+    fast = write(SECOND, kind, rate=50)  # takes half the time, and so half the sampled frames
+    found = sample(write(FIRST, kind) + fast, Sampling(9))
+    assert found == [2, 7, 12, 17, 22, 27, 105, 115, 125]
+
+
+@pytest.mark.parametrize("start", [0, 0.6, 1.12, 50])
+def test_joined_videos_whose_times_overlap_or_jump(start):
+    times = 40 * np.arange(30)
+    first = write(FIRST, "h264.ts", times=times.tolist())
+    second = write(SECOND, "h264.ts", times=(1000 * start + times).astype(int).tolist())
+    assert sample(first + second, Sampling(60)) == BOTH
+
+
+@pytest.mark.parametrize("in_first", [True, False])
+@pytest.mark.parametrize("in_second", [True, False])
+def test_joined_videos_with_sound(in_first, in_second):
+    sound = np.random.default_rng(0).uniform(-1, 1, 19_200)
+    first = write(FIRST, "h264.ts", sound=sound if in_first else None)
+    second = write(SECOND, "h264.ts", sound=sound if in_second else None)
+    assert sample(first + second, Sampling(60)) == BOTH
+
+
+@pytest.mark.parametrize("options", ["bframes=0", "open-gop=1:bframes=3:keyint=12"])
+def test_joined_videos_of_other_orders_of_decoding(options):
+    first = write(FIRST, "h264.ts")
+    second = write(SECOND, "h264.ts", options={"x264-params": options})
+    assert sample(first + second, Sampling(60)) == BOTH
+    assert sample(second + first, Sampling(60)) == [*BOTH[30:], *BOTH[:30]]
+
+
+def test_a_joined_video_that_starts_in_the_middle():
+    first, second = write(FIRST, "mpeg2.ts"), write(SECOND, "mpeg2.ts")
+    found = np.unique(sample(first + second[188 * 20 :], Sampling(60))).tolist()
+    assert found[:30] == BOTH[:30]
+    assert found[30:] == list(range(found[30], 130))
+    assert found[30] <= 124
+
+
+@pytest.mark.parametrize("kind", ["h264.mp4", "flv1.flv", "wmv2.wmv", "ffv1.mkv"])
+def test_joined_videos_of_which_not_all_are_read_are_broken(kind):
+    n_first = 2 if kind == "ffv1.mkv" else 1
+    for n_frames in (1, 4):
+        with pytest.raises(BrokenItemError, match=r"joined.*not read the last.*ffmpeg -f concat"):
+            sample(n_first * write(FIRST, kind) + write(SECOND, kind), Sampling(n_frames))
+
+
+def test_joined_videos_in_different_streams_are_broken():
+    first = write(FIRST, "h264.ts")
+    second = write(SECOND, "h264.ts", container_options={"mpegts_start_pid": "512"})
+    for joined in (first + second, second + first):
+        with pytest.raises(BrokenItemError, match=r"joined.*different streams.*ffmpeg -f concat"):
+            sample(joined, Sampling(4))
+    with pytest.raises(BrokenItemError, match="does not decode"):
+        sample(first + write(SECOND, "mpeg2.ts"), Sampling(4))
 
 
 @pytest.mark.parametrize("share", [0.4, 0.8])

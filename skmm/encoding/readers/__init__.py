@@ -3,8 +3,25 @@
 Nothing here is public: `__all__` is empty.
 """
 
-from ._containers import UnknownFormatError, check_end, find_end, open_container, read_packets
-from ._files import ENCODED_TYPES, URL, BrokenItemError, expand_home, open_encoded
+from ._containers import (
+    UnknownFormatError,
+    check_end,
+    check_nothing_follows,
+    find_end,
+    find_pictures,
+    make_joined_error,
+    open_container,
+    read_packets,
+)
+from ._files import (
+    ENCODED_TYPES,
+    URL,
+    BrokenItemError,
+    expand_home,
+    open_encoded,
+    unwrap,
+    unwrap_cells,
+)
 from ._images import (
     check_background,
     check_image,
@@ -18,7 +35,6 @@ from ._sounds import (
     estimate_samples,
     read_sound,
     read_windows,
-    unwrap,
 )
 from ._texts import check_text
 

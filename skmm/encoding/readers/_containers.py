@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -13,12 +14,20 @@ from ._files import BrokenItemError
 # file names, be it on the network.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,gif,nut,mxf,dv,rm,"
-    "wtv,ivf,obu,av1,h264,hevc,m4v,mjpeg,vc1,aac,ac3,eac3,amr,amrnb,amrwb,ape,tta,wv,mp3,aiff"
+    "wtv,ivf,obu,av1,h264,hevc,m4v,mjpeg,vc1,aac,ac3,eac3,amr,amrnb,amrwb,ape,tta,wv,mp3,aiff,wav"
 )
-WITH_DURATION = {"mov", "matroska"}  # containers whose headers hold the duration
+WITH_DURATION = {"mov", "matroska", "avi"}  # containers whose headers hold the duration
 MIN_SHARE = 0.99  # of the length in a header: less means that the file is cut short
 TOLERANCE = 0.1  # seconds, too: some headers are wrong by a frame, or by what a codec adds
 BUFFER_SIZE = 2**18
+# What a file starts with that may have been appended to another one, by container.
+MARKS = {
+    "mov": re.compile(rb"\x00{3}[\x08-\x40]ftyp(?:iso|mp4|M4|qt|avc|3g|dash|MSNV)"),
+    "matroska": re.compile(rb"\x1a\x45\xdf\xa3"),  # of which FFmpeg reads two
+    "flv": re.compile(rb"FLV\x01"),
+    "asf": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
+}
+MAX_INDEX = 2**26  # bytes behind the last packet of a file in which it is looked for
 
 
 class UnknownFormatError(BrokenItemError):
@@ -51,6 +60,13 @@ def _quote(error) -> str:
     return f"FFmpeg says: {error.strerror or error}"
 
 
+def find_pictures(container) -> list:
+    """Return the streams of pictures that move: not the cover of an album."""
+    from av.stream import Disposition
+
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
 def read_packets(container, *streams) -> Iterator[Any]:
     """Yield the packets of some streams, or of all."""
     try:
@@ -79,10 +95,38 @@ def check_end(container, end: float) -> None:
         )
 
 
+def check_nothing_follows(file: BinaryIO, container, position: int) -> None:
+    """Raise BrokenItemError if another file has been appended to one, and FFmpeg leaves it out.
+
+    ``position`` is that of the last packet in the file.
+    """
+    for name, mark in MARKS.items():
+        if name in container.format.name.split(","):
+            before = file.tell()
+            file.seek(position)
+            if mark.search(file.read(MAX_INDEX)):
+                raise make_joined_error("of which FFmpeg does not read the last")
+            file.seek(before)
+
+
+def make_joined_error(why: str) -> BrokenItemError:
+    """Make the error for files that were joined so that not all can be read."""
+    return BrokenItemError(
+        f"several files were joined in it byte by byte, {why}. To join them so that all can be "
+        "read: ffmpeg -f concat -i list.txt -c copy joined.mp4"
+    )
+
+
+def has_duration(container) -> bool:
+    """Return whether the header of a file holds its duration, or else FFmpeg estimates it."""
+    return not WITH_DURATION.isdisjoint(container.format.name.split(","))
+
+
 def _find_duration(container) -> float:
     """Return the seconds that a header promises; what FFmpeg estimates from the size is none."""
-    formats = container.format.name.split(",")
-    if "avi" in formats:  # of which FFmpeg shortens the duration to what is there
+    if not has_duration(container):
+        return 0.0
+    if container.format.name == "avi":  # of which FFmpeg shortens the duration to what is there
         streams = [*container.streams.video, *container.streams.audio]
         return max((float(s.frames * s.time_base) for s in streams), default=0.0)
-    return (container.duration or 0) / 1e6 if not WITH_DURATION.isdisjoint(formats) else 0.0
+    return (container.duration or 0) / 1e6

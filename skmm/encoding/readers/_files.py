@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from ..._data.cells import shorten
+from ..._data.cells import Column, is_missing, shorten
 
 URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 ENCODED_TYPES = (str, os.PathLike, bytes, bytearray, memoryview)
@@ -61,6 +61,26 @@ def open_encoded(cell: Any, filesystem=None) -> Iterator[BinaryIO]:
             raise BrokenItemError(f"{name} cannot be read: {e.strerror or e}") from e
 
 
+def unwrap(cell: Any) -> Any:
+    """Return the bytes, or else the path, of a dict that holds nothing else of an item.
+
+    That is how data sets of Hugging Face hold encoded files. Where both are missing, so is the
+    item.
+    """
+    if isinstance(cell, dict) and "array" not in cell and not {"bytes", "path"}.isdisjoint(cell):
+        encoded = cell.get("bytes")
+        return cell.get("path") if is_missing(encoded) else encoded
+    return cell
+
+
+def unwrap_cells(column: Column) -> Column:
+    """Unwrap the cells of a column.
+
+    A path is looked up in the cache by its file; in a dict it would be by its name.
+    """
+    return column._replace(cells=[unwrap(cell) for cell in column.cells])
+
+
 def expand_home(path: str | os.PathLike) -> str | bytes:
     """Replace the ``~`` that a path may start with by the home of the user."""
     try:
@@ -75,6 +95,10 @@ def _open_local(path: str, name: str) -> BinaryIO:
             f"{name} is a URL, and skmm fetches nothing unless told how: download the file and "
             "give its path, or pass filesystem="
         )
+    if path.startswith("data:") and "," in path:
+        raise BrokenItemError(
+            f"{name} is a data URI: pass its bytes, base64.b64decode(uri.partition(',')[2])"
+        )
     if path == "":
         raise BrokenItemError("the path is empty; None marks a missing item")
     if os.path.isdir(path):
@@ -85,7 +109,8 @@ def _open_local(path: str, name: str) -> BinaryIO:
         return open(path, "rb")
     except FileNotFoundError as e:
         where = "" if os.path.isabs(path) else f" (relative to {os.getcwd()!r})"
-        raise BrokenItemError(f"{name} does not exist{where}") from e
+        hint = "; without the blanks around it, it does" if os.path.exists(path.strip()) else ""
+        raise BrokenItemError(f"{name} does not exist{where}{hint}") from e
     except OSError as e:
         if e.errno in (errno.EMFILE, errno.ENFILE):  # no fault of the item
             raise

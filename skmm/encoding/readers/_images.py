@@ -12,6 +12,10 @@ import numpy as np
 
 from ._files import ENCODED_TYPES, BrokenItemError, open_encoded
 
+ROUNDING = 1e-5  # of float32, from which float64 often comes; 0.003 grey levels
+# Tags of TIFF, and what they say
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
 _ARRAY_FORMS = "an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of floats in [0, 1]"
 
 
@@ -137,9 +141,10 @@ def _to_rgb(image, background) -> np.ndarray:
     """Convert the first frame: upright, 8 bits a channel, transparency over the background."""
     from PIL import Image, ImageOps
 
+    white = _find_white(image)
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bits(image)
+    if white is not None:
+        image = Image.fromarray(_to_8_bits(np.asarray(image, dtype=np.float64), white))
     if image.mode == "La":  # which Pillow converts to this alone
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -149,18 +154,44 @@ def _to_rgb(image, background) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def _to_8_bits(image):
-    """Convert grey values of 16 bits, of 32 that hold 16, or floats in [0, 1], to 8 bits."""
-    from PIL import Image
+def _find_white(image) -> float | None:
+    """Return the value that is white, where Pillow has not brought it to 255.
 
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise BrokenItemError("the image holds values that are not finite")
-    if image.mode == "F":
-        top = 1.0 if values.max() <= 1 else 255.0
-    else:
-        top = 65535.0 if image.mode != "I" or values.max() > 255 else 255.0
-    return Image.fromarray(np.rint(values.clip(0, top) / top * 255).astype(np.uint8))
+    Pillow reads signed bytes as if they had no sign, and 0 as black where a TIFF says otherwise.
+    """
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    is_sixteen = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")
+    if _SIGNED in tags.get(_SAMPLE_FORMAT, ()) or (image.mode == "I" and not is_sixteen):
+        raise BrokenItemError(
+            "the image holds integers with a sign or of 32 bits, of which nobody knows what is "
+            "white: scale them to 0 to 255 and save uint8, or pass such an array"
+        )
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return None
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise BrokenItemError(
+            "0 is white in this TIFF, which Pillow knows in images of 8 bits only: save it anew, "
+            "with 0 as black"
+        )
+    return 1.0 if image.mode == "F" else 2.0 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
+
+
+def _to_8_bits(values: np.ndarray, white: float) -> np.ndarray:
+    """Scale grey values from 0 to ``white``; with a white of 1, others are an error."""
+    if white == 1:
+        _check_floats(values)
+    return np.rint(values.clip(0, white) * (255 / white)).astype(np.uint8)
+
+
+def _check_floats(values: np.ndarray) -> None:
+    """Raise BrokenItemError if values lie outside of [0, 1] by more than rounding explains."""
+    low, high = values.min(), values.max()
+    tolerance = max(ROUNDING, 4 * np.finfo(values.dtype).eps)
+    if not (low >= -tolerance and high <= 1 + tolerance):  # NaN fails here too
+        raise BrokenItemError(
+            f"an image of floats must lie in [0, 1], got values from {low:.9g} to {high:.9g}; "
+            "divide by the value that is white, such as 255, or pass uint8"
+        )
 
 
 def _image_from_array(array: np.ndarray):
@@ -174,13 +205,7 @@ def _image_from_array(array: np.ndarray):
     if array.dtype.kind == "b":
         array = array.astype(np.float32)
     if array.dtype.kind == "f":
-        low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):  # NaN fails here too
-            raise BrokenItemError(
-                f"an array of floats must lie in [0, 1], got values from {low:g} to {high:g}; "
-                "divide by 255, or pass uint8"
-            )
-        array = np.rint(array * 255).astype(np.uint8)
+        array = _to_8_bits(array, 1.0)
     elif array.dtype != np.uint8:
         raise BrokenItemError(f"an array of integers must be uint8, got {array.dtype}")
     if array.ndim == 3 and array.shape[2] == 1:

@@ -14,7 +14,9 @@ from ._containers import (
     MIN_SHARE,
     UnknownFormatError,
     check_end,
+    check_nothing_follows,
     find_end,
+    has_duration,
     open_container,
     read_packets,
 )
@@ -30,6 +32,17 @@ _LENGTH = re.compile(
     r"^\s*(?:data|SSND|Data Size|Riff size|riff) +: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _OGG_CUT = re.compile(r"^Ogg ?: (Last page lacks|Junk after the last page)", re.MULTILINE)
+# The first frame of an MP3, if it holds a Xing header with the number of frames: its flags, and the
+# number of bytes, which is there if they have _XING_BYTES.
+_XING = re.compile(
+    rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb].{11,36}(?:Xing|Info)"
+    rb"\x00{3}([\x01\x03\x05\x07\x09\x0b\x0d\x0f]).{4}(.{4})",
+    re.DOTALL,
+)
+_XING_BYTES = 2
+_NEXT_MP3 = re.compile(rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
+_ID3_FOOTER = 0x10  # the flag of a tag that it ends as it starts
+N_SEARCHED = 4096  # bytes behind the tags of an MP3, among which the first frame starts
 
 
 class Source(NamedTuple):
@@ -45,16 +58,21 @@ def open_sound_file(file: BinaryIO) -> Iterator[Source]:
     """Open a file that holds a sound, or a video with one."""
     with _open_sound(file) as sound:
         if sound is not None:
-            n_samples = sound.frames if sound.frames < UNKNOWN_SAMPLES else None
-            with closing(_decode(sound, n_samples)) as blocks:
-                yield Source(blocks, sound.samplerate, n_samples)
-            return
+            n_samples = _count_promised(sound, file)
+            if n_samples is not None or not _is_mpeg(sound) or not _has_ffmpeg():
+                with closing(_decode(sound, n_samples, file)) as blocks:
+                    yield Source(blocks, sound.samplerate, n_samples)
+                return
+            _check_length(sound.extra_info)
     file.seek(0)
     with _open_track(file) as container:
         stream = container.streams.audio[0]
         duration, rate = stream.duration, stream.codec_context.sample_rate
-        n_samples = None if duration is None else int(duration * stream.time_base * rate)
-        with closing(_decode_track(container)) as blocks:
+        if duration is None or not has_duration(container):
+            n_samples = None
+        else:
+            n_samples = int(duration * stream.time_base * rate)
+        with closing(_decode_track(container, file)) as blocks:
             yield Source(blocks, rate, n_samples)
 
 
@@ -109,21 +127,69 @@ def _open_sound(file: BinaryIO) -> Iterator[Any]:
             raise BrokenItemError(f"the sound does not decode: {e.error_string}") from e
 
 
-def _decode(sound, n_promised: int | None) -> Generator[np.ndarray]:
+def _is_mpeg(sound) -> bool:
+    return sound.subtype.startswith("MPEG")
+
+
+def _count_promised(sound, file: BinaryIO) -> int | None:
+    """Return how many samples a header promises; an estimate from the size of the file is none.
+
+    All headers do, but those of streams, of MPEG audio in WAV, and of MP3s without a Xing header.
+    """
+    if sound.frames >= UNKNOWN_SAMPLES or (_is_mpeg(sound) and not _counts_frames(file)):
+        return None
+    return sound.frames
+
+
+def _counts_frames(file: BinaryIO) -> bool:
+    """Return whether the first frame of an MP3 says how many there are; the position stays."""
+    position, start = file.tell(), 0
+    file.seek(start)
+    while (head := file.read(10)).startswith(b"ID3") and len(head) == 10:
+        size = sum(byte << 7 * place for place, byte in enumerate(reversed(head[6:])))
+        start += size + (20 if head[5] & _ID3_FOOTER else 10)
+        file.seek(start)
+    header = _XING.search(head + file.read(N_SEARCHED))
+    counts_all = header is not None
+    if header is not None and header[1][0] & _XING_BYTES:  # else another MP3 has been appended
+        file.seek(start + header.start() + int.from_bytes(header[2], "big"))
+        counts_all = _NEXT_MP3.match(file.read(4)) is None
+    file.seek(position)
+    return counts_all
+
+
+def _has_ffmpeg() -> bool:
+    try:
+        import_optional("av", extra="video", purpose="Reading sounds")
+    except ImportError:
+        return False
+    return True
+
+
+def _decode(sound, n_promised: int | None, file: BinaryIO) -> Generator[np.ndarray]:
     _check_length(sound.extra_info)
     # Else SoundFile seeks after each read, to where it is, and the decoder of MP3 loses its bits.
     sound.seekable = lambda: False
     step = max(1, SAMPLES_PER_BLOCK // sound.channels)
     n_read = 0
-    while len(block := sound.read(step, dtype="float32", always_2d=True)):
+    while len(block := _read(sound, min(step, sound.frames - n_read))):
         n_read += len(block)
         yield _mix(block)
     if n_read < MIN_SHARE * (n_promised or 0):
         raise BrokenItemError(
             f"the file is cut short: its header promises {n_promised} samples, {n_read} are there"
         )
+    if n_promised is None and n_read == sound.frames and file.read(1):
+        raise BrokenItemError(
+            "libsndfile stops before the end of this MP3, of which no header says how long it is. "
+            "pip install 'skmm[video]' reads such files; or convert it: ffmpeg -i sound.mp3 new.wav"
+        )
     if n_read == 0:
         raise BrokenItemError("the sound has 0 samples")
+
+
+def _read(sound, n_samples: int) -> np.ndarray:
+    return sound.read(n_samples, dtype="float32", always_2d=True)
 
 
 def _check_length(log: str) -> None:
@@ -165,12 +231,12 @@ def _open_track(file: BinaryIO) -> Iterator[Any]:
         yield container
 
 
-def _decode_track(container) -> Generator[np.ndarray]:
+def _decode_track(container, file: BinaryIO) -> Generator[np.ndarray]:
     """Decode the first sound in a container."""
     stream = container.streams.audio[0]
-    rate, end, n_read = stream.codec_context.sample_rate, 0.0, 0
+    rate, end, position, n_read = stream.codec_context.sample_rate, 0.0, 0, 0
     for packet in read_packets(container):
-        end = max(end, find_end(packet))
+        end, position = max(end, find_end(packet)), max(position, packet.pos or 0)
         if packet.stream_index != stream.index:
             continue
         for frame in packet.decode():
@@ -183,5 +249,6 @@ def _decode_track(container) -> Generator[np.ndarray]:
             n_read += len(samples)
             yield from slice_samples(samples)
     check_end(container, end)
+    check_nothing_follows(file, container, position)
     if n_read == 0:
         raise BrokenItemError("the sound has 0 samples")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._optional import import_optional
-from ._files import ENCODED_TYPES, BrokenItemError, expand_home, open_encoded
+from ._files import ENCODED_TYPES, BrokenItemError, expand_home, open_encoded, unwrap
 from ._sound_files import SAMPLES_PER_BLOCK, Source, open_sound_file, slice_samples
 
 MAX_CHANNELS = 8  # of an array; a longer axis is time
@@ -109,14 +109,6 @@ def check_not_one_sound(X, *, estimator: str) -> None:
     raise ValueError(
         f"{estimator} expects a column of sounds; {what} looks like one sound. Pass [sound]."
     )
-
-
-def unwrap(cell: Any) -> Any:
-    """Return the path or the bytes of a dict that holds nothing else of a sound."""
-    if isinstance(cell, dict) and "array" not in cell and not {"bytes", "path"}.isdisjoint(cell):
-        encoded = cell.get("bytes")
-        return cell.get("path") if encoded is None else encoded
-    return cell
 
 
 def check_sound(cell: Any, *, sampling_rate: float | None = None, filesystem=None) -> None:

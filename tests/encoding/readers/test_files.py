@@ -6,10 +6,22 @@ import re
 from pathlib import Path
 
 import fsspec
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import soundfile
+import torch
+from clips import number_frames, write_clip
+from PIL import Image
 
+from skmm.audio import AudioDescriptor, AudioPreprocessor
+from skmm.encoding import TorchEncoder
 from skmm.encoding.cache import digest_file
 from skmm.encoding.readers import BrokenItemError, open_encoded
+from skmm.image import ImageDescriptor, ImagePreprocessor
+from skmm.video import VideoEncoder
 
 
 def read(cell, filesystem=None):
@@ -114,3 +126,72 @@ def test_too_many_open_files_are_no_fault_of_the_item(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert not isinstance(caught.value, BrokenItemError)
+
+
+# Dicts of bytes and path, as data sets of Hugging Face hold encoded files
+
+
+def write_file(modality, path):
+    noise = np.random.default_rng(0).integers(0, 256, (2000, 24), dtype=np.uint8)
+    if modality == "image":
+        Image.fromarray(noise).save(path, "PNG")
+    elif modality == "audio":
+        soundfile.write(path, noise[:, 0] / 256.0, 2000, format="WAV")
+    else:
+        write_clip(str(path), number_frames(5))
+
+
+def average(item):
+    return torch.tensor([float(np.mean(np.asarray(item)))])
+
+
+@pytest.mark.parametrize(
+    ("modality", "encoder"),
+    [
+        ("image", ImageDescriptor()),
+        ("image", TorchEncoder(torch.nn.Identity(), preprocess=average, modality="image")),
+        ("audio", AudioDescriptor()),
+        ("video", VideoEncoder(n_frames=2)),
+    ],
+)
+def test_dicts_are_the_file_that_they_hold(modality, encoder, tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_file(modality, path)
+    content = path.read_bytes()
+    dicts = [
+        {"bytes": content, "path": None},
+        {"bytes": content, "path": "the name that it once had.xyz"},
+        {"bytes": None, "path": str(path)},
+        {"bytes": None, "path": None},
+    ]
+    struct = pa.array(dicts)
+    columns = [
+        dicts,
+        [*dicts[:2], {"path": path}, {"bytes": np.nan, "path": None}],
+        pd.DataFrame({"item": dicts}),
+        pd.Series(struct, dtype=pd.ArrowDtype(struct.type)),
+        pl.Series("item", dicts),
+    ]
+    expected = encoder.fit_transform([content])
+    for column in columns:
+        vectors = encoder.fit_transform(column)
+        np.testing.assert_array_equal(vectors[:3], np.repeat(expected, 3, axis=0))
+        assert np.isnan(vectors[3]).all()
+    with pytest.raises(ValueError, match=r"row 1: .*no/such\.file"):
+        encoder.fit_transform([content, {"bytes": None, "path": "no/such.file"}])
+    with pytest.raises(TypeError, match=r"row 1: .*got dict"):
+        encoder.fit_transform([content, {"content": content}])
+
+
+@pytest.mark.parametrize(
+    ("modality", "preparer"), [("image", ImagePreprocessor()), ("audio", AudioPreprocessor())]
+)
+def test_dicts_are_prepared(modality, preparer, tmp_path):
+    path = tmp_path / "item"
+    write_file(modality, path)
+    cells = [path, {"bytes": path.read_bytes(), "path": "a"}, {"path": path}, {"bytes": None}]
+    *prepared, missing = preparer.fit_transform(cells)
+    assert missing is None
+    arrays = [np.asarray(x["array"] if modality == "audio" else x) for x in prepared]
+    for array in arrays:
+        np.testing.assert_array_equal(array, arrays[0])
