@@ -452,3 +452,19 @@ def test_file_that_changes_meanwhile_is_not_kept(counted, tmp_path):
     encoder.transform([path])
     hook.remove()
     assert len(encoder.cache) == 1
+
+
+def test_a_file_in_the_cache_needs_no_thread_and_no_look_for_versions(tmp_path):
+    path = str(tmp_path / "photo.png")
+    Image.fromarray(np.full((64, 64, 3), 90, dtype=np.uint8)).save(path)
+    encoder = ImageDescriptor(cache=EmbeddingCache()).fit([path])
+    expected = encoder.transform([path])
+    called = set()
+    sys.setprofile(lambda frame, event, argument: called.add(frame.f_code.co_qualname))
+    try:
+        vectors = encoder.transform([path])
+    finally:
+        sys.setprofile(None)
+    assert "CellEncoder.transform" in called
+    assert not called & {"version", "Thread.start"}
+    np.testing.assert_array_equal(vectors, expected)
