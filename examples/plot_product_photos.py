@@ -25,7 +25,7 @@ from skmm import FusionClassifier, ModalityTransformer, infer_modalities
 from skmm.datasets import load_openmoji
 from skmm.inspection import ModalityAblationDisplay, ModalityWeightsDisplay
 
-ALWAYS = ["jeans", "dress", "t-shirt", "womans clothes", "athletic shoe", "mans shoe", "necktie"]
+ALWAYS = ["jeans", "dress", "t-shirt", "handbag", "athletic shoe", "mans shoe", "necktie"]
 SHOP = {  # of each season: its articles, words and the colour of the wall
     "spring": (["kimono", "flat shoe"], ["light", "floral"], (150, 210, 140)),
     "summer": (["bikini", "shorts"], ["light", "cotton"], (250, 220, 120)),
