@@ -128,14 +128,15 @@ def test_readme_install_line_brings_what_the_example_needs():
         example = example.replace(slow, quick)
     code = f"""
 import sys
+from importlib.machinery import PathFinder
 
-class Absent:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in {absent!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Installed(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] not in {absent!r}:
+            return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Absent)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
 from skmm import AdamW
 solver = AdamW(max_iter=2)
 {example}
