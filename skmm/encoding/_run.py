@@ -108,12 +108,12 @@ class Run:
         """
         results = {}
         # To look at a single file takes less than to start a thread.
-        in_threads = self._pool is not None and not (only_paths and len(rows) == 1)
+        pool = None if only_paths and len(rows) == 1 else self._pool
         for place, row in enumerate(rows):
             cell = self.cells[row]
             work = partial(read, cell) if into is None else partial(into.fill, place, read, cell)
-            if in_threads and (not only_paths or self.is_path(cell)):
-                results[row] = self._pool.submit(work).result
+            if pool is not None and (not only_paths or self.is_path(cell)):
+                results[row] = pool.submit(work).result
             else:
                 results[row] = work
         return results
