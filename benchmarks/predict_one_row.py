@@ -1,6 +1,7 @@
 """How long does `predict_proba` of one row take, and how much memory do a million rows take?
 
 One row, as a frame and as an array: the estimator, and the bare network on a tensor of the row.
+One raw row through a pipeline: a path to a photo that is in the cache, a text and two numbers.
 Many rows of float32: the most memory beyond X itself. 3 modalities of 256 columns, defaults else.
 
     python benchmarks/predict_one_row.py [n_rows]
@@ -8,12 +9,17 @@ Many rows of float32: the most memory beyond X itself. 3 modalities of 256 colum
 
 import resource
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from PIL import Image
+from sklearn.pipeline import make_pipeline
 
-from skmm import AdamW, FusionClassifier
+from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm._torch.float64 import float64_network
 from skmm.datasets import make_multimodal_classification
 
@@ -27,6 +33,23 @@ def milliseconds(function, repeats=500):
         function()
         times.append(time.perf_counter() - start)
     return 1e3 * np.median(times)
+
+
+def time_raw_row(settings, n_rows=300):
+    rng = np.random.default_rng(0)
+    words = [f"word{i}" for i in range(1000)]
+    X = pd.DataFrame(rng.normal(size=(n_rows, 2)), columns=["price", "age"])
+    X["text"] = [" ".join(rng.choice(words, 20)) for _ in range(n_rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        X["photo"] = [str(Path(folder, f"{number}.jpg")) for number in range(n_rows)]
+        for path in X["photo"]:
+            Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+        model = make_pipeline(ModalityTransformer(), FusionClassifier(**settings))
+        model.fit(X, rng.integers(0, 2, n_rows))
+        row = X.iloc[:1]
+        whole = milliseconds(lambda: model.predict_proba(row))
+        encoding = milliseconds(lambda: model[0].transform(row))
+    print(f"one raw row, photo in the cache: {whole:.2f} ms, of which encoding {encoding:.2f} ms")
 
 
 def main():
@@ -56,6 +79,7 @@ def main():
     }.items():
         taken = milliseconds(predict)
         print(f"one row, {name}: {taken:.2f} ms, {taken / least:.1f} x the bare network's")
+    time_raw_row(alone)
 
     n_rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     shape = (n_rows, len(X.columns))

@@ -7,9 +7,7 @@ import urllib.request
 import warnings
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent
-REPOSITORY = DOCS.parent
-sys.path.insert(0, str(DOCS / "_extensions"))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "_extensions"))
 
 project = "skmm"
 author = copyright = "skmm developers"
@@ -55,10 +53,7 @@ intersphinx_mapping = {
     name: (address, None) for name, address in INVENTORIES.items() if _is_reachable(address)
 }
 
-# The examples. Three are of data that may not be passed on: without them they are shown, not run.
-shared_data = Path(
-    os.environ.setdefault("SKMM_SHARED_DATA", str(REPOSITORY.parent / "shared" / "data"))
-)
+# The examples.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that a search starts
 # A progress bar would stand in a page with all its steps. tqdm reads this when it is imported.
 os.environ["TQDM_DISABLE"] = "1"
@@ -66,7 +61,7 @@ warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": "plot_" if shared_data.exists() else "plot_(?!product|sentiment|several)",
+    "filename_pattern": "plot_",
     "within_subsection_order": "order.by_question",
     "doc_module": ("skmm",),
     "backreferences_dir": "generated/backreferences",

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ def describe_files(path: str) -> tuple:
     return tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in status)
 
 
+@cache  # metadata are parsed anew in each look-up, and what is imported stays what it is
 def describe_versions(*packages: str) -> str:
     """Name the installed versions of packages."""
     found = []

@@ -107,11 +107,13 @@ class Run:
         With a batch, results are put into it, each at the place of its row among ``rows``.
         """
         results = {}
+        # To look at a single file takes less than to start a thread.
+        pool = None if only_paths and len(rows) == 1 else self._pool
         for place, row in enumerate(rows):
             cell = self.cells[row]
             work = partial(read, cell) if into is None else partial(into.fill, place, read, cell)
-            if self._pool is not None and (not only_paths or self.is_path(cell)):
-                results[row] = self._pool.submit(work).result
+            if pool is not None and (not only_paths or self.is_path(cell)):
+                results[row] = pool.submit(work).result
             else:
                 results[row] = work
         return results

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -393,14 +394,16 @@ def test_clones_copies_and_pickles():
     assert clone(described).cache is cache
 
 
-def test_other_libraries_than_in_fit_are_told(monkeypatch):
+def test_other_libraries_than_in_fit_are_told():
     picture = np.zeros((20, 20, 3), dtype=np.uint8)
-    saved = pickle.dumps(ImageDescriptor().fit([picture]))
+    encoder = ImageDescriptor().fit([picture])
+    saved = pickle.dumps(encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pickle.loads(saved).transform([picture])
-    monkeypatch.setattr("skmm.encoding._models.version", lambda package: "1.2.3")
-    with pytest.warns(UserWarning, match=r"pillow 1\.2\.3") as seen:
+    encoder.method_ = encoder.method_.replace(f"pillow {PIL.__version__}", "pillow 1.2.3")
+    saved = pickle.dumps(encoder)
+    with pytest.warns(UserWarning, match=r"fitted with .*pillow 1\.2\.3") as seen:
         pickle.loads(saved).transform([picture])
     assert seen[0].filename == __file__
 
@@ -452,3 +455,19 @@ def test_file_that_changes_meanwhile_is_not_kept(counted, tmp_path):
     encoder.transform([path])
     hook.remove()
     assert len(encoder.cache) == 1
+
+
+def test_a_file_in_the_cache_needs_no_thread_and_no_look_for_versions(tmp_path):
+    path = str(tmp_path / "photo.png")
+    Image.fromarray(np.full((64, 64, 3), 90, dtype=np.uint8)).save(path)
+    encoder = ImageDescriptor(cache=EmbeddingCache()).fit([path])
+    expected = encoder.transform([path])
+    called = set()
+    sys.setprofile(lambda frame, event, argument: called.add(frame.f_code.co_qualname))
+    try:
+        vectors = encoder.transform([path])
+    finally:
+        sys.setprofile(None)
+    assert "CellEncoder.transform" in called
+    assert not called & {"version", "Thread.start"}
+    np.testing.assert_array_equal(vectors, expected)
