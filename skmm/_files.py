@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,17 +16,25 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     If the process is killed meanwhile, or writing fails, ``path`` is the old file or the new one. A
     symbolic link stays, and the file that it names is replaced.
+
+    Raises
+    ------
+    OSError
+        If there is no room, or the like; its ``filename`` is set.
     """
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.tmp")
+    writer = f"{os.getpid()}-{threading.get_ident()}"  # two may write to one path at once
+    temporary = path.with_name(f".{path.name}.{writer}.tmp")
     try:
         with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as e:
         temporary.unlink(missing_ok=True)
+        if isinstance(e, OSError) and e.filename is None:
+            e.filename = str(path)
         raise
     if os.name == "posix":  # the name of the file is stored in the folder, which is flushed apart
         folder = os.open(path.parent, os.O_RDONLY)
@@ -31,3 +42,12 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what processes that were killed have left of `replace_file` beside ``path``."""
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.\d+-\d+\.tmp")
+    for file in path.parent.iterdir():
+        if unfinished.fullmatch(file.name):
+            with suppress(OSError):
+                file.unlink()

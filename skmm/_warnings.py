@@ -6,7 +6,7 @@ import sys
 import warnings
 
 # Packages between the caller's line and ours; code of skmm runs in tests, too.
-_BETWEEN = {"skmm", "sklearn", "joblib"}
+_BETWEEN = {"skmm", "sklearn", "joblib", "contextlib"}
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from numbers import Integral, Real
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from .._files import replace_file
 from .._optional import import_optional
@@ -52,13 +52,19 @@ def is_plain_frame(value: Any) -> bool:
 
 def describe_value(value: Any) -> str:
     """Return a parameter as a string; equal values, as 8 and 8.0, are equal strings."""
-    if isinstance(value, BaseEstimator):
+    if hasattr(value, "get_params") and not isinstance(value, type):  # kernels have it, too
         parameters = value.get_params(deep=False).items()
         described = ", ".join(f"{name}={describe_value(v)}" for name, v in sorted(parameters))
         return f"{type(value).__name__}({described})"
     if isinstance(value, Mapping):
         pairs = (f"{describe_value(k)}: {describe_value(v)}" for k, v in value.items())
         return "{" + ", ".join(sorted(pairs)) + "}"
+    if isinstance(value, slice):
+        return f"slice{describe_value([value.start, value.stop, value.step])}"
+    if isinstance(value, np.random.RandomState):
+        return f"RandomState({describe_value(value.get_state(legacy=False))})"
+    if isinstance(value, FunctionType) and value.__name__ != "<lambda>":
+        return f"{value.__module__}.{value.__qualname__}"
     if hasattr(value, "__array__"):
         value = np.asarray(value).tolist()
     if isinstance(value, list | tuple):

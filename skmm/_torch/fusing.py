@@ -53,8 +53,8 @@ class TemperatureHead(nn.Module):
 
     def __init__(self, n_outputs: Sequence[int]):
         super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros(len(n_outputs)))
-        self.bias = nn.Parameter(torch.zeros(sum(n_outputs)))
+        self.log_scale = nn.Parameter(torch.zeros(len(n_outputs), dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(sum(n_outputs), dtype=torch.float32))
         self.register_buffer("n_outputs", torch.tensor(n_outputs), persistent=False)
 
     def forward(self, scores: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class SumHead(nn.Module):
     def __init__(self, n_modalities: int, n_outputs: int):
         super().__init__()
         self.n_modalities = n_modalities
-        self.bias = nn.Parameter(torch.zeros(n_outputs))
+        self.bias = nn.Parameter(torch.zeros(n_outputs, dtype=torch.float32))
 
     def forward(self, scores: Tensor) -> Tensor:
         return self.n_modalities * scores + self.bias
@@ -82,7 +82,8 @@ class AttentionFusion(nn.Module):
 
     def __init__(self, n_modalities: int, width: int, dropout: float, n_heads: int):
         super().__init__()
-        marks = torch.empty(n_modalities, width).normal_(generator=cpu_generator())
+        marks = torch.empty(n_modalities, width, dtype=torch.float32)
+        marks.normal_(generator=cpu_generator())
         self.marks = nn.Parameter(marks / math.sqrt(width))
         self.layer = TransformerLayer(width, math.gcd(width, n_heads), dropout)
 
@@ -91,7 +92,7 @@ class AttentionFusion(nn.Module):
         # Attention to nothing would be NaN: a row without modalities sees all, and sums none.
         hidden = ~counts & counts.any(1, keepdim=True)
         tokens = self.layer(values + self.marks, hidden)
-        share = counts / counts.sum(1, keepdim=True).clamp(min=1)
+        share = counts.float() / counts.sum(1, keepdim=True).clamp(min=1)
         return weighted_sum(share, tokens)
 
 
@@ -110,7 +111,7 @@ class TransformerLayer(nn.Module):
         nn.init.zeros_(self.query_key_value.bias)
         nn.init.zeros_(self.output.bias)
         self.first, self.second = make_linear(1, width, width), make_linear(1, width, width)
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.norms = nn.ModuleList(nn.LayerNorm(width, dtype=torch.float32) for _ in range(2))
 
     def forward(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         """Run tokens (n, m, q); those marked ``hidden`` (n, m) are attended to by none."""
@@ -150,9 +151,10 @@ class BilinearFusion(nn.Module):
         self.limit = PRODUCT_BOUND ** (1 / n_modalities) - 1  # c
         self.dropout = Dropout(dropout)
         bound = 1 / math.sqrt(width)
-        weight = torch.empty(n_modalities, width, rank * width)
+        weight = torch.empty(n_modalities, width, rank * width, dtype=torch.float32)
         self.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=cpu_generator()))
-        self.bias = nn.Parameter(torch.zeros(n_modalities, 1, rank * width))
+        bias = torch.zeros(n_modalities, 1, rank * width, dtype=torch.float32)
+        self.bias = nn.Parameter(bias)
 
     def forward(self, weights: Tensor, values: Tensor) -> Tensor:
         terms = torch.baddbmm(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +30,14 @@ class ModalityNormalizer(nn.Module):
     def __init__(self, n_modalities: int, n_values: int):
         super().__init__()
         self.prior_rows = PRIOR_ROWS  # 0 where all rows are one batch
-        self.register_buffer("mean", torch.zeros(n_modalities, n_values))
-        self.register_buffer("rms", torch.ones(n_modalities))
+        self.register_buffer("mean", torch.zeros(n_modalities, n_values, dtype=torch.float32))
+        self.register_buffer("rms", torch.ones(n_modalities, dtype=torch.float32))
 
     def forward(self, values: Tensor, weights: Tensor) -> Tensor:
         """Normalise ``values`` (n, m, q); ``weights`` (n, m) are 0 where a modality is missing."""
         if not self.training:
             return (values - self.mean) / self.rms[:, None]
-        n_rows = (weights > 0).sum(0)  # (m,)
+        n_rows = (weights > 0).sum(0, dtype=weights.dtype)  # (m,)
         share = n_rows / (n_rows + self.prior_rows).clamp(min=1)
         weights = weights / weights.sum(0).clamp(min=1e-12) * share  # (n, m)
         mean = (weights[:, :, None] * values).sum(0) + (1 - share)[:, None] * self.mean  # (m, q)
@@ -104,7 +105,7 @@ class Calibration(nn.Module):
 
     def __init__(self, n_outputs: Sequence[int]):
         super().__init__()
-        self.register_buffer("log_scale", torch.zeros(len(n_outputs)))
+        self.register_buffer("log_scale", torch.zeros(len(n_outputs), dtype=torch.float32))
         self.register_buffer("n_outputs", torch.tensor(n_outputs), persistent=False)
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -127,7 +128,8 @@ class MemberLinear(nn.Module):
     def __init__(self, n_members: int, n_in: int, n_out: int):
         super().__init__()
         bound = 1 / math.sqrt(n_in)  # as of `nn.Linear`
-        weight, bias = torch.empty(n_members, n_in, n_out), torch.empty(n_members, 1, n_out)
+        weight = torch.empty(n_members, n_in, n_out, dtype=torch.float32)
+        bias = torch.empty(n_members, 1, n_out, dtype=torch.float32)
         self.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=cpu_generator()))
         self.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=cpu_generator()))
 
@@ -161,7 +163,7 @@ def make_linear(n_members: int, n_in: int, n_out: int) -> nn.Linear | MemberLine
 def empty_linear(n_in: int, n_out: int) -> nn.Linear:
     """Make a linear layer whose parameters are not drawn yet."""
     device = torch.get_default_device()
-    return nn.Linear(n_in, n_out, device="meta").to_empty(device=device)
+    return nn.Linear(n_in, n_out, device="meta", dtype=torch.float32).to_empty(device=device)
 
 
 def first_member(module: nn.Module) -> nn.Module:
@@ -173,3 +175,18 @@ def first_member(module: nn.Module) -> nn.Module:
             if isinstance(child, MemberLinear):
                 parent._modules[name] = first.setdefault(child, child.first())
     return copied
+
+
+@torch.no_grad()
+def copy_to_members(source: nn.Module, target: nn.Module) -> None:
+    """Copy the values of a module with one member to a module with any number of them."""
+    for name, module in target.named_modules():
+        one: Any = source.get_submodule(name)
+        if isinstance(module, MemberLinear):
+            module.weight.copy_(one.weight.T)
+            module.bias.copy_(one.bias)
+        else:
+            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            values = [*one.parameters(recurse=False), *one.buffers(recurse=False)]
+            for tensor, value in zip(own, values, strict=True):
+                tensor.copy_(value)

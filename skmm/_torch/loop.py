@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from .._progress import shorten
 from .checkpoint import Checkpoint
 from .generators import Generators, current_generators
 from .solvers import SOLVERS, AdamWSolver, LBFGSSolver, Objective, TrainingSettings
 from .tensors import TrainingTensors
+
+if TYPE_CHECKING:
+    from tqdm.std import tqdm
 
 EVALUATION_ROWS = 2048
 
@@ -61,6 +64,7 @@ class EpochLoop:
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
                 if checkpoint:
                     checkpoint.save(number, self._state(solver), _generators().states)
+            shorten(bar, self.settings.max_iter - len(self.history.terms))
         finally:  # after an interrupt too
             del self.history.validation[len(self.history.terms) :]
             if self.best_state is not None:

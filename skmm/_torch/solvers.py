@@ -111,6 +111,7 @@ class AdamWSolver:
             with torch.autocast(batch.present.device.type, dtype=torch.bfloat16):
                 output, batch = self.objective.run(self.network, batch, present)
             output = _to_float32(output)
+            torch.clear_autocast_cache()  # which an autocast of the caller's would keep
         else:
             output, batch = self.objective.run(self.network, batch, present)
         terms = self.objective.terms(output, batch)
@@ -211,7 +212,9 @@ def drop_modalities(present: Tensor, rate: float) -> Tensor:
     if rate == 0:
         return present
     generator = generator_for(present.device)
-    drawn = torch.rand(present.shape, device=present.device, generator=generator)
+    drawn = torch.rand(
+        present.shape, dtype=torch.float32, device=present.device, generator=generator
+    )
     kept = present & (drawn >= rate)
     return torch.where(kept.any(1, keepdim=True), kept, present)
 

@@ -61,7 +61,7 @@ def put_on_device(x: np.ndarray | LazyRows, device: torch.device) -> Tensor | La
         return torch.from_numpy(x).to(device)
     if device.type != "cuda" or x.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         return x
-    rows = torch.empty(x.shape, device=device)
+    rows = torch.empty(x.shape, dtype=torch.float32, device=device)
     for start in range(0, len(x), CHUNK):
         rows[start : start + CHUNK] = torch.from_numpy(x[start : start + CHUNK])
     return rows

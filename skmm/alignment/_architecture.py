@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from .._torch.filling import fill_network
 from .._torch.perceptrons import PerceptronSpec, make_perceptron
 from ._network import AlignmentNetwork
 
@@ -74,9 +75,4 @@ def unpack_network(
         return packed
     with torch.device("meta"):
         network = build_network(spec)
-    network = network.to_empty(device="cpu")
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(packed["state"][name].copy()))
-            parameter.requires_grad_(name not in packed["frozen"])
-    return network.eval()
+    return fill_network(network, packed)

@@ -7,14 +7,15 @@ import pandas as pd
 import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .._data.rows import TrainingRows, sample_holdout
 from .._data.scaling import ColumnScaler, ScaledRows, scale_rows
 from .._hyperparameters import AdamW
+from .._progress import progress_bar
 from .._torch.device import choose_device
 from .._torch.generators import Generators, use_generators
 from .._torch.loop import EpochLoop, History, warn_of_interrupt
+from .._torch.modes import training_modes
 from .._torch.perceptrons import PerceptronSpec
 from .._torch.solvers import TrainingSettings
 from .._torch.tensors import TrainingTensors, put_on_device
@@ -31,6 +32,7 @@ LEARNED_TEMPERATURE = 0.07  # where it starts, as in CLIP
 NO_HIDDEN_LAYERS = PerceptronSpec((), "identity", 0.0, 0.0)
 
 
+@training_modes()
 def fit(problem: AlignmentProblem, settings: AlignmentSettings) -> FittedAligner:
     """Fit the map of each modality to a problem: in closed form, or by training from there.
 
@@ -190,7 +192,7 @@ def train(
 ) -> History:
     """Train ``network`` in place."""
     loop = EpochLoop(network, rows, fitting, held_out, objective, settings)
-    with tqdm(total=settings.max_iter, desc="alignment", disable=not settings.verbose) as bar:
+    with progress_bar(desc="alignment", total=settings.max_iter, verbose=settings.verbose) as bar:
         try:
             loop.run(bar)
         except KeyboardInterrupt:

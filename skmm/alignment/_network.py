@@ -51,9 +51,8 @@ class AlignmentNetwork(nn.Module):
         self.n_features = list(n_features)
         self.linear = nn.ModuleList(linear)
         self.perceptrons = nn.ModuleList(perceptrons)
-        self.log_temperature = nn.Parameter(
-            torch.tensor(math.log(temperature)), requires_grad=learns_temperature
-        )
+        start = torch.tensor(math.log(temperature), dtype=torch.float32)
+        self.log_temperature = nn.Parameter(start, requires_grad=learns_temperature)
 
     @property
     def scales(self) -> set[str]:

@@ -64,7 +64,7 @@ class AlignmentObjective(NamedTuple):
         for index in held_out.split(EVALUATION_ROWS):
             batch = rows.take(index)
             terms = self.terms(network(batch.values), batch)
-            total += float(torch.tensor(self.coefficients).to(terms) @ terms) * len(index)
+            total += float(terms.new_tensor(self.coefficients) @ terms) * len(index)
         return total / len(held_out)
 
     def history_frame(self, history: History, names: Sequence[str]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
 from skmm._optional import import_optional
+from skmm._progress import progress_bar
 
 _PURPOSE = "load_openmoji"
 
@@ -180,11 +181,10 @@ def _render(drawings: list[Traversable], image_size: int) -> np.ndarray:
     """Render SVG files to an object array of PIL images."""
     resvg = import_optional("resvg_py", extra="datasets", purpose=_PURPOSE)
     from PIL import Image
-    from tqdm import tqdm
 
     # Filled cell by cell: numpy would take a list of pictures apart into pixels.
     images = np.empty(len(drawings), dtype=object)
-    progress = tqdm(drawings, desc="Rendering emoji", unit="emoji", delay=5, leave=False)
+    progress = progress_bar(drawings, desc="Rendering emoji", unit="emoji", delay=5, leave=False)
     for i, drawing in enumerate(progress):
         png = resvg.svg_to_bytes(
             svg_string=drawing.read_text(encoding="utf-8"),

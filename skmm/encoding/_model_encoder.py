@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._torch.device import choose_device
 from ._base import CellEncoder
 from ._models import Backbone, describe_files, load_once
+from ._run import Run
 from ._torchvision import patch_torchvision
 from .cache import EmbeddingCache
 
@@ -101,6 +102,12 @@ class ModelEncoder(CellEncoder):
             return super().__reduce_ex__(protocol)
         # A loaded model comes after what makes the encoder, and may want torchvision.
         return (_make_unpickled, (type(self),), self.__getstate__())
+
+    def _encode_rows(self, run: Run, rows: list[int]) -> None:
+        from .._torch.modes import model_modes
+
+        with model_modes():
+            super()._encode_rows(run, rows)
 
     def _describe_method(self) -> str:
         return self._backbone.digest

@@ -44,9 +44,12 @@ def load_once(key: Hashable, load: Callable[[], Backbone], *, version: Hashable 
 
     Another version of it takes its place.
     """
+    from .._torch.modes import model_modes
+
     with _loading:
         if key not in _loaded or _loaded[key][0] != version:
-            _loaded[key] = (version, load())
+            with model_modes():
+                _loaded[key] = (version, load())
         return _loaded[key][1]
 
 

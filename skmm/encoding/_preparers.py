@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from tqdm.auto import tqdm
 
 from .._data.cells import Column, as_column, is_missing
+from .._progress import progress_bar
 from ._columns import BrokenItems, identify, set_column_tags
 from .readers import BrokenItemError
 
@@ -121,7 +121,8 @@ class CellPreparer(ColumnPreparer, auto_wrap_output_keys=None):  # pyright: igno
         prepared = np.empty(len(column.cells), dtype=object)
         firsts: dict[Any, int] = {}  # the first row of each item
         broken = BrokenItems(column, estimator=name, errors=self.errors)
-        for row, cell in enumerate(tqdm(column.cells, desc=name, disable=not self.verbose)):
+        cells = progress_bar(column.cells, desc=name, verbose=bool(self.verbose))
+        for row, cell in enumerate(cells):
             if is_missing(cell):
                 prepared[row] = cell
                 continue

@@ -10,9 +10,10 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
 from .._data.cells import Column, is_missing
+from .._progress import progress_bar
 from ._batches import Batch
 from ._columns import BrokenItems, identify
 from .cache import EmbeddingCache
@@ -58,10 +59,10 @@ class Run:
 
     def make_bar(self, n_items: int, doing: str = "") -> tqdm:
         """Make a progress bar; that of what comes before encoding goes, and only comes if late."""
-        return tqdm(
-            total=n_items,
+        return progress_bar(
             desc=f"{self.name}: {doing}" if doing else self.name,
-            disable=not (self._verbose and n_items),
+            total=n_items,
+            verbose=self._verbose and n_items > 0,
             leave=not doing,
             delay=1 if doing else 0,
         )

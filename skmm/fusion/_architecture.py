@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._torch.filling import fill_network
 from .._torch.layers import (
     Dropout,
     IdentityNormalizer,
@@ -163,17 +164,9 @@ def unpack_network(packed: Mapping[str, Any] | FusionNetwork, spec: NetworkSpec)
     """Build the network again that `pack_network` returned."""
     if isinstance(packed, FusionNetwork):
         return packed
-    state = {name: torch.from_numpy(value.copy()) for name, value in packed["state"].items()}
     with torch.device("meta"):
-        network = build_network(spec, state["modality_weights"])
-    network = network.to_empty(device="cpu")
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(state[name])
-            parameter.requires_grad_(name not in packed["frozen"])
-        for name, buffer in network.named_buffers():
-            buffer.copy_(state[name])
-    return network.eval()
+        network = build_network(spec, packed["state"]["modality_weights"])
+    return fill_network(network, packed)
 
 
 def copy_parameters(source: FusionNetwork, target: FusionNetwork, *, with_alpha: bool) -> None:

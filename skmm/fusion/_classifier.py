@@ -136,6 +136,8 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
         killed, or interrupted by Ctrl-C, continues when `fit` is called again with the same data
         and parameters, and on one machine's CPU ends with the same weights, bit for bit. A file of
         another fit is an error. When `fit` is done it removes the file. Loading it runs no code.
+        The fits of a search have one path in common: with ``n_jobs=1`` each removes the file before
+        the next begins; of several at once only one can have it, and the others raise ValueError.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights of the network, batches, dropout and how rows are split. On one
         machine's CPU an int makes fits bit-identical, several at once too. torch's own generator is
@@ -208,8 +210,9 @@ class FusionClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, BaseFus
     A fitted estimator is plain data in a pickle or joblib file. skops, which runs no code of a
     file, needs ``trusted=skmm.trusted_types`` to load one.
 
-    Ctrl-C ends training with what the network has learned so far, and a warning; before it has
-    begun, while weights are learned, it ends `fit`.
+    Ctrl-C ends training with what the network has learned so far, and a warning. While the networks
+    of the folds are trained, what is left is that of the first fold, with the weights that unseen
+    rows of the folds so far ask for; before its first epoch has ended, Ctrl-C ends `fit`.
 
     References
     ----------

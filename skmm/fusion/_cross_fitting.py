@@ -10,18 +10,21 @@ their share.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
+from .._progress import progress_bar, shorten
 from .._torch.checkpoint import Checkpoint
 from .._torch.fusing import TemperatureHead
+from .._torch.layers import copy_to_members
 from .._torch.loop import EpochLoop, History, warn_of_interrupt
 from .._torch.solvers import TrainingSettings
 from .._torch.tensors import TrainingTensors, to_float64
+from .._warnings import warn_user
 from ._network import FusionNetwork
 from ._objective import FusionObjective, unseen_logits
 from ._weights import OutOfFold, learn_calibration, learn_weights
@@ -50,6 +53,14 @@ class Learned(NamedTuple):
     def needs_folds(self) -> bool:
         """Whether rows have to be held out."""
         return self.alpha or self.scale or self.calibration or self.interaction
+
+
+class TrainedFold(NamedTuple):
+    """A network that has not seen the rows of a fold, and what it computes of them."""
+
+    network: FusionNetwork
+    unseen: OutOfFold
+    terms: list[list[float]]  # of the loss, after each epoch
 
 
 class Training(NamedTuple):
@@ -82,77 +93,144 @@ def train(
         used = rows._replace(x=to_float64(rows.values), weight=to_float64(rows.weight))
         network.to(used.values.dtype)
     loop: EpochLoop | None = None
+    trained: list[TrainedFold] = []
     out_of_fold, is_whole = None, True
-    with tqdm(total=n_epochs, desc="fusion", disable=not settings.verbose) as bar:
+    with progress_bar(desc="fusion", total=n_epochs, verbose=settings.verbose) as bar:
         try:
             if folds and not (checkpoint and checkpoint.find(len(folds))):
                 trained_on = 1 - 1 / len(folds)  # as many steps in an epoch as with all rows
                 short = settings._replace(
                     max_iter=n_short, batch_size=math.ceil(settings.batch_size * trained_on)
                 )
-                out_of_fold = cross_fit(
-                    network, used, folds, objective, short, learned, bar, checkpoint
+                for fold in train_folds(network, used, folds, objective, short, bar, checkpoint):
+                    trained.append(fold)
+                out_of_fold = learn_of_folds(
+                    network, trained, used, folds, objective, learned, checkpoint
                 )
-            elif checkpoint and learned.interaction and folds:
-                out_of_fold = checkpoint.results[0]["out_of_fold"]
+            elif checkpoint and folds:
+                shorten(bar, n_short * len(folds))
+                if learned.interaction:
+                    out_of_fold = checkpoint.results[0]["out_of_fold"]
             loop = EpochLoop(network, used, split.fitting, split.held_out, objective, settings)
             loop.run(bar, checkpoint, len(folds))
         except KeyboardInterrupt:
-            if loop is None or not loop.history.terms:
-                raise
-            warn_of_interrupt(len(loop.history.terms), settings.max_iter)
             is_whole = False
+            if loop is not None and loop.history.terms:
+                warn_of_interrupt(len(loop.history.terms), settings.max_iter)
+            elif trained:
+                keep_first_fold(network, trained, objective, learned)
+                _warn_of_interrupted_folds(trained, len(folds))
+            else:
+                raise
+    if loop is None or not loop.history.terms:
+        history = History(trained[0].terms, [])
+    else:
+        history = loop.history._replace(converged=loop.converged)
     network.to(dtype)
     network.store_statistics(rows, split.fitting)
     if calibrate_later and split.held_out is not None:
         logits = torch.cat(list(unseen_logits(network, rows, split.held_out)))
         target, weight = rows.target[split.held_out], rows.weight[split.held_out]
         learn_calibration(network, logits, target, weight, objective.tasks)
-    return Training(loop.history._replace(converged=loop.converged), out_of_fold, is_whole)
+    return Training(history, out_of_fold, is_whole)
 
 
-def cross_fit(
+def train_folds(
     network: FusionNetwork,
     rows: TrainingTensors,
     folds: Sequence[Tensor],
     objective: FusionObjective,
     settings: TrainingSettings,
-    learned: Learned,
     bar: tqdm,
     checkpoint: Checkpoint | None,
-) -> Tensor | None:
-    """Set what is learned on unseen rows, by a copy of ``network`` trained without each fold.
+) -> Iterator[TrainedFold]:
+    """Train a copy of ``network`` without each fold; of an ensemble, copies of one member.
 
-    Of an ensemble, by copies of one member. Returns the copies' logits of the rows of the folds
-    (n, k), if the interaction is learned of them.
+    If the first one is interrupted, it comes as far as it got before the interrupt is raised.
     """
-    single, samples, networks = objective._replace(n_members=1), [], []
+    single = objective._replace(n_members=1)
     for i, fold in enumerate(folds):
-        trained = network.first_member()
+        trained, is_interrupted = network.first_member(), False
         sample = rows.take(fold[:: math.ceil(len(fold) / WEIGHING_ROWS)])
         if checkpoint and i < len(checkpoint.results):
-            done, device = checkpoint.results[i], sample.weight.device
-            trained.eval().load_state_dict(done["network"])
-            values, gate_scores = done["values"].to(device), done["gate_scores"].to(device)
+            shorten(bar, settings.max_iter)
+            result, device = checkpoint.results[i], sample.weight.device
+            trained.eval().load_state_dict(result["network"])
+            values, gate_scores = result["values"].to(device), result["gate_scores"].to(device)
+            terms = result["terms"]
         else:
             rest = torch.cat([part for j, part in enumerate(folds) if j != i])
-            EpochLoop(trained, rows, rest, None, single, settings).run(bar, checkpoint, i)
+            loop = EpochLoop(trained, rows, rest, None, single, settings)
+            try:
+                loop.run(bar, checkpoint, i)
+            except KeyboardInterrupt:
+                if i > 0 or not loop.history.terms:
+                    raise
+                is_interrupted = True
             trained.store_statistics(rows, rest)
             values, gate_scores = evaluate_unseen(trained, sample)
-            if checkpoint:
+            terms = loop.history.terms
+            if checkpoint and not is_interrupted:
                 state = trained.state_dict()
                 result = {"network": state, "values": values, "gate_scores": gate_scores}
-                checkpoint.results.append(result)
-        if learned.interaction:
-            networks.append(trained)
+                checkpoint.results.append({**result, "terms": terms})
         data = sample.present, sample.target, sample.weight
-        samples.append(OutOfFold(trained.head, values, gate_scores, *data))
-    alpha, calibrate = learned.alpha, learned.calibration
-    learn_weights(network, samples, objective.tasks, alpha=alpha, calibrate=calibrate)
-    logits = _fold_logits(network, networks, rows, folds) if learned.interaction else None
+        yield TrainedFold(trained, OutOfFold(trained.head, values, gate_scores, *data), terms)
+        if is_interrupted:
+            raise KeyboardInterrupt
+
+
+def learn_of_folds(
+    network: FusionNetwork,
+    trained: Sequence[TrainedFold],
+    rows: TrainingTensors,
+    folds: Sequence[Tensor],
+    objective: FusionObjective,
+    learned: Learned,
+    checkpoint: Checkpoint | None,
+) -> Tensor | None:
+    """Set what is learned on unseen rows.
+
+    Returns the logits of the rows of the folds (n, k), if the interaction is learned of them.
+    """
+    _learn_weights(network, trained, objective, learned)
+    logits = None
+    if learned.interaction:
+        logits = _fold_logits(network, [fold.network for fold in trained], rows, folds)
     if checkpoint:  # the rest of what came of them is in the network
         checkpoint.results = [] if logits is None else [{"out_of_fold": logits}]
     return logits
+
+
+def keep_first_fold(
+    network: FusionNetwork,
+    trained: Sequence[TrainedFold],
+    objective: FusionObjective,
+    learned: Learned,
+) -> None:
+    """Take the network of the first fold, and what unseen rows of all that are trained say."""
+    copy_to_members(trained[0].network, network)
+    _learn_weights(network, trained, objective, learned)
+
+
+def _learn_weights(
+    network: FusionNetwork,
+    trained: Sequence[TrainedFold],
+    objective: FusionObjective,
+    learned: Learned,
+) -> None:
+    samples = [fold.unseen for fold in trained]
+    alpha, calibrate = learned.alpha, learned.calibration
+    learn_weights(network, samples, objective.tasks, alpha=alpha, calibrate=calibrate)
+
+
+def _warn_of_interrupted_folds(trained: Sequence[TrainedFold], n_folds: int) -> None:
+    warn_user(
+        f"Training was interrupted when {len(trained)} of {n_folds} folds were trained, from whose "
+        "unseen rows modality weights are learned, and none of the epochs on all rows: the "
+        f"estimator has the network of the first fold, after {len(trained[0].terms)} epochs on "
+        f"{n_folds - 1} of {n_folds} parts of the rows."
+    )
 
 
 def _fold_logits(

@@ -341,7 +341,7 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         state = read_weights(path, type(self).__name__, describe_parameters(self))
         try:
             learned = _from_plain(state)
-        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as e:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as e:
             raise damaged(path, e) from e
         for name in self._learned_state(dict(self.__dict__)):
             delattr(self, name)

@@ -19,6 +19,7 @@ from .._torch.checkpoint import Checkpoint
 from .._torch.device import choose_device
 from .._torch.generators import Generators, use_generators
 from .._torch.loop import History
+from .._torch.modes import training_modes
 from .._torch.parallel import broadcast_from_first
 from .._torch.processes import gather_over_processes, rank, sum_over_processes
 from .._torch.tensors import TrainingTensors, put_on_device
@@ -52,6 +53,7 @@ class RowSplit(NamedTuple):
         return Split(torch.from_numpy(self.fitting).to(device), folds, held_out)
 
 
+@training_modes()
 def fit(
     problem: FusionProblem, settings: FusionSettings, start: FittedFusion | None = None
 ) -> FittedFusion:
@@ -126,6 +128,7 @@ def fit(
     return fitted
 
 
+@training_modes()
 def update(
     fitted: FittedFusion | None, problem: FusionProblem, settings: FusionSettings
 ) -> FittedFusion | None:

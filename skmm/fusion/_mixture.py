@@ -22,7 +22,6 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import has_fit_parameter
-from tqdm.auto import tqdm
 
 from .._data.columns import as_slice
 from .._data.reduction import (
@@ -34,12 +33,15 @@ from .._data.reduction import (
 )
 from .._data.rows import TrainingRows
 from .._data.scaling import ScaledRows
+from .._progress import progress_bar, shorten
 from .._torch.losses import row_losses
 from .._torch.tasks import Task
 from ._interaction import BACKGROUND_ROWS, FittedInteraction
 from ._models import ScoreModel, fit_score_model
 
 if TYPE_CHECKING:
+    from tqdm.std import tqdm
+
     from ._settings import FusionProblem, FusionSettings
 
 STANDARD_ERRORS = 1.0  # by which unseen rows must be predicted better
@@ -214,7 +216,7 @@ def learn_mixture(
     """
     nothing = FittedInteraction(problem.widths, problem.outputs.shape[1])
     n_fits = len(candidates) * (len(problem.folds) + 1)
-    with tqdm(total=n_fits, desc="interaction", disable=not problem.verbose) as bar:
+    with progress_bar(desc="interaction", total=n_fits, verbose=problem.verbose) as bar:
         scores, of_folds = _cross_fit(problem, candidates, bar)
         network_coefficient, *others = _mix(problem, scores, slice(None)).tolist()
         mixed = {name: c for name, c in zip(scores, others, strict=True) if c > NEGLIGIBLE}
@@ -223,7 +225,9 @@ def learn_mixture(
         for name, coefficient in mixed.items():
             added += coefficient * scores[name]
         if not mixed or not _gains(problem, from_network + added):
+            shorten(bar, n_fits - bar.n)
             return nothing
+        shorten(bar, bar.total - bar.n - len(mixed))
         mixture = nothing._replace(
             reducer=problem.reducer,
             coefficients=list(mixed.values()),

@@ -111,7 +111,9 @@ class FusionNetwork(nn.Module):
         self.fuses_scores = fusing.fuses_scores
         self.head_reads_modalities = fusing.head_reads_modalities
         self.register_buffer("modality_weights", modality_weights.float())
-        self.register_buffer("missing_penalty", torch.zeros(len(self.n_features)))
+        self.register_buffer(
+            "missing_penalty", torch.zeros(len(self.n_features), dtype=torch.float32)
+        )
         self.calibration = Calibration(n_outputs)
 
     def forward(self, x: Tensor, present: Tensor, sample_weight: Tensor) -> FusionOutput:

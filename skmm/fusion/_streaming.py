@@ -20,6 +20,7 @@ from .._torch.processes import gather_over_processes, sum_over_processes
 from .._torch.solvers import AdamWSolver, Objective, TrainingSettings
 from .._torch.tasks import Task
 from .._torch.tensors import TrainingTensors
+from .._warnings import warn_user
 from ._cross_fitting import Learned, evaluate_unseen
 from ._fitted import StreamState
 from ._network import FusionNetwork
@@ -40,9 +41,13 @@ def train_on_batch(
     learned: Learned,
     state: StreamState,
 ) -> list[float]:
-    """Evaluate the rows, then train on them once; return the terms of the loss."""
+    """Evaluate the rows, then train on them once; return the terms of the loss.
+
+    Where the solver diverges, the network stays as it was, with a warning.
+    """
     n_local = len(rows.weight)
     all_rows, n_rows = torch.arange(n_local, device=rows.weight.device), sum_over_processes(n_local)
+    before = copy.deepcopy(network.state_dict())
     if state.n_rows == 0:
         network.store_statistics(rows, all_rows)
         if learned.scale:
@@ -50,6 +55,8 @@ def train_on_batch(
     elif learned.needs_folds:
         _remember(network, rows, state)
         _learn(network, tasks, learned, state)
+        if not _is_finite(network.state_dict()):
+            network.load_state_dict(before)
     solver = AdamWSolver(network.train(), rows, all_rows, objective, settings)
     if state.optimizer:
         solver.optimizer.load_state_dict(_map(state.optimizer, np.ndarray, torch.from_numpy))
@@ -59,8 +66,15 @@ def train_on_batch(
     news = n_rows / (n_rows + min(state.n_rows, STATISTICS_ROWS))
     network.normalizer.mean.copy_(mean.lerp(network.normalizer.mean, news))
     network.normalizer.rms.copy_(rms.lerp(network.normalizer.rms, news))
-    state.optimizer = _map(solver.optimizer.state_dict(), Tensor, _to_numpy)
-    state.n_rows += n_rows
+    if _is_finite([network.state_dict(), solver.optimizer.state_dict()]):
+        state.optimizer = _map(solver.optimizer.state_dict(), Tensor, _to_numpy)
+        state.n_rows += n_rows
+    else:
+        network.load_state_dict(before)
+        warn_user(
+            f"The solver diverged on a batch of {n_rows} rows, with learning_rate_init="
+            f"{settings.learning_rate_init}: the network stays as it was before."
+        )
     return terms.tolist()
 
 
@@ -71,6 +85,7 @@ def _remember(network: FusionNetwork, rows: TrainingTensors, state: StreamState)
     sample = rows.take(index.to(rows.weight.device))
     network.eval()
     values, gate_scores = evaluate_unseen(network, sample)
+    finite = values.isfinite().flatten(1).all(1)
     tensors = {
         "values": values,
         "gate_scores": gate_scores,
@@ -79,8 +94,11 @@ def _remember(network: FusionNetwork, rows: TrainingTensors, state: StreamState)
         "weight": sample.weight,
     }
     new: dict[str, Any] = {
-        name: np.concatenate(gather_over_processes(_to_numpy(t))) for name, t in tensors.items()
+        name: np.concatenate(gather_over_processes(_to_numpy(t[finite])))
+        for name, t in tensors.items()
     }
+    if not len(new["values"]):
+        return
     window = state.window
     if window and len(window[-1]["values"]) < GROUP_ROWS:
         last = window.pop()
@@ -96,7 +114,9 @@ def _learn(
     network: FusionNetwork, tasks: Sequence[Task], learned: Learned, state: StreamState
 ) -> None:
     """Learn weights from the window, where it has changed enough."""
-    if state.n_new < NEWS_SHARE * sum(len(group["values"]) for group in state.window):
+    if not state.window or state.n_new < NEWS_SHARE * sum(
+        len(group["values"]) for group in state.window
+    ):
         return
     state.n_new = 0
     samples = []
@@ -115,6 +135,15 @@ def _learn(
         calibrate=learned.calibration,
     )
     broadcast_from_first(network)  # processors differ in their last digits
+
+
+def _is_finite(tree: Any) -> bool:
+    """Return whether all tensors in dicts and lists are finite."""
+    if isinstance(tree, Tensor):
+        return bool(tree.isfinite().all())
+    if isinstance(tree, Mapping):
+        tree = list(tree.values())
+    return not isinstance(tree, list) or all(map(_is_finite, tree))
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -33,6 +33,8 @@ def encode_texts(encoder: ImageEncoder, texts: Sequence[str]) -> TextSide:
     import torch
     import torch.nn.functional as F
 
+    from .._torch.modes import model_modes
+
     model = encoder._find_backbone().model
     if not hasattr(model, "encode_text"):
         raise ValueError(
@@ -42,7 +44,7 @@ def encode_texts(encoder: ImageEncoder, texts: Sequence[str]) -> TextSide:
     tokenize = load_tokenizer(os.path.expanduser(os.fspath(encoder.model)))
     device = next(model.parameters()).device
     size, vectors = encoder.batch_size, []
-    with torch.inference_mode():
+    with model_modes(), torch.inference_mode():
         for start in range(0, len(texts), size):
             tokens = tokenize(list(texts[start : start + size])).to(device)
             vectors.append(F.normalize(model.encode_text(tokens).float(), dim=1).cpu())

@@ -17,9 +17,9 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils._param_validation import validate_params
 from sklearn.utils.parallel import Parallel, delayed
-from tqdm.auto import tqdm
 
 from .._data.labels import subset_accuracy
+from .._progress import progress_bar
 from ._baselines import make_alone, make_boosting, make_linear, make_prior
 from ._fitted import as_frame_or_array, find_scorer, unwrap
 from ._folds import Fold, check_target, encode, split, split_model
@@ -170,7 +170,7 @@ def leaderboard(
     with (
         _warnings_of_fits(),
         ignore_rows_without_modality(),
-        tqdm(desc="leaderboard", disable=not verbose) as bar,
+        progress_bar(desc="leaderboard", verbose=verbose) as bar,
         Parallel(n_jobs=n_jobs, return_as="generator") as parallel,
     ):
         for i, (train, test) in enumerate(splits):

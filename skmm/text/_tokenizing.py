@@ -9,9 +9,9 @@ from functools import cache
 from typing import ClassVar
 
 from sklearn.utils._param_validation import StrOptions
-from tqdm.auto import tqdm
 
 from .._optional import import_optional
+from .._progress import progress_bar
 from ._preparing import TextPreparer
 
 _NEEDLESS_COMPONENTS = ["parser", "ner"]  # for words, lemmas and tags; they take the most time
@@ -140,7 +140,8 @@ class TextTokenizer(TextPreparer, auto_wrap_output_keys=None):  # pyright: ignor
             docs = map(pipeline.tokenizer, texts)
         else:
             docs = pipeline.pipe(texts, batch_size=_BATCH_SIZE)
-        shown = tqdm(docs, total=len(texts), desc="TextTokenizer", disable=not self.verbose)
+        name, verbose = "TextTokenizer", bool(self.verbose)
+        shown = progress_bar(docs, desc=name, total=len(texts), verbose=verbose)
         return [
             " ".join(self._render(token) for token in doc if self._keeps(token)) for doc in shown
         ]

@@ -1,8 +1,10 @@
 """A fit that was killed, and goes on."""
 
 import functools
+import io
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from fresh_process import run
+from joblib import parallel_config
+from sklearn.model_selection import GridSearchCV
+
+from skmm._torch.checkpoint import Checkpoint
 
 EPOCHS = {"max_iter": 4, "n_iter_no_change": 4}
 PARAMETERS = {
@@ -181,6 +188,144 @@ def test_damaged_files(data, small, tmp_path, monkeypatch, content):
     with pytest.raises(ValueError, match=r"checkpoint=.*fit\.pt"):
         small(checkpoint=path).fit(*data)
     assert path.read_bytes() == content
+
+
+def test_files_cut_or_altered_anywhere(tmp_path):
+    path = tmp_path / "fit.pt"
+    checkpoint = Checkpoint(path)
+    checkpoint.identify({})
+    checkpoint.save(0, {"network": {"weight": torch.arange(5000.0)}}, [])
+    whole = path.read_bytes()
+    assert Checkpoint(path).find(0)["network"]["weight"][4999] == 4999
+    places = np.linspace(0, len(whole) - 1, 40).astype(int).tolist()
+    contents = [whole[:end] for end in [*places, len(whole) - 16]]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        contents.append(bytes(flipped))
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint=.*fit\.pt"):
+            Checkpoint(path)
+        assert path.read_bytes() == content
+
+
+FULL_DISK = """
+import errno, re, resource, sys, torch
+from skmm import MLP, AdamW, FusionClassifier
+from skmm.datasets import make_multimodal_classification
+
+torch.set_num_threads(1)
+
+class Stream:
+    def write(self, text):
+        shown = re.search(r"(\\d+)/", text)
+        if shown and int(shown[1]) >= 10:  # from here on, no file may be larger than 100 bytes
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+
+    def flush(self):
+        pass
+
+X, y = make_multimodal_classification(
+    150, n_features=(5, 4), n_classes=3, modality_names=("text", "image"), random_state=0
+)
+solver = AdamW(max_iter=40, n_iter_no_change=40, batch_size=50)
+parameters = {"modality_model": MLP((8,)), "solver": solver, "random_state": 0, "interaction": None}
+sys.stderr = Stream()
+try:
+    FusionClassifier(**parameters, checkpoint=sys.argv[1], verbose=True).fit(X, y)
+except OSError as e:
+    assert e.errno == errno.EFBIG
+    print(e)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_full_disk_leaves_the_last_state(data, small, tmp_path):
+    long = {"max_iter": 40, "n_iter_no_change": 40}
+    path = tmp_path / "fit.pt"
+    message = run(FULL_DISK, path)
+    assert str(path) in message
+    assert "File too large" in message
+    assert [file.name for file in tmp_path.iterdir()] == ["fit.pt"]
+    assert torch.load(path, weights_only=True)["state"]["terms"]
+    assert_same(small(**long, checkpoint=path).fit(*data), small(**long).fit(*data))
+
+
+class CallingStream(io.StringIO):
+    """Where a progress bar is drawn, and what happens meanwhile once it shows an epoch."""
+
+    def __init__(self, epoch, call):
+        super().__init__()
+        self.epoch, self.call = epoch, call
+
+    def write(self, text):
+        shown = re.search(r"(\d+)/\d+", text)
+        if shown and int(shown[1]) >= self.epoch and self.call is not None:
+            call, self.call = self.call, None
+            call()
+        return super().write(text)
+
+
+def test_another_fit_at_the_same_time_loses_nothing(data, small, tmp_path, monkeypatch):
+    X, y = data
+    path, errors = tmp_path / "fit.pt", []
+
+    def fit_other():
+        with pytest.raises(ValueError, match=r"checkpoint=.*fit\.pt.*search") as caught:
+            small(checkpoint=path).fit(X, y[::-1])
+        errors.append(caught)
+
+    monkeypatch.setattr(sys, "stderr", CallingStream(2, fit_other))
+    model = small(checkpoint=path, verbose=True).fit(X, y)
+    assert errors
+    assert_same(model, small().fit(X, y))
+    assert not path.exists()
+
+
+def test_a_fit_whose_file_was_taken_is_an_error(data, small, tmp_path, monkeypatch):
+    path = tmp_path / "fit.pt"
+
+    def take():
+        path.unlink()
+        Checkpoint(path)
+
+    monkeypatch.setattr(sys, "stderr", CallingStream(2, take))
+    with pytest.raises(ValueError, match=r"checkpoint=.*fit\.pt.*another fit"):
+        small(checkpoint=path, verbose=True).fit(*data)
+    assert torch.load(path, weights_only=True) == {}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more")
+def test_search(data, small, tmp_path, n_jobs):
+    X, y = data
+    grid = {"modality_dropout": [0.0, 0.3]}
+    expected = GridSearchCV(small(max_iter=2), grid, cv=2).fit(X, y).cv_results_
+    search = GridSearchCV(
+        small(max_iter=2, checkpoint=tmp_path / "fit.pt"), grid, cv=2, n_jobs=n_jobs, refit=False
+    )
+    with parallel_config("threading"):
+        try:
+            found = search.fit(X, y).cv_results_
+        except ValueError as e:  # of scikit-learn, if every fit has failed
+            assert n_jobs == 2
+            assert "checkpoint=" in str(e)  # noqa: PT017
+            return
+    for split in ("split0_test_score", "split1_test_score"):
+        failed = np.isnan(found[split])
+        assert n_jobs == 2 or not failed.any()
+        np.testing.assert_array_equal(found[split][~failed], expected[split][~failed])
+    if n_jobs == 1:
+        assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_processes_have_left_is_removed(tmp_path):
+    kept = [tmp_path / ".other.pt.12-34.tmp", tmp_path / ".fit.pt.2.12-34.tmp"]
+    for file in [tmp_path / ".fit.pt.12-34.tmp", *kept]:
+        file.write_bytes(b"half")
+    Checkpoint(tmp_path / "fit.pt").remove()
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 class Evil:

@@ -2,13 +2,15 @@
 
 import io
 import math
+import pickle
 import re
 import sys
 import threading
 
 import numpy as np
 import pytest
-from tqdm.auto import tqdm
+
+from skmm._progress import tqdm
 
 
 class InterruptingStream(io.StringIO):
@@ -68,7 +70,40 @@ def test_interrupted_early_stopping_returns_to_the_best_epoch(data, small, inter
     assert -log_proba[np.arange(len(y)), y].mean() > history["fused"].iloc[-1] + 0.1
 
 
-def test_interrupt_before_the_network_itself_is_trained(data, small, interrupt):
-    interrupt(3)
+FOLDS = {"verbose": True, "max_iter": 240, "n_iter_no_change": 240}  # three times 120 epochs
+
+
+@pytest.mark.parametrize("parameters", [{}, {"n_members": 2}, {"fusion": "gated"}])
+@pytest.mark.parametrize(("epoch", "n_folds"), [(20, 1), (130, 1), (250, 2)])
+def test_interrupt_while_folds_are_trained(data, small, interrupt, parameters, epoch, n_folds):
+    X, y = data
+    interrupt(epoch)
+    with pytest.warns(UserWarning, match=rf"interrupted when {n_folds} of 3 folds"):
+        model = small(**FOLDS, **parameters).fit(X, y)
+    assert model.n_iter_ == len(model.history_)
+    assert 20 <= model.n_iter_ <= 120
+    assert (model.n_iter_ == 120) == (epoch > 120)
+    assert model.score(X, y) > 0.6
+    assert sum(model.modality_weights_.values()) == pytest.approx(1)
+    assert model.modality_weights_ != dict.fromkeys(model.modality_weights_, 0.5)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
+def test_interrupted_folds_go_on_from_a_checkpoint(data, small, interrupt, tmp_path, monkeypatch):
+    X, y = data
+    long = {**FOLDS, "verbose": False}
+    whole = small(**long).fit(X, y).predict_proba(X)
+    path = tmp_path / "fit.pt"
+    for epoch in (20, 130):
+        interrupt(epoch)
+        with pytest.warns(UserWarning, match="interrupted"):
+            small(**FOLDS, checkpoint=path).fit(X, y)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(small(**long, checkpoint=path).fit(X, y).predict_proba(X), whole)
+
+
+def test_interrupt_before_the_first_epoch(data, small, interrupt):
+    interrupt(0)
     with pytest.raises(KeyboardInterrupt):
         small(**LONG).fit(*data)

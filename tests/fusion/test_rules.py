@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -117,6 +118,24 @@ def test_heavy_tails_and_outliers_cost_no_rule_its_accuracy(small, name):
     clipped = X[300:].clip(X[:300].min(), X[:300].max(), axis=1)
     assert model.score(X[300:], y[300:]) > linear.score(clipped, y[300:]) - 0.2
     np.testing.assert_allclose(model.predict_proba(X[300:301]), proba[:1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_no_rule_diverges_on_heavy_tails(name):
+    rng = np.random.default_rng(0)
+    signal, noise = rng.normal(size=(300, 4)), rng.standard_cauchy(size=(300, 4))
+    X = pd.DataFrame(
+        np.hstack([np.exp(2 * signal), noise, signal]),
+        columns=[f"{modality}__{i}" for modality in "abc" for i in range(4)],
+    )
+    target = signal.sum(axis=1) + 0.3 * rng.normal(size=300)
+    y = np.stack([target, np.exp(target / 2)], axis=1)
+    solver = AdamW(max_iter=20, learning_rate_init=0.02)
+    model = FusionRegressor(
+        name, modality_model=MLP((16,)), solver=solver, interaction=None, random_state=0
+    ).fit(X[:200], y[:200])
+    scores = r2_score(y[200:], model.predict(X[200:]), multioutput="raw_values")
+    assert (scores > 0.1).all()
 
 
 def test_gate_follows_what_the_row_says():

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -190,3 +191,35 @@ def test_warm_start_needs_the_same_shapes(data, small):
     model = small(warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match=r"warm_start=True .*\(.*8.*\).*\(.*9"):
         model.set_params(modality_model__hidden_layer_sizes=(9,)).fit(X, y)
+
+
+ROWS = np.random.default_rng(0).normal(size=(20, 9))
+STREAMS = {
+    "huge": lambda X: np.where(np.arange(20)[:, None] % 7 == 3, 1e38 * X, X),
+    "constant": lambda X: np.ones_like(X),
+    "heavy tails": lambda X: np.exp(8 * X),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("fusion", ["late", "gated"])
+@pytest.mark.filterwarnings("ignore:The solver diverged")
+def test_weights_stay_finite_in_streams_of_single_rows(data, small, name, fusion):
+    X = pd.DataFrame(STREAMS[name](ROWS), columns=data[0].columns)
+    y = np.repeat([0, 1, 2, 0], 5)
+    weight = np.where(np.arange(20) % 5 == 1, 1e-12, 1.0)
+    model = small(fusion=fusion, hidden_layer_sizes=(1,))
+    stream(model, X, y, 1, sample_weight=weight)
+    assert all(value.isfinite().all() for value in model.network_.state_dict().values())
+    assert np.isfinite(model.predict_proba(data[0])).all()
+
+
+def test_weights_stay_where_the_solver_diverges(data, small):
+    X, y = data
+    model = stream(small(hidden_layer_sizes=(2,), learning_rate_init=1e30), X[:1], y[:1])
+    before = {name: value.clone() for name, value in model.network_.state_dict().items()}
+    with pytest.warns(UserWarning, match=r"diverged.*learning_rate_init=1e\+30"):
+        stream(model, X[1:20], y[1:20], 1)
+    for name, value in model.network_.named_parameters():
+        assert torch.equal(value, before[name]), name
+    assert np.isfinite(model.predict_proba(X)).all()

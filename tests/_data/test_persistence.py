@@ -1,0 +1,94 @@
+"""Parameters as strings: values that are equal, and values that are not."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.preprocessing import FunctionTransformer
+
+from skmm import MLP, AdamW, FusionClassifier
+from skmm._data.persistence import describe_value
+from skmm.fusion import Attention
+
+
+def logarithm(values):
+    return np.log(values)
+
+
+def random_state():
+    return np.random.RandomState(0)
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (np.float64(0.3), 0.3),
+        (1, 1.0),
+        (np.int32(3), 3),
+        (-0.0, 0),
+        (np.bool_(True), True),
+        (np.str_("late"), "late"),
+        (float("nan"), np.float32("nan")),
+        ([8], (8,)),
+        (np.array([0.5, 0.5]), [0.5, 0.5]),
+        ({"a": 1, "b": 0.5}, {np.str_("b"): np.float32(0.5), "a": 1.0}),
+        (slice(0, 3), slice(np.int64(0), np.int64(3))),
+        (MLP(np.array([8]), dropout=np.float64(0.3)), MLP([8], dropout=0.3)),
+        (AdamW(max_iter=np.int64(5)), AdamW(max_iter=5)),
+        (Attention(n_heads=np.int64(2)), Attention(n_heads=2)),
+        (RandomForestClassifier(np.int64(9)), RandomForestClassifier(9)),
+        (
+            RandomForestClassifier(random_state=random_state()),
+            RandomForestClassifier(random_state=random_state()),
+        ),
+        (RBF(np.float64(1)), RBF(1)),
+        (FunctionTransformer(logarithm), FunctionTransformer(logarithm)),
+    ],
+)
+def test_equal_values(value, other):
+    assert describe_value(value) == describe_value(other)
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (True, 1),
+        (False, 0),
+        ("1", 1),
+        ("None", None),
+        (0.3, np.float32(0.3)),
+        ([8], [8, 8]),
+        (MLP((8,)), MLP((9,))),
+        (RBF(1.0), RBF(1.0001)),
+        (slice(0, 3), slice(0, 4)),
+        (FunctionTransformer(logarithm), FunctionTransformer(np.log1p)),
+        (
+            RandomForestClassifier(random_state=random_state()),
+            RandomForestClassifier(random_state=0),
+        ),
+    ],
+)
+def test_other_values(value, other):
+    assert describe_value(value) != describe_value(other)
+
+
+def test_weights_are_loaded_into_equal_parameters(data, small, tmp_path):
+    X, y = data
+    path = tmp_path / "model.safetensors"
+    model = FusionClassifier(
+        "weighted",
+        modality_model=MLP(np.array([8]), dropout=np.float64(0.3)),
+        solver=AdamW(max_iter=np.int64(2), tol=0),
+        modalities={"a": slice(0, 5), "b": np.arange(5, 9)},
+        random_state=np.int64(0),
+    ).fit(X.to_numpy(), y)
+    model.save_weights(path)
+    loaded = FusionClassifier(
+        np.str_("weighted"),
+        modality_model=MLP(8, dropout=0.3),
+        solver=AdamW(max_iter=2, tol=0.0),
+        modalities={"a": slice(np.int64(0), 5), "b": [5, 6, 7, 8]},
+    ).load_weights(path)
+    np.testing.assert_array_equal(
+        loaded.predict_proba(X.to_numpy()), model.predict_proba(X.to_numpy())
+    )
