@@ -34,7 +34,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = Path(os.path.realpath(path))  # so that a link stays one
         self.identity: dict[str, str] = {}
         self.results: list[dict[str, Any]] = []
         self._writer = os.urandom(MARK_BYTES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from decimal import Decimal
 from numbers import Real
@@ -89,8 +88,8 @@ def name_category(value: Any) -> str:
         return f"{'(['[value.closed_left]}{left}, {right}{')]'[value.closed_right]}"
     if isinstance(value, Decimal):
         value = float(value)
-    is_number = isinstance(value, Real | np.bool_) and math.isfinite(value)
-    return str(int(value)) if is_number and value == int(value) else str(value)
+    is_number = isinstance(value, Real | np.bool_)
+    return str(int(float(value))) if is_number and float(value).is_integer() else str(value)
 
 
 def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:

@@ -87,11 +87,11 @@ def test_a_search_over_weights_works_in_all_folds_of_a_table_of_brands():
 @pytest.mark.parametrize(
     ("parameters", "error", "match"),
     [
-        ({"schema": {"titel": "text"}}, ValueError, r"schema .*'titel'.*'title'"),
+        ({"schema": {"heading": "text"}}, ValueError, r"schema .*'heading'.*'title'"),
         ({"schema": {"title": "txt"}}, ValueError, r"schema .*'txt'.*'title'.*'text'"),
         ({"schema": pd.DataFrame({"kind": ["a"]})}, ValueError, r"schema .*'modality'.*'kind'"),
         ({"schema": "text"}, TypeError, r"schema .*\bstr\b"),
-        ({"overrides": {"titel": "text"}}, ValueError, r"overrides .*'titel'.*'title'"),
+        ({"overrides": {"heading": "text"}}, ValueError, r"overrides .*'heading'.*'title'"),
         ({"overrides": {"title": "txt"}}, ValueError, r"overrides .*'txt'.*'title'.*transformer"),
         ({"errors": "ignore"}, ValueError, r"errors .*'ignore'"),
         ({"root": "no/such/folder"}, ValueError, r"root .*'no/such/folder'"),
