@@ -14,6 +14,7 @@ import pandas as pd
 
 MAX_LEVELS = 20  # of numbers such as years, months, ratings
 ROWS_PER_LEVEL = 10
+ROWS_PER_WEEKDAY = 20  # a date is one number, of which a small table shows no more
 ZERO_SHARE = 0.05  # of numbers that are zero, from which on zeros may mean something
 TAIL_RATIO = 1.5  # of the standard deviation to that of a normal distribution of equal quartiles
 NORMAL_IQR = 1.349  # the quartiles of a normal distribution, in standard deviations
@@ -65,11 +66,13 @@ def derive(prepared: pd.DataFrame, recipes: dict[str, Recipe]) -> pd.DataFrame:
     return pd.concat(frames, axis=1) if len(frames) > 1 else prepared
 
 
-def has_few_levels(values: pd.Series, at_least: int = 3) -> bool:
-    """Return whether there are few different values, each in several rows."""
+def has_few_levels(
+    values: pd.Series, at_least: int = 3, rows_per_level: int = ROWS_PER_LEVEL
+) -> bool:
+    """Return whether there are few different values, each in several rows on average."""
     counts = values.value_counts()
     few = at_least <= len(counts) <= MAX_LEVELS
-    return few and counts.sum() >= ROWS_PER_LEVEL * len(counts)
+    return few and counts.sum() >= rows_per_level * len(counts)
 
 
 def _list_recipes(
@@ -112,7 +115,7 @@ def _cycles(dates: pd.Series) -> Iterator[Recipe]:
             yield column, f"{cycle}_sin", ()
             yield column, f"{cycle}_cos", ()
     weekdays = pd.Series(_weekdays(seconds))
-    if span >= 7 * DAY and has_few_levels(weekdays, at_least=2):
+    if span >= 7 * DAY and has_few_levels(weekdays, 2, ROWS_PER_WEEKDAY):
         for weekday in sorted(weekdays.unique()):
             yield column, f"weekday_{WEEKDAYS[int(weekday)]}", ()
 

@@ -69,7 +69,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
       deviation is 1.5 times what the quartiles of a normal distribution would let expect;
     - of dates: "X_year_sin" and "X_year_cos", the position in the year; "X_day_sin" and
       "X_day_cos", the time of the day, in UTC; "X_weekday_Mon" and so on. A cycle that is longer
-      than the span of the dates is left out, as is one in which they do not vary;
+      than the span of the dates is left out, as is one in which they do not vary, and weekdays of
+      fewer than 20 rows each, on average;
     - of more than 50 categories: "X_count", the logarithm of how often the category was in `fit`,
       and "X_target", a statistic of the target by `sklearn.preprocessing.TargetEncoder`, one for
       each of more than two classes. It needs a y of numbers, or of at most 20 classes in two rows

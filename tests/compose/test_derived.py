@@ -172,6 +172,7 @@ def test_local_times_and_few_dates():
     names = added(pd.DataFrame({"day": local}))
     assert not [name for name in names if "day_day" in name]
     assert added(pd.DataFrame({"day": pd.date_range("2026-01-01", periods=5, freq="D")})) == []
+    assert added(pd.DataFrame({"day": pd.date_range("2026-01-01", periods=90, freq="D")})) == []
 
 
 # Frequencies of categories
