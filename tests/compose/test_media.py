@@ -3,6 +3,7 @@
 import base64
 import io
 import pickle
+import re
 import warnings
 from pathlib import Path
 
@@ -222,7 +223,7 @@ IMAGE = write_image()
         (str(Image.new("RGB", (3, 3))), "names of objects"),
         (str(memoryview(IMAGE)), "names of objects"),
     ],
-    ids=lambda value: value[:25],
+    ids=lambda value: re.sub("0x[0-9a-f]+", "", value[:25]),
 )
 def test_files_that_became_text(cell, named):
     frame = pd.DataFrame({"n": range(N), "c": [cell] * N})
