@@ -25,8 +25,11 @@ trusted_types = [
     "skmm.alignment._aligner.CrossModalAligner",
     "skmm.alignment._zero_shot.ZeroShotClassifier",
     "skmm.audio._descriptor.AudioDescriptor",
+    "skmm.audio._encoder.AudioEncoder",
+    "skmm.audio._preparing.AudioPreprocessor",
     "skmm.compose._tabular.TabularEncoder",
     "skmm.compose._transformer.ModalityTransformer",
+    "skmm.compose._vectors.VectorEncoder",
     "skmm.fusion._classifier.FusionClassifier",
     "skmm.fusion._late.LateFusionClassifier",
     "skmm.fusion._regressor.FusionRegressor",
@@ -39,7 +42,11 @@ trusted_types = [
     "skmm.fusion._rules.Weighted",
     "skmm.image._descriptor.ImageDescriptor",
     "skmm.image._encoder.ImageEncoder",
+    "skmm.image._preparing.ImagePreprocessor",
     "skmm.text._descriptor.TextDescriptor",
+    "skmm.text._encoder.TextEncoder",
+    "skmm.text._preparing.TextCleaner",
+    "skmm.text._tokenizing.TextTokenizer",
     "skmm.video._encoder.VideoEncoder",
 ]
 

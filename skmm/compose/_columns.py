@@ -12,7 +12,7 @@ import pandas as pd
 
 from .._data.cells import describe_row, find_labels, shorten
 from .._warnings import warn_user
-from ._inference import are_dates
+from ._inference import are_dates, is_date
 from ._numerals import CONVERTED, Notation, is_placeholder, read_number
 
 LARGEST = 1e150  # the sum of squares of larger numbers overflows
@@ -119,7 +119,8 @@ def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
 
 def _seconds_of_dates(values: pd.Series) -> np.ndarray:
     if are_strings(values):
-        if not are_dates(values):
+        values = values.mask(values.map(is_placeholder))
+        if not values.dropna().map(is_date).all():
             raise ValueError("not all are dates like 2026-11-23")
         values = pd.to_datetime(values, format="ISO8601", utc=True)
     stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)

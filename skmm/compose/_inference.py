@@ -28,7 +28,14 @@ from ._media import (
     unwrap_values,
     warn_of_strings,
 )
-from ._numerals import find_mixed_units, find_notation, is_float, warn_of_units
+from ._numerals import (
+    READ_SHARE,
+    find_mixed_units,
+    find_notation,
+    is_float,
+    is_placeholder,
+    warn_of_units,
+)
 
 N_SAMPLED = 1000
 N_COMPARED = 80  # rows among which values are looked for that occur again
@@ -42,7 +49,15 @@ NUMBERS_AS_TEXT = "numbers as text"
 NUMBERS_IN_UNITS = "numbers in different units"
 NUMBERS_AS_STRINGS = "strings, most of them numbers"
 IDENTIFIERS = "identifiers, each of one row"
+OTHER_DATES = "dates or times in a form that is not read"
 _NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*[€$£¥%]?\s*$", re.I)
+_DAY = (
+    r"\d{1,2}/\d{1,2}/(\d\d){1,2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{4}(?P<mark>[/.])\d{1,2}(?P=mark)\d{1,2}"
+    r"|\d{1,2}[ -][a-z]{3,9}\.?[ -](\d\d){1,2}|[a-z]{3,9}\.? \d{1,2},? \d{4}"
+    r"|(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d"
+)
+_TIME = r"\d{1,2}:\d{2}(:\d{2})?( ?[ap]m)?"
+_OTHER_DATE = re.compile(rf"\s*(({_DAY})([ T]+{_TIME})?|{_TIME})\s*$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
 
@@ -76,7 +91,7 @@ def infer_modalities(X):
     -----
     Numbers, booleans, dates and the pandas type "category" are tabular. Strings are paths if most
     of them end like names of image, audio or video files, or if the first of them are such files;
-    dates, which are tabular, if all have the form 2026-11-23, with or without a time; numbers,
+    dates, which are tabular, if 95 % have the form 2026-11-23, with or without a time; numbers,
     tabular too, if nearly all are like "45%", "$1,234.50", "1 lb. 5 oz." or "12 seats", in units
     that can be converted, and can be no codes, as "01234" is; categories, tabular again, if they
     repeat; and texts otherwise, with a warning if most of them are numbers.
@@ -115,6 +130,8 @@ def infer_modalities(X):
             warn_of_units(column, find_mixed_units([c for c in values if isinstance(c, str)]))
         if kind == NUMBERS_AS_STRINGS:
             warn_of_numbers(column, values, example)
+        elif kind == OTHER_DATES:
+            warn_of_dates(column, modality, example)
         elif kind == IDENTIFIERS:
             warn_of_identifiers(column, example)
         elif modality == "text" and advise(kind):
@@ -172,7 +189,7 @@ def _infer_strings(sample: list[str]) -> Finding:
     if media is not None:
         return Finding(*media)
     if are_dates(sample):
-        return Finding("tabular", "dates", "all are like 2026-11-23")
+        return Finding("tabular", "dates", "they are like 2026-11-23")
     notation = find_notation(sample)
     if notation is not None:
         return Finding("tabular", NUMBERS_AS_TEXT, f"in {notation.unit}" if notation.unit else "")
@@ -192,7 +209,10 @@ def _infer_words(sample: list[str]) -> Finding:
         f"{len(counts)} different of {len(sample)}; {share:.0%} occur again among "
         f"{min(N_COMPARED, len(sample))} (categories: {least:.0%}); {length:.0f} characters long"
     )
-    if share >= least and length <= MAX_CATEGORY_LENGTH:
+    are_categories = share >= least and length <= MAX_CATEGORY_LENGTH
+    if sum(_OTHER_DATE.match(text) is not None for text in sample) > len(sample) / 2:
+        return Finding("tabular" if are_categories else "text", OTHER_DATES, reason)
+    if are_categories:
         return Finding("tabular", "categories", reason)
     kind = name_strings(sample)
     if kind == "strings" and are_identifiers(pd.Series(sample)):
@@ -236,13 +256,29 @@ def warn_of_numbers(column, values: pd.Series, example: str) -> None:
     )
 
 
+def warn_of_dates(column, modality: str, example: str) -> None:
+    """Warn that a column holds dates, or times, in a form that may be read in several ways."""
+    counted = "text" if modality == "text" else "categories"
+    warn_user(
+        f"Column {column!r} seems to hold dates or times, for example {example}. It counts as "
+        f"{counted}, for only the form 2026-11-23 is read. Convert it: X[{column!r}] = "
+        f"pd.to_datetime(X[{column!r}], dayfirst=...), or pd.to_timedelta."
+    )
+
+
 def _show_cell(values: pd.Series, row: int) -> str:
     return f"{shorten(values.iloc[row])} in {describe_row(row, find_labels(values))}"
 
 
 def are_dates(texts: Iterable[str]) -> bool:
-    """Return whether each text is a date of the form 2026-11-23, or such a date and a time."""
-    return all(map(_ISO_DATE.match, texts))
+    """Return whether nearly all texts are dates of the form 2026-11-23, with a time or without."""
+    written = [text for text in texts if not is_placeholder(text)]
+    return len(written) > 0 and sum(map(is_date, written)) >= READ_SHARE * len(written)
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text is a date of the form 2026-11-23, with a time or without."""
+    return _ISO_DATE.match(text) is not None
 
 
 def _infer_cell(cell: Any) -> Finding:

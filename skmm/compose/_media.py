@@ -57,12 +57,14 @@ DATA_URIS = "files as data URIs"
 BYTES_AS_TEXT = "bytes as text"
 BASE64 = "bytes as base64"
 URLS = "URLs"
+VECTORS_AS_TEXT = "vectors as text"
 OBJECTS_AS_TEXT = "the names of objects, not what they held"
 OTHER_FILES = "paths of files that are no image, sound or video in a known format"
 _ADVICE = {
     DATA_URIS: "base64.b64decode(cell.partition(',')[2]) makes bytes of one, which encoders read",
     BYTES_AS_TEXT: "ast.literal_eval(cell) turns one back into what encoders read",
     BASE64: "base64.b64decode(cell) makes bytes of one, which encoders read if it is a file",
+    VECTORS_AS_TEXT: "json.loads(cell) makes a list of one with commas, which is an embedding",
     URLS: "nothing is fetched: download what they lead to and put the paths in their place",
 }
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w=.+-]+)*,", re.ASCII | re.IGNORECASE)
@@ -70,6 +72,7 @@ _OBJECT = re.compile(r"<[\w.]+ .*at 0x[0-9a-f]+>", re.DOTALL | re.IGNORECASE)
 _BYTES = re.compile(r"(?:bytearray\()?(?:\{.{0,300}['\"]bytes['\"]: )?b['\"](.{0,200})", re.DOTALL)
 _BASE64 = re.compile(r"[\w+/\r\n-]{12,}={0,2}", re.ASCII)
 _UPPER_LOWER_DIGIT = re.compile(r"(?=.*[a-z])(?=.*[A-Z]).*\d")
+_VECTOR = re.compile(r"\[\s*[-+\d.][-+\d.eE,\s]*[\s,][-+\d.eE,\s]*\]")
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S+", re.IGNORECASE)
 _NUMBERED = re.compile(r"\S*\d[-_.:]\d\S*|-")  # a word of names such as "03 - Hey Jude.mp3"
 
@@ -162,6 +165,8 @@ def _find_other_strings(text: str) -> str | None:
     text = text.strip()
     if _URL.fullmatch(text):
         return URLS
+    if _VECTOR.fullmatch(text):
+        return VECTORS_AS_TEXT
     if _BYTES.match(text) and "\\x" in text:
         return BYTES_AS_TEXT
     is_base64 = len(text) >= MIN_ENCODED and len(text) % 4 == 0 and _BASE64.fullmatch(text)

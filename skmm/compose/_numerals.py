@@ -20,7 +20,7 @@ MAX_CODES = 20  # different plain numbers, each twice, that may be names of cate
 MIN_CODE_LENGTH = 4  # of integers that are all as long: years, postcodes, ids
 MAX_INTEGER_LENGTH = 8  # longer ones are ids and phone numbers
 _WORDS = "- -- ? . n/a na n.a. nan null none nil unknown missing unavailable tbd tba \u2013 \u2014"
-PLACEHOLDERS = {*_WORDS.split(), "", "not available", "not applicable"}
+PLACEHOLDERS = {*_WORDS.split(), "", "not available", "not applicable", "0000-00-00"}
 
 _CURRENCIES = {
     **dict.fromkeys(["$", "us$", "usd"], "USD"),
@@ -98,6 +98,8 @@ def read_amount(text: str, mark: str = ".") -> Amount | None:
     if "-" in match["inner"] or match["sign"] in ("-", "\u2212"):
         value = -value
     unit, currency = match["unit"] or "", match["before"] or match["after"]
+    if unit and match["number"].endswith(mark):  # "83.pdf"
+        return None
     if currency:
         if unit and unit not in _THOUSANDS:
             return None

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 from .._data.cells import shorten
 from .._warnings import warn_user
@@ -40,7 +43,7 @@ def find_schema(X: pd.DataFrame, schema: Any, overrides: Mapping) -> dict:
     """
     _check_present(overrides, X, "overrides")
     if schema is not None:
-        found = _read_schema(schema)
+        found = read_schema(schema)
         _check_present(found, X, "schema")
         ignored = [column for column in X.columns if column not in {*found, *overrides}]
         if ignored:
@@ -84,15 +87,18 @@ def make_steps(
         else:
             names = _name_modalities(modality, chosen, one=True)
         for name, column in zip(names, chosen, strict=True):
-            encoder = encoders.get(column) or _make_encoder(modality, options)
-            called = [columns[column]] if modality == "tabular" else columns[column]
-            steps.append((name, encoder, called))
+            if column in encoders:
+                encoder = _copy_encoder(encoders[column], errors)
+                takes_frame = _takes_frame(encoder, modality)
+            else:
+                encoder, takes_frame = _make_encoder(modality, options), modality == "tabular"
+            steps.append((name, encoder, [columns[column]] if takes_frame else columns[column]))
     return steps
 
 
 def find_files(X: pd.DataFrame, root: Any) -> list:
     """List the columns whose first cells are files under a folder."""
-    found = []
+    found, root = [], expand_home(root)
     for column, values in X.items():
         first = [cell for cell in values.dropna().iloc[:N_OPENED] if is_relative(cell)]
         if any(os.path.isfile(os.path.join(root, cell)) for cell in first):
@@ -102,7 +108,7 @@ def find_files(X: pd.DataFrame, root: Any) -> list:
 
 def prepend_root(X: pd.DataFrame, columns: list, root: Any) -> pd.DataFrame:
     """Prepend a folder to the relative paths of some columns."""
-    X = X.copy(deep=False)
+    X, root = X.copy(deep=False), expand_home(root)
     for column in columns:
         cells = [os.path.join(root, cell) if is_relative(cell) else cell for cell in X[column]]
         X[column] = pd.Series(cells, index=X.index, dtype=object)
@@ -115,7 +121,7 @@ def is_relative(cell: Any) -> bool:
     return is_path and not os.path.isabs(expand_home(cell))
 
 
-def _read_schema(schema: Any) -> dict:
+def read_schema(schema: Any) -> dict:
     """Return the modality of each column of a schema: a frame, a series or a dict."""
     if isinstance(schema, pd.DataFrame):
         if "modality" not in schema:
@@ -155,6 +161,24 @@ def _make_encoder(modality: str, options: Mapping) -> Any:
     encoder = DEFAULT_ENCODERS[modality]()
     known = encoder.get_params(deep=False)
     return encoder.set_params(**{name: v for name, v in options.items() if name in known})
+
+
+def _copy_encoder(encoder: Any, errors: str) -> Any:
+    """Clone an encoder that the user gave, and make it lenient if all shall be."""
+    encoder = clone(encoder)
+    if errors == "missing" and "errors" in encoder.get_params(deep=False):
+        encoder.set_params(errors=errors)
+    return encoder
+
+
+def _takes_frame(encoder: Any, modality: str | None) -> bool:
+    """Return whether an encoder is given a frame of one column, or the column."""
+    while isinstance(encoder, Pipeline):
+        encoder = encoder.steps[0][1]
+    tags = get_tags(encoder)
+    if tags.no_validation:  # it may take either
+        return modality == "tabular"
+    return tags.input_tags.two_d_array
 
 
 def _name_modalities(modality: str | None, columns: list, *, one: bool) -> list[str]:

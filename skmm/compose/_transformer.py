@@ -16,7 +16,15 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.cells import shorten
 from .._data.frames import as_pandas
 from .._html import name_modality
-from ._schema import OF_FILES, find_files, find_schema, make_steps, prepend_root
+from ..encoding.readers import expand_home
+from ._schema import (
+    OF_FILES,
+    find_files,
+    find_schema,
+    make_steps,
+    prepend_root,
+    read_schema,
+)
 
 
 class ModalityTransformer(ColumnTransformer):
@@ -45,8 +53,8 @@ class ModalityTransformer(ColumnTransformer):
         fits no modality is called by its name.
     errors : {"raise", "missing"}, default="raise"
         Whether a broken picture, sound or video is an error that names its row, or counts as
-        missing, with a warning; of the encoders that "auto" chooses. Another value acts after
-        `fit` too, so that what is strict in training can be lenient in use.
+        missing, with a warning. "missing" holds for encoders in ``overrides`` too. Another value
+        acts after `fit` too, so that what is strict in training can be lenient in use.
     root : str or path-like, default=None
         The folder in which relative paths start, with "auto".
     n_jobs : int, default=None
@@ -285,16 +293,17 @@ class ModalityTransformer(ColumnTransformer):
         if self.transformers != "auto":
             if isinstance(self.transformers, str):
                 self._check_tuples()
-            acting = {"schema": None, "overrides": None, "errors": "raise", "root": None}
-            for name, default in acting.items():
-                if getattr(self, name) is not default and getattr(self, name) != default:
+            given = {name: getattr(self, name) for name in ("schema", "overrides", "root")}
+            given["errors"] = None if self.errors == "raise" else self.errors
+            for name, value in given.items():
+                if value is not None:
                     raise ValueError(
                         f'{name} acts with transformers="auto"; encoders that are listed have '
                         "parameters of their own."
                     )
         if self.errors not in ("raise", "missing"):
             raise ValueError(f'errors must be "raise" or "missing", got {self.errors!r}.')
-        if self.root is not None and not os.path.isdir(self.root):
+        if self.root is not None and not os.path.isdir(expand_home(self.root)):
             raise ValueError(f"root must be a folder, got {os.fspath(self.root)!r}.")
 
     def _infer(self, X: pd.DataFrame) -> list[tuple]:
@@ -306,8 +315,12 @@ class ModalityTransformer(ColumnTransformer):
         columns = dict(zip(X.columns, X.columns if by_name else range(X.shape[1]), strict=True))
         options = {"errors": self.errors, "verbose": self.verbose}
         steps = make_steps(self.schema_, overrides, columns, **options)
-        given = [id(encoder) for encoder in overrides.values()]
-        self._chosen = [name for name, encoder, _ in steps if id(encoder) not in given]
+        column_of = {called: column for column, called in columns.items()}
+        self._own_errors = {}  # None where "auto" chose the encoder
+        for name, encoder, called in steps:
+            if hasattr(encoder, "errors"):
+                column = column_of[called[0] if isinstance(called, list) else called]
+                self._own_errors[name] = getattr(overrides.get(column), "errors", None)
         return steps
 
     def _find_paths(self, X: pd.DataFrame) -> pd.DataFrame:
@@ -318,10 +331,18 @@ class ModalityTransformer(ColumnTransformer):
         return prepend_root(X, [column for column in of_files if column in X], self.root)
 
     def _set_errors(self) -> None:
-        """Set what the encoders that "auto" chose do with broken items to what is asked for now."""
+        """Set what fitted encoders do with broken items to what is asked for now."""
         for name, encoder, _ in self.transformers_:
-            if name in self._chosen and hasattr(encoder, "errors"):
-                encoder.errors = self.errors
+            if name in self._own_errors:
+                own = self._own_errors[name]
+                encoder.errors = own if own and self.errors == "raise" else self.errors
+
+    def __getstate__(self):
+        """Pickle the modalities of a schema, not its frame, which skops cannot save."""
+        state = dict(super().__getstate__())
+        if self.schema is not None:
+            state["schema"] = read_schema(self.schema)
+        return state
 
     def _named(self, encoded, X: pd.DataFrame) -> pd.DataFrame:
         try:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmm.compose import infer_column, infer_modalities
+from skmm.compose import TabularEncoder, infer_column, infer_modalities
 from skmm.compose._inference import IDENTIFIERS, measure_repeated
 
 HEADS = {
@@ -117,6 +117,35 @@ def test_each_column_has_a_reason():
 )
 def test_dates_in_words(texts, modality):
     assert infer_column(pd.Series(texts)).modality == modality
+
+
+@pytest.mark.parametrize("odd", ["TBD", "N/A", "0000-00-00", "", " "])
+def test_dates_of_which_one_is_not_known_are_dates(odd):
+    days = [f"2020-0{1 + i % 9}-{10 + i % 19}" for i in range(60)]
+    days[7] = odd
+    X = pd.DataFrame({"day": days, "n": np.arange(60) / 2})
+    assert infer_modalities(X)["kind"].tolist() == ["dates", "numbers"]
+    encoded = TabularEncoder().set_output(transform="pandas").fit_transform(X)
+    assert encoded["day_missing"].tolist() == [float(i == 7) for i in range(60)]
+
+
+@pytest.mark.parametrize("n_days", [20, 360])
+@pytest.mark.parametrize(
+    "form",
+    ["%d/%m/%Y", "%m/%d/%y", "%d.%m.%Y", "%Y/%m/%d", "%d %b %Y", "%B %d, %Y", "%Y%m%d", "%H:%M"],
+)
+def test_dates_in_other_forms_are_told(form, n_days):
+    times = pd.date_range("2020-01-01", periods=n_days, freq="25h")
+    X = pd.DataFrame({"when": [*times.strftime(form)] * (360 // n_days)})
+    with pytest.warns(UserWarning, match=r"'when' .*to_datetime\(X\['when'\]"):
+        found = infer_modalities(X)
+    assert found.loc["when", "kind"].startswith("dates or times")
+
+
+@pytest.mark.parametrize("form", ["{}.{}.3", "10.0.{}.{}", "{}/{}", "{}-{}"])
+def test_versions_addresses_and_scores_are_no_dates(form):
+    texts = [form.format(i % 7, i % 5) for i in range(60)]
+    assert infer_column(pd.Series(texts)).kind == "categories"
 
 
 @pytest.mark.parametrize(

@@ -239,8 +239,10 @@ def test_files_that_became_text(cell, named):
         (lambda i: f"https://img.example/{i}?format=jpg&name=large", "URLs.*nothing is fetched"),
         (lambda i: base64.b64encode(np.random.default_rng(i).bytes(60)).decode(), "base64"),
         (lambda i: str(pickle.dumps(np.arange(i))), "bytes as text"),
+        (lambda i: str([i / 7, -1e-5, 3]), r"vectors as text.*json\.loads"),
+        (lambda i: str(np.array([i / 7, -1e-5, 3])), "vectors as text"),
     ],
-    ids=["page", "image without a suffix", "base64", "pickles"],
+    ids=["page", "image without a suffix", "base64", "pickles", "lists", "arrays"],
 )
 def test_strings_that_are_no_text_count_as_text_with_a_warning(make, named):
     cells = [make(i) for i in range(N)]

@@ -62,7 +62,7 @@ def test_amounts(text, amount):
     "text",
     ["", "N/A", "about 5", "01234", "2021-05-01", "12:30", "1.2.3", "555-1234", "+1 555 123 4567",
      "3-5", "18+", "1/2\"", "15.25\"Lx14.25\"W", "1,23,4", "5 oz 1 lb", "1 lb 2 lb", "5 kg 3 m",
-     "$5 kg", "$5 €", "3 red chairs", "A4", "-", "5" * 41],
+     "$5 kg", "$5 €", "3 red chairs", "A4", "83.pdf", "-", "5" * 41],
 )  # fmt: skip
 def test_no_amounts(text):
     assert read_amount(text) is None

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from PIL import Image
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -13,8 +14,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from skmm import AdamW, FusionClassifier, ModalityTransformer, infer_modalities
+import skmm
+from skmm import AdamW, FusionClassifier, ModalityTransformer, TabularEncoder, infer_modalities
 from skmm.image import ImageDescriptor
+from skmm.text import TextCleaner
 
 N = 20
 
@@ -157,12 +160,44 @@ def test_a_broken_photo_is_missing_if_so_asked_after_fit_too(raw):
     assert not Z.drop(columns=Z.filter(like="image__")).isna().any(axis=None)
 
 
-def test_errors_are_those_of_an_encoder_that_was_given(raw):
-    overrides = {"photo": ImageDescriptor(errors="raise")}
-    encoder = ModalityTransformer(overrides=overrides, errors="missing").fit(raw)
+def test_an_encoder_that_was_given_is_lenient_if_it_or_all_shall_be(raw):
+    overrides = {"photo": ImageDescriptor(image_size=32)}
+    lenient = ModalityTransformer(overrides=overrides, errors="missing").fit(raw)
+    strict = ModalityTransformer(overrides=overrides).fit(raw)
+    by_itself = ModalityTransformer(overrides={"photo": ImageDescriptor(errors="missing")}).fit(raw)
     raw.loc[3, "photo"] = "gone.png"
-    with pytest.raises(ValueError, match="row 3"):
-        encoder.transform(raw)
+    for encoder in (lenient, by_itself):
+        with pytest.warns(UserWarning, match=r"1 of 20 .*row 3"):
+            encoder.transform(raw)
+    for encoder in (strict, lenient.set_params(errors="raise")):
+        with pytest.raises(ValueError, match="row 3"):
+            encoder.transform(raw)
+    assert overrides["photo"].errors == "raise"
+
+
+@pytest.mark.parametrize("form", ["frame", "series", "dict"])
+def test_a_schema_and_vectors_are_saved_by_skops_and_pickle(raw, form):
+    raw["vector"] = list(np.random.default_rng(0).normal(size=(N, 3)))
+    schema = infer_modalities(raw)
+    schema = {"frame": schema, "series": schema["modality"], "dict": dict(schema["modality"])}[form]
+    encoder = ModalityTransformer(schema=schema).fit(raw)
+    loaded = skops.io.loads(skops.io.dumps(encoder), trusted=skmm.trusted_types)
+    for again in (loaded, pickle.loads(pickle.dumps(encoder))):
+        pd.testing.assert_frame_equal(again.transform(raw), encoder.transform(raw))
+        pd.testing.assert_frame_equal(clone(again).fit(raw).transform(raw), encoder.transform(raw))
+    assert encoder.schema is schema
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), TabularEncoder()])
+def test_an_encoder_of_tables_may_have_a_column_of_texts(raw, encoder):
+    Z = ModalityTransformer(overrides={"title": encoder}).fit_transform(raw)
+    assert Z.filter(like="text__").shape == (N, N)
+
+
+def test_an_encoder_of_texts_may_have_a_column_of_categories(raw):
+    for encoder in (TfidfVectorizer(), make_pipeline(TextCleaner(), TfidfVectorizer())):
+        Z = ModalityTransformer(overrides={"brand": encoder}).fit_transform(raw)
+        assert Z.filter(like="tabular_brand__").shape == (N, 2)
 
 
 def test_relative_paths_start_in_root(raw, folder, tmp_path_factory, monkeypatch):
@@ -170,8 +205,10 @@ def test_relative_paths_start_in_root(raw, folder, tmp_path_factory, monkeypatch
     expected = ModalityTransformer().fit_transform(raw)
     relative = raw.assign(photo=[f"{i}.png" for i in range(N)])
     nameless = raw.assign(photo=[f"scan{i}" for i in range(N)])
-    for frame in (relative, nameless, raw):
-        encoder = ModalityTransformer(root=folder)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    roots = [folder, str(folder), f"~/{folder.name}"]
+    for frame, root in zip((relative, nameless, raw), roots, strict=True):
+        encoder = ModalityTransformer(root=root)
         pd.testing.assert_frame_equal(encoder.fit_transform(frame), expected)
         pd.testing.assert_frame_equal(encoder.transform(frame), expected)
     relative.loc[2, "photo"] = None
