@@ -10,6 +10,7 @@ from ._report import modality_report
 from ._report_display import ModalityReportDisplay
 from ._terms import LossTermsDisplay
 from ._weights import ModalityWeightsDisplay
+from ._within import contributions_within
 
 __all__ = [
     "ContributionsDisplay",
@@ -20,6 +21,7 @@ __all__ = [
     "ModalityAblationDisplay",
     "ModalityReportDisplay",
     "ModalityWeightsDisplay",
+    "contributions_within",
     "leaderboard",
     "modality_report",
 ]

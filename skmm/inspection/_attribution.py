@@ -30,6 +30,22 @@ def name_contributions(model: Any, contributions: np.ndarray) -> list:
     return names if contributions.shape[1] == len(names) else [*names, INTERACTION]
 
 
+def check_splits(model: Any, alternative: str) -> None:
+    """Check that the predictions of a fitted model are sums of contributions.
+
+    Raises
+    ------
+    ValueError
+        If its fusion rule mixes the modalities.
+    """
+    if not hasattr(model, "contributions"):
+        raise ValueError(
+            f"{type(model).__name__}(fusion={model.fusion!r}) mixes the modalities, and its "
+            'predictions are no sum of contributions. Take fusion="late", "weighted", "gated" '
+            f'or "additive", or look at {alternative}.'
+        )
+
+
 def attribute_predictions(model: Any, X: Any, y: Any, target: int) -> Attribution:
     """Split the predictions of a model of modalities; ``y`` may be None.
 

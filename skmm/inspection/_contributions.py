@@ -11,6 +11,7 @@ from ._attribution import (
     TO_LOG_ODDS,
     TO_LOGIT,
     attribute_predictions,
+    check_splits,
     name_contributions,
 )
 from ._fitted import fusion_step, split_pipeline
@@ -149,13 +150,7 @@ class ContributionsDisplay:
             "bilinear" fusion.
         """
         model = fusion_step(estimator, "ContributionsDisplay")
-        if not hasattr(model, "contributions"):
-            raise ValueError(
-                f"{type(model).__name__}(fusion={model.fusion!r}) mixes the modalities, and its "
-                'predictions are no sum of contributions. Take fusion="late", "weighted", "gated" '
-                'or "additive", or look at ModalityAblationDisplay and modality_report, which take '
-                "any model."
-            )
+        check_splits(model, "ModalityAblationDisplay and modality_report, which take any model")
         rows = split_pipeline(estimator, X).table.X
         attribution = attribute_predictions(model, rows, y, target)
         return cls(

@@ -101,7 +101,7 @@ def split_pipeline(estimator: Any, X: Any, modalities: Mapping | None = None) ->
         while isinstance(estimator, Pipeline):
             X, estimator = apply_steps(estimator.steps[:-1], X), unwrap(estimator.steps[-1][1])
         X = name_columns(X, model)
-        return SplitPipeline(model, Table(X, _locate_columns(model.modalities_, X)))
+        return SplitPipeline(model, Table(X, locate_columns(model.modalities_, X)))
     if isinstance(estimator, Pipeline):
         for i, (_, step) in enumerate(estimator.steps[:-1]):
             if isinstance(step, ColumnTransformer):
@@ -166,7 +166,7 @@ def group_columns_of(
     return group_columns(modalities, names, X.shape[1])
 
 
-def _locate_columns(modalities: Mapping[str, list], X: Any) -> dict[str, np.ndarray]:
+def locate_columns(modalities: Mapping[str, list], X: Any) -> dict[str, np.ndarray]:
     """Find the positions in X of each modality's columns, names or positions."""
     if isinstance(X, pd.DataFrame) and isinstance(next(iter(modalities.values()))[0], str):
         groups = {name: X.columns.get_indexer(columns) for name, columns in modalities.items()}

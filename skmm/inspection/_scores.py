@@ -55,7 +55,7 @@ def _takes_nan(model: Any, table: Table) -> bool:
     return True
 
 
-def all_subsets(names: list[str]) -> list[tuple[str, ...]]:
+def all_subsets(names: list) -> list[tuple]:
     """List the subsets of the modalities, the smallest first.
 
     Raises
@@ -80,23 +80,23 @@ def score_subsets(
         return np.array([float(scorer(model, table.keep(names), y)) for names in subsets])
 
 
-def shapley_values(values: Mapping[tuple[str, ...], float], names: list[str]) -> np.ndarray:
-    """Compute the Shapley value of each modality: its mean gain over all orders.
+def shapley_values(values: Mapping[tuple, Any], names: list) -> np.ndarray:
+    """Compute the Shapley value of each modality or unit: its mean gain over all orders.
 
     Parameters
     ----------
-    values : dict of tuple of str to float
+    values : dict of tuple to float or ndarray of shape (...)
         The value of each subset that `all_subsets` lists.
-    names : list of str
+    names : list
         The modalities.
 
     Returns
     -------
-    ndarray of shape (n_modalities,)
+    ndarray of shape (n_modalities, ...)
         Their sum is the value of all modalities less that of none.
     """
     n = len(names)
-    shares = np.zeros(n)
+    shares = np.zeros((n, *np.shape(values[()])))
     for subset, value in values.items():
         size = len(subset)
         for i, name in enumerate(names):
