@@ -54,8 +54,10 @@ class Checkpoint:
     def _read(self) -> dict[str, Any]:
         content = self.path.read_bytes()
         data, self._mark = content[:-MARK_BYTES], content[-MARK_BYTES:]
-        try:
-            found = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        is_whole = _digest(data) == self._mark
+        try:  # other versions write no digest
+            stored = BytesIO(data if is_whole else content)
+            found = torch.load(stored, map_location="cpu", weights_only=True)
             is_known = found == {} or found["format"] == FORMAT
         except Exception as e:  # torch has many ways to say so
             raise self._damaged(type(e).__name__) from e
@@ -64,7 +66,7 @@ class Checkpoint:
                 f"checkpoint={str(self.path)!r} comes from another version of skmm. Delete it to "
                 "start anew, or give another path."
             )
-        if _digest(data) != self._mark:
+        if not is_whole:
             raise self._damaged("its digest is another one")
         return found
 

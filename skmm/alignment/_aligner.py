@@ -463,7 +463,9 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             ``source``, or one is 0 in all of its columns, as `TextDescriptor` encodes an empty
             text.
         """
-        if max_distance is not None and not (isinstance(max_distance, Real) and max_distance >= 0):
+        if max_distance is not None and not (
+            isinstance(max_distance, Real) and float(max_distance) >= 0
+        ):
             raise ValueError(f"max_distance must be a number from 0 on, got {max_distance!r}.")
         rows = self._read(X_query, source)
         check_queries(rows, source)

@@ -308,6 +308,7 @@ def test_what_is_scaled_down_but_not_mixed_is_left_alone(X):
 
 def test_nearly_as_many_classes_as_rows_are_warned_of_once():
     X = np.random.default_rng(0).normal(size=(60, 4))
+    model = FusionClassifier(modalities={"a": 4}, solver=AdamW(max_iter=1))
     with pytest.warns(UserWarning, match="number of unique classes") as caught:
-        FusionClassifier(solver=AdamW(max_iter=1)).fit(X, np.arange(60) % 40)
+        model.fit(X, np.arange(60) % 40)
     assert len(caught) == 1
