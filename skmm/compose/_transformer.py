@@ -185,8 +185,9 @@ class ModalityTransformer(ColumnTransformer):
         explicit = self._explicit()
         explicit._check_tuples()
         encoded = super(ModalityTransformer, explicit).fit_transform(X, y, **params)
+        parameters = self.get_params(deep=False)
         for name, value in vars(explicit).items():
-            if name != "transformers":
+            if name not in parameters:
                 setattr(self, name, value)
         self._names = self.get_feature_names_out()
         return self._named(encoded, X)
