@@ -66,6 +66,11 @@ def describe_row(row: int, labels: list | None) -> str:
     return f"row {row}" if labels is None else f"row {row} (index {labels[row]!r})"
 
 
+def describe_cell(values: pd.Series, row: int) -> str:
+    """Represent a cell of a column, and name its row."""
+    return f"{shorten(values.iloc[row])} in {describe_row(row, find_labels(values))}"
+
+
 def shorten(value: Any, width: int = 60) -> str:
     """Represent a value in at most ``width`` characters."""
     if isinstance(value, str | bytes):

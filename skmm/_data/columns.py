@@ -193,6 +193,11 @@ def find_present(X: np.ndarray, groups: Mapping[str, np.ndarray], labels) -> np.
     return present
 
 
+def number_features(n_features: int) -> np.ndarray:
+    """Name features by their numbers, from "0" on."""
+    return np.arange(n_features).astype(str).astype(object)
+
+
 def as_slice(columns: np.ndarray) -> np.ndarray | slice:
     """Return a run of columns as a slice, which is read without a copy."""
     if len(columns) == columns[-1] - columns[0] + 1 and (np.diff(columns) == 1).all():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._data.cells import describe_row, find_labels, shorten
+from .._data.cells import describe_cell, describe_row, find_labels
 from .._warnings import warn_user
 from ._inference import are_dates, is_date
 from ._numerals import CONVERTED, Notation, is_placeholder, read_number
@@ -76,7 +76,7 @@ def _describe_unlike(values: pd.Series, kind: str) -> str:
         return False
 
     row = bisect_left(range(len(values)), True, key=is_unlike)
-    return f"{shorten(values.iloc[row])} in {describe_row(row, find_labels(values))}"
+    return describe_cell(values, row)
 
 
 def name_category(value: Any) -> str:
@@ -107,10 +107,10 @@ def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
     numbers = cells.map(read).to_numpy(np.float64)
     unread = [text for text in read if np.isnan(read[text]) and not is_placeholder(text)]
     if unread:
-        row = describe_row(cells.to_list().index(unread[0]), find_labels(values))
+        cell = describe_cell(values, cells.to_list().index(unread[0]))
         unit = f" in {notation.unit}" if notation.unit else ""
         warn_user(
-            f"Column {values.name!r} holds numbers{unit} as text; {shorten(unread[0])} in {row} "
+            f"Column {values.name!r} holds numbers{unit} as text; {cell} "
             "is none: it counts as missing. Rewrite it, or turn the column into numbers before."
         )
     _check_finite(numbers, values)

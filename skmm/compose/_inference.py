@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from .._data.cells import describe_row, find_labels, is_missing, shorten
+from .._data.cells import describe_cell, is_missing, shorten
 from .._data.frames import as_pandas
 from .._warnings import warn_user
 from ._identifiers import are_identifiers, warn_of_identifiers
@@ -199,7 +199,7 @@ def _infer_strings(sample: list[str]) -> Finding:
 
 
 def _infer_words(sample: list[str]) -> Finding:
-    """Tell categories, which repeat, from texts, whatever the number of rows."""
+    """Distinguish categories, which repeat, from texts, whatever the number of rows."""
     counts = Counter(sample)
     share = measure_repeated(counts.values())
     length = np.mean([len(text) for text in sample])
@@ -239,13 +239,13 @@ def show_rarest_cell(values: pd.Series) -> str:
     """Represent the first cell of the rarest type in a column of several, and its row."""
     types = [None if is_missing(cell) else type(cell) for cell in values]
     counts = Counter(filter(None, types))
-    return _show_cell(values, types.index(min(counts, key=counts.__getitem__)))
+    return describe_cell(values, types.index(min(counts, key=counts.__getitem__)))
 
 
 def warn_of_numbers(column, values: pd.Series, example: str) -> None:
     """Warn that a column of numbers, most of them, came as strings; show one that is none."""
     is_other = [not (is_missing(cell) or is_number(cell)) for cell in values]
-    exception = f"; {_show_cell(values, is_other.index(True))} is none" if any(is_other) else ""
+    exception = f"; {describe_cell(values, is_other.index(True))} is none" if any(is_other) else ""
     unread = [cell for cell in values if is_number(cell) and not is_float(cell)]
     before = f" Before, rewrite those like {unread[0]!r}, which it cannot read." if unread else ""
     warn_user(
@@ -264,10 +264,6 @@ def warn_of_dates(column, modality: str, example: str) -> None:
         f"{counted}, for only the form 2026-11-23 is read. Convert it: X[{column!r}] = "
         f"pd.to_datetime(X[{column!r}], dayfirst=...), or pd.to_timedelta."
     )
-
-
-def _show_cell(values: pd.Series, row: int) -> str:
-    return f"{shorten(values.iloc[row])} in {describe_row(row, find_labels(values))}"
 
 
 def are_dates(texts: Iterable[str]) -> bool:

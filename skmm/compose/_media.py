@@ -119,7 +119,7 @@ def name_medium(text: str) -> str | None:
 
 
 def _is_name(words: list[str]) -> bool:
-    """Tell "my cat.jpg" and "03 - Hey Jude.mp3" from "I saved it as cat.jpg"."""
+    """Distinguish "my cat.jpg" and "03 - Hey Jude.mp3" from "I saved it as cat.jpg"."""
     has_folder = re.search(r"[/\\]", words[0]) is not None
     return has_folder or len(words) <= MAX_WORDS or any(map(_NUMBERED.fullmatch, words[:-1]))
 

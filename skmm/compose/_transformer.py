@@ -14,6 +14,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import shorten
+from .._data.columns import number_features
 from .._data.frames import as_pandas
 from .._html import name_modality
 from ..encoding.readers import expand_home
@@ -88,11 +89,7 @@ class ModalityTransformer(ColumnTransformer):
     "auto" looks anew in each `fit`: what it takes a column for does not depend on the number of
     rows, but may on which they are where values hardly repeat. A ``schema`` settles it.
 
-    For skops a fitted transformer needs its own class and those of its encoders as ``trusted``:
-    "skmm.compose._transformer.ModalityTransformer", and with "auto"
-    "skmm.compose._tabular.TabularEncoder",
-    "skmm.text._descriptor.TextDescriptor", "skmm.image._descriptor.ImageDescriptor",
-    "skmm.audio._descriptor.AudioDescriptor", "skmm.video._encoder.VideoEncoder" and "numpy.dtype".
+    For skops a fitted transformer needs ``trusted=skmm.trusted_types``.
 
     Examples
     --------
@@ -259,7 +256,7 @@ class ModalityTransformer(ColumnTransformer):
             return super()._get_feature_name_out_for_transformer(name, trans, feature_names_in)
         except AttributeError:  # it does not name its features: they are numbered
             columns = self.output_indices_[name]
-            return np.arange(columns.stop - columns.start).astype(str).astype(object)
+            return number_features(columns.stop - columns.start)
 
     def _sk_visual_block_(self):
         # "auto" before fit has no parts: scikit-learn catches the error, and draws one box

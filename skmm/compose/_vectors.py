@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import Column, as_column, is_missing, shorten
+from .._data.columns import number_features
 from ..encoding.engine import set_column_tags
 
 
@@ -108,7 +109,7 @@ class VectorEncoder(TransformerMixin, BaseEstimator):
             ``"0"`` to ``"n_features - 1"``.
         """
         check_is_fitted(self)
-        return np.arange(self.length_).astype(str).astype(object)
+        return number_features(self.length_)
 
     def _check_lengths(self, column: Column, vectors: dict[int, np.ndarray]) -> None:
         for row, vector in vectors.items():

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import Column, as_column
+from .._data.columns import number_features
 from .._warnings import warn_user
 from ._batches import Batch
 from ._columns import set_column_tags
@@ -294,7 +295,7 @@ class CellEncoder(TransformerMixin, BaseEstimator):
             ``"0"`` to ``"n_features - 1"``.
         """
         check_is_fitted(self)
-        return np.arange(self._n_features_out).astype(str).astype(object)
+        return number_features(self._n_features_out)
 
     def __sklearn_clone__(self):
         shared = {name: getattr(self, name) for name in self._by_reference if hasattr(self, name)}

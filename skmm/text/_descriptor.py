@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.cells import as_column, is_missing, shorten
+from .._data.columns import number_features
 from ..encoding.engine import check_texts, set_column_tags
 from ._counting import TOKENS, compute_tfidf, count_tokens, learn_vocabulary, segment_texts
 
@@ -218,7 +219,7 @@ class TextDescriptor(TransformerMixin, BaseEstimator):
             ``"0"`` to ``"n_features - 1"``.
         """
         check_is_fitted(self)
-        return np.arange(self.n_components_).astype(str).astype(object)
+        return number_features(self.n_components_)
 
     def _read(self, X) -> tuple[list[str], np.ndarray]:
         column = as_column(X, estimator="TextDescriptor")

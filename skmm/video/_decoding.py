@@ -280,7 +280,7 @@ class Reader:
         self._is_started = True
 
     def _continue_times(self, packets: Iterable) -> Iterator:
-        """Give the packets of joined videos the times that `scan` gave them; None between them."""
+        """Set the times of packets of joined videos to those of `scan`; None between them."""
         counter = VideoCounter(self._container)
         for packet in packets:
             n_before = counter.number
