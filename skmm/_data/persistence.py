@@ -20,7 +20,7 @@ import pandas as pd
 from .._files import replace_file
 from .._optional import import_optional
 
-FORMAT = "3"
+FORMAT = "4"
 FRAME = "__skmm_frame__"
 
 
