@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from bisect import bisect_left
+from collections.abc import Hashable
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -10,13 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._data.cells import describe_cell, describe_row, find_labels
+from .._data.cells import describe_cell, describe_row, find_labels, is_missing
 from .._warnings import warn_user
-from ._inference import are_dates, is_date
+from ._inference import are_dates, infer_cell, is_date
 from ._numerals import CONVERTED, Notation, is_placeholder, read_number
 
 LARGEST = 1e150  # the sum of squares of larger numbers overflows
 SECOND = np.timedelta64(1, "s")
+_BOOLEANS = {"True": "1", "False": "0"}
+_LIKE_INTEGERS = re.compile(r"-?(?:0|[1-9]\d*)\.0")
 OBJECTS = {  # in the words of pandas' infer_dtype
     **dict.fromkeys(
         ["integer", "floating", "mixed-integer-float", "decimal", "boolean"], "numbers"
@@ -43,6 +48,28 @@ def find_kind(values: pd.Series) -> str:
 def are_strings(values: pd.Series) -> bool:
     strings = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
     return strings and pd.api.types.infer_dtype(values, skipna=True) == "string"
+
+
+def check_categories(values: pd.Series) -> None:
+    """Raise ValueError if there is a vector, a picture or the like, which no other row may equal.
+
+    Of each type the first cell is looked at.
+    """
+    rows = {type(cell): row for row, cell in reversed([*enumerate(values)])}
+    for kind, row in rows.items():
+        cell = values.iloc[row]
+        if issubclass(kind, str | Real | os.PathLike) or is_missing(cell):
+            continue
+        modality, held, _ = infer_cell(cell)
+        if isinstance(cell, Hashable) and modality in (None, "tabular"):
+            continue
+        advice = "Make columns of numbers or of texts of it"
+        if modality not in (None, "tabular"):
+            advice = f'Its modality is "{modality}": say so in schema or overrides'
+        raise ValueError(
+            f"Column {values.name!r} holds {held}, which are no numbers, dates or categories: "
+            f"{describe_cell(values, row)}. {advice}."
+        )
 
 
 def to_float(values: pd.Series, kind: str) -> np.ndarray:
@@ -80,7 +107,14 @@ def _describe_unlike(values: pd.Series, kind: str) -> str:
 
 
 def name_category(value: Any) -> str:
-    """Name a category; those that are equal, such as 1, 1.0 and True, have one name."""
+    """Name a category; those that are equal, such as 1, 1.0 and True, have one name.
+
+    So have those that are written so: "1.0" and "True".
+    """
+    if isinstance(value, str):
+        text = _BOOLEANS.get(value, value)
+        is_integer = text.endswith(".0") and _LIKE_INTEGERS.fullmatch(text)
+        return text[:-2] if is_integer else text
     if isinstance(value, tuple):
         return str(tuple(map(name_category, value)))
     if isinstance(value, pd.Interval):

@@ -59,12 +59,15 @@ BASE64 = "bytes as base64"
 URLS = "URLs"
 VECTORS_AS_TEXT = "vectors as text"
 OBJECTS_AS_TEXT = "the names of objects, not what they held"
+LISTS_OF_PATHS = "lists of paths"
 OTHER_FILES = "paths of files that are no image, sound or video in a known format"
 _ADVICE = {
     DATA_URIS: "base64.b64decode(cell.partition(',')[2]) makes bytes of one, which encoders read",
     BYTES_AS_TEXT: "ast.literal_eval(cell) turns one back into what encoders read",
     BASE64: "base64.b64decode(cell) makes bytes of one, which encoders read if it is a file",
     VECTORS_AS_TEXT: "json.loads(cell) makes a list of one with commas, which is an embedding",
+    LISTS_OF_PATHS: "an encoder reads one file a cell: give each path a column of its own "
+    "(pd.DataFrame(X[column].to_list())) or a row of its own (X.explode(column))",
     URLS: "nothing is fetched: download what they lead to and put the paths in their place",
 }
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w=.+-]+)*,", re.ASCII | re.IGNORECASE)

@@ -14,7 +14,15 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._data.frames import as_pandas, check_no_records, without_arrow_types
-from ._columns import LARGEST, are_strings, find_kind, name_category, read_texts, to_float
+from ._columns import (
+    LARGEST,
+    are_strings,
+    check_categories,
+    find_kind,
+    name_category,
+    read_texts,
+    to_float,
+)
 from ._derived import ROWS_PER_LEVEL, SCALED, derive, find_recipes, has_few_levels
 from ._numerals import Notation, find_mixed_units, find_notation, warn_of_units
 from ._targets import find_target, fit_target_statistics, name_target_statistics
@@ -215,6 +223,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 return "numbers"
             if units := find_mixed_units(texts):
                 warn_of_units(values.name, units)
+        elif kind == "categories" and values.dtype == object:
+            check_categories(values)
         return kind
 
     def _make_transformer(self, prepared: pd.DataFrame, categories: list[str]) -> ColumnTransformer:

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from PIL import Image
 from sklearn import config_context
 
+from skmm import ModalityTransformer
 from skmm.compose._derived import derive
 from skmm.compose._tabular import MAX_CATEGORIES, TabularEncoder
 
@@ -217,6 +219,7 @@ EQUALS = {
     "decimals": [Decimal(1), Decimal("2.0"), Decimal(3)],
     "NumPy's": [np.int8(1), np.float32(2), np.int64(3)],
     "text": ["1", "2", "3"],
+    "text of floats": ["1.0", "2.0", "3.0"],
 }
 
 
@@ -235,6 +238,9 @@ def test_categories_that_are_equal_are_one(then, now):
     ("then", "now"),
     [
         ([True, False], [1, 0]),
+        ([True, False], ["True", "False"]),
+        (["True", "False"], [True, False]),
+        (["True", "False"], [1.0, "False"]),
         ([0.5, 2], [Decimal("0.50"), Decimal(2)]),
         (pd.IntervalIndex.from_breaks([0, 1, 2]), pd.IntervalIndex.from_breaks([0.0, 1.0, 2.0])),
         ([(1, "a"), (2, "b")], [(1.0, "a"), (2.0, "b")]),
@@ -264,3 +270,38 @@ def test_a_date_that_is_none_is_named_with_its_row(cell, dtype):
     )
     with pytest.raises(ValueError, match=rf"'day' .*'{cell}' in row 1 \(index 'b'\)"):
         encoder.transform(rest)
+
+
+def test_a_boolean_and_its_name_are_one_category():
+    frame = pd.DataFrame({"c": pd.Series(["True", True, "False", False, "x"] * 3, dtype=object)})
+    encoder = TabularEncoder().set_output(transform="pandas")
+    encoded = encoder.fit_transform(frame)[:5]
+    assert encoded["c_1"].tolist() == [1, 1, 0, 0, 0]
+    assert encoded["c_0"].tolist() == [0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("text", ["1.10", "01.0", "1.00", "v1.0", "true"])
+def test_other_texts_are_categories_of_their_own(text):
+    values = ["1", "1.1", "0", text] * 3
+    assert TabularEncoder().fit_transform(pd.DataFrame({"c": pd.Categorical(values)})).shape[1] == 4
+
+
+@pytest.mark.parametrize(
+    ("cell", "match"),
+    [
+        (np.array([1.0, 2.0]), 'vectors of 2 numbers.*row 1.*"embedding"'),
+        ([0.5, 2], 'vectors of 2 numbers.*row 1.*"embedding"'),
+        (np.zeros((4, 4, 3), dtype=np.uint8), 'row 1.*"image"'),
+        (Image.new("L", (2, 2)), 'PIL.*row 1.*"image"'),
+        ((np.zeros(9), 8000), 'row 1.*"audio"'),
+        ({"a": 1}, "dict objects.*row 1.*columns"),
+        (["red", "blue"], "list objects.*row 1.*columns"),
+        ({"red"}, "set objects.*row 1.*columns"),
+    ],
+)
+def test_what_no_other_row_can_equal_is_no_category(cell, match):
+    frame = pd.DataFrame({"v": pd.Series([None, *[cell] * 9], dtype=object), "n": range(10)})
+    with pytest.raises(ValueError, match=rf"'v' .*{match}"):
+        TabularEncoder().fit(frame)
+    with pytest.raises(ValueError, match=rf"'v' .*{match}"):
+        ModalityTransformer(schema={"v": "tabular", "n": "tabular"}).fit(frame)
