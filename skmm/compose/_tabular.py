@@ -14,6 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._data.frames import as_pandas, check_no_records, without_arrow_types
+from ._categories import one_hot
 from ._columns import (
     LARGEST,
     are_strings,
@@ -293,7 +294,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             elif name == "bounded":
                 blocks.append(chosen.to_numpy())
             else:
-                blocks.append(transformer.transform(chosen))
+                blocks.append(one_hot(transformer, chosen))
         return np.hstack(blocks).astype(np.float32)
 
     def _finish(self, encoded: np.ndarray, statistics: np.ndarray | None, X: pd.DataFrame):

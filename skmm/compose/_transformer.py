@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+from sklearn import get_config
 from sklearn.base import TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
@@ -205,6 +207,8 @@ class ModalityTransformer(ColumnTransformer):
         if isinstance(self.transformers, str):
             X = self._find_paths(X)
             self._set_errors()
+        if not params and self._can_go_through(X):
+            return self._named(self._encode_in_turn(X), X)
         try:
             encoded = super().transform(X, **params)
         except ValueError as e:
@@ -309,6 +313,26 @@ class ModalityTransformer(ColumnTransformer):
                 column = column_of[called[0] if isinstance(called, list) else called]
                 self._own_errors[name] = getattr(overrides.get(column), "errors", None)
         return steps
+
+    def _can_go_through(self, X: pd.DataFrame) -> bool:
+        """Return whether the encoders need nothing of ColumnTransformer but columns, by name."""
+        if self.n_jobs not in (None, 1) or get_config()["enable_metadata_routing"]:
+            return False
+        chosen = [[c] if isinstance(c, str) else c for _, _, c in self.transformers_]
+        return all(
+            isinstance(columns, list) and all(isinstance(c, str) and c in X for c in columns)
+            for columns in chosen
+        )
+
+    def _encode_in_turn(self, X: pd.DataFrame) -> np.ndarray:
+        """Encode the columns, one after the other: ColumnTransformer starts a task for each."""
+        blocks = [
+            encoder.transform(X[columns])
+            for _, encoder, columns in self.transformers_
+            if encoder != "drop" and len(columns)
+        ]
+        arrays = [block.toarray() if sparse.issparse(block) else block for block in blocks]
+        return np.hstack(arrays) if arrays else np.empty((len(X), 0))
 
     def _find_columns(self, X: pd.DataFrame) -> pd.DataFrame:
         """Check that columns have names where those of `fit` had; drop them where those had none.

@@ -308,6 +308,18 @@ def test_names_of_columns_that_fit_did_not_see(raw):
     np.testing.assert_array_equal(encoded, ModalityTransformer().fit_transform(named))
 
 
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_row_is_encoded_alone_as_among_others(raw, n_jobs):
+    raw = raw.assign(color=["red", None, "rare"] * (N // 3), price=[1.5, np.nan, 2.0] * (N // 3))
+    encoder = ModalityTransformer(n_jobs=n_jobs).fit(raw)
+    expected = encoder.transform(pd.concat([raw] * 3))[:N]
+    rows = pd.concat([encoder.transform(raw.iloc[[row]]) for row in range(N)])
+    np.testing.assert_allclose(rows, expected, rtol=1e-6)
+    assert rows.dtypes.eq(np.float32).all()
+    with config_context(enable_metadata_routing=True):
+        pd.testing.assert_frame_equal(encoder.transform(raw), expected)
+
+
 def test_auto_stays_auto(raw):
     encoder = ModalityTransformer()
     assert "auto" in repr(encoder.get_params())
