@@ -15,12 +15,7 @@ def as_pandas(X) -> pd.DataFrame:
     if not isinstance(X, pd.DataFrame):
         X = _frame_of_other(X) if _is_table(X) else _frame_of_array(X)
     X = without_arrow_types(X)
-    for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
-        if n == 0:
-            raise ValueError(
-                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required "
-                "by ModalityTransformer."
-            )
+    check_not_empty(X, "ModalityTransformer")
     if X.columns.nlevels > 1:
         raise ValueError(
             f"ModalityTransformer expects one level of column names, got {X.columns.nlevels}. "
@@ -33,6 +28,16 @@ def as_pandas(X) -> pd.DataFrame:
             f"{(X.columns == twice).sum()} times. Rename the columns."
         )
     return X
+
+
+def check_not_empty(X: pd.DataFrame, name: str) -> None:
+    """Raise ValueError if a frame has no rows or no columns, in the words of scikit-learn."""
+    for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
+        if n == 0:
+            raise ValueError(
+                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required "
+                f"by {name}."
+            )
 
 
 def without_arrow_types(X: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._data.frames import as_pandas, check_no_records, without_arrow_types
+from .._data.frames import as_pandas, check_no_records, check_not_empty, without_arrow_types
 from ._categories import one_hot
 from ._columns import (
     LARGEST,
@@ -256,12 +256,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     def _validate(self, X, *, reset: bool) -> pd.DataFrame:
         """Check the columns, against those of `fit` unless they are set, and name them by str."""
         frame = _as_frame(X)
-        for n, unit in zip(frame.shape, ("sample", "feature"), strict=True):
-            if n == 0:
-                raise ValueError(
-                    f"Found array with 0 {unit}(s) (shape={frame.shape}) while a minimum of 1 is "
-                    "required by TabularEncoder."
-                )
+        check_not_empty(frame, "TabularEncoder")
         checked: Any = frame  # scikit-learn's annotations leave frames out
         validate_data(self, checked, reset=reset, skip_check_array=True)
         if frame.dtypes.eq(object).any():

@@ -10,14 +10,13 @@ from sklearn.base import is_classifier
 from ._attribution import OF_PROBABILITY, TO_LOG_ODDS, TO_LOGIT
 from ._fitted import fusion_step
 from ._inputs import format_cell
-from ._style import PLAIN, bar_style, ink, label_rows, make_axes, shorten_label
+from ._style import PLAIN, bar_style, draw_spreads, ink, label_rows, make_axes, shorten_label
 from ._within import contributions_within
 
 if TYPE_CHECKING:
     import pandas as pd
 
 N_SHOWN = 15  # columns or words
-SPREAD = (5, 25, 50, 75, 95)  # per cent of rows
 
 
 class ContributionsWithinDisplay:
@@ -260,12 +259,8 @@ class ContributionsWithinDisplay:
         sizes = np.array([np.abs(of_each[name]).mean() for name in names])
         chosen = names[np.sort(np.argsort(-sizes, kind="stable")[:N_SHOWN])]
         ax = make_axes(ax, self, height=1.0 + 0.3 * len(chosen))
-        marks = np.array([np.percentile(of_each[name], SPREAD) for name in chosen])
-        low, left, middle, right, high = marks.T
-        rows = np.arange(len(chosen))
-        self.bars_ = ax.barh(rows, right - left, left=left, height=0.65, **bar_style(0))
-        ax.hlines(rows, low, high, color=ink(ax), linewidth=0.8, zorder=0)
-        ax.vlines(middle, rows - 0.33, rows + 0.33, color=ink(ax), linewidth=2)
+        spreads = [of_each[name] for name in chosen]
+        self.bars_ = draw_spreads(ax, range(len(chosen)), spreads, 0.65, **bar_style(0))
         label_rows(ax, chosen)
         return ax
 
