@@ -84,7 +84,7 @@ def test_notebook_without_ipywidgets():
     assert run(code) == "tqdm.std\n"
 
 
-@pytest.mark.parametrize(("value", "is_shown"), [("1", False), ("0", True)])
+@pytest.mark.parametrize(("value", "is_shown"), [("1", False), ("", True)])
 def test_the_setting_of_tqdm_holds(value, is_shown):
     code = """
         import io, sys
