@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 from bisect import bisect_left
 from collections.abc import Hashable
 from decimal import Decimal
+from fractions import Fraction
 from numbers import Real
 from typing import Any
 
@@ -26,7 +28,8 @@ OBJECTS = {  # in the words of pandas' infer_dtype
     **dict.fromkeys(
         ["integer", "floating", "mixed-integer-float", "decimal", "boolean"], "numbers"
     ),
-    **dict.fromkeys(["date", "datetime"], "dates"),
+    **dict.fromkeys(["date", "datetime", "datetime64", "period"], "dates"),
+    **dict.fromkeys(["timedelta", "timedelta64", "time"], "durations"),
 }
 
 
@@ -37,7 +40,7 @@ def find_kind(values: pd.Series) -> str:
         return "dates" if are_dates(values.dropna()) else "categories"
     if values.dtype == object:
         return OBJECTS.get(kinds.infer_dtype(values, skipna=True), "categories")
-    if kinds.is_datetime64_any_dtype(values.dtype):
+    if kinds.is_datetime64_any_dtype(values.dtype) or isinstance(values.dtype, pd.PeriodDtype):
         return "dates"
     if kinds.is_timedelta64_dtype(values.dtype):
         return "durations"
@@ -120,8 +123,11 @@ def name_category(value: Any) -> str:
     if isinstance(value, pd.Interval):
         left, right = name_category(value.left), name_category(value.right)
         return f"{'(['[value.closed_left]}{left}, {right}{')]'[value.closed_right]}"
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | Fraction):
         value = float(value)
+    if isinstance(value, datetime.date | np.datetime64):
+        value = pd.Timestamp(value)
+        return str(value if value.tz is None else value.tz_convert("UTC"))
     is_number = isinstance(value, Real | np.bool_)
     return str(int(float(value))) if is_number and float(value).is_integer() else str(value)
 
@@ -157,14 +163,23 @@ def _seconds_of_dates(values: pd.Series) -> np.ndarray:
         if not values.dropna().map(is_date).all():
             raise ValueError("not all are dates like 2026-11-23")
         values = pd.to_datetime(values, format="ISO8601", utc=True)
+    if isinstance(values.iloc[0], pd.Period):
+        values = pd.PeriodIndex(values).to_timestamp().to_series()
     stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
     return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / SECOND
+
+
+def _seconds(values: pd.Series) -> np.ndarray:
+    """Convert durations, and times of the day to those since midnight."""
+    if isinstance(values.iloc[0], datetime.time):
+        values = pd.to_timedelta(values.map(datetime.time.isoformat))
+    return values.to_numpy(dtype="timedelta64[us]") / SECOND
 
 
 _CONVERTERS = {
     "numbers": lambda values: values.to_numpy(dtype=np.float64),
     "dates": _seconds_of_dates,
-    "durations": lambda values: values.to_numpy(dtype="timedelta64[us]") / SECOND,
+    "durations": _seconds,
 }
 
 

@@ -171,7 +171,8 @@ def _infer_unwrapped(values: pd.Series) -> Finding:
             return Finding("tabular", IDENTIFIERS, f"{len(present)} different integers")
         return Finding("tabular", "numbers", of_type)
     if values.dtype.kind in "mM" or isinstance(values.dtype, pd.DatetimeTZDtype):
-        return Finding("tabular", "dates", of_type)
+        kind = "durations" if values.dtype.kind == "m" else "dates"
+        return Finding("tabular", kind, of_type)
     if isinstance(values.dtype, pd.CategoricalDtype):
         return Finding("tabular", "categories", of_type)
     sample = _sample([cell for cell in values if not is_missing(cell)])
@@ -313,8 +314,14 @@ def _look_at(cell: Any) -> tuple[str | None, str]:
         return "tabular", "booleans"
     if isinstance(cell, Real | Decimal):
         return "tabular", "numbers"
-    if isinstance(cell, datetime.date):  # a datetime is one, too
+    if isinstance(cell, datetime.date | pd.Period | np.datetime64):  # a datetime is a date, too
         return "tabular", "dates"
+    if isinstance(cell, datetime.timedelta | datetime.time | np.timedelta64):
+        return "tabular", "durations"
+    if isinstance(cell, pd.Interval):
+        return "tabular", "categories"
+    if getattr(cell, "ndim", 0) == 1 and hasattr(cell, "__array__"):  # a tensor, too
+        cell = np.asarray(cell)
     if isinstance(cell, np.ndarray):
         kind = (
             f"vectors of {len(cell)} numbers"

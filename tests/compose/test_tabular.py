@@ -2,6 +2,7 @@
 
 import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,15 @@ NUMBERS = {
     "arrow timestamps": pd.Series(pd.to_datetime(DAYS)).astype("timestamp[ns][pyarrow]"),
     "local times": pd.Series(pd.to_datetime(DAYS).tz_localize("Asia/Tokyo")),
     "durations": pd.Series(pd.to_timedelta([1, 2, 4], unit="h")),
+    "durations as objects": pd.Series([datetime.timedelta(i) for i in (1, 2, 4)], dtype=object),
+    "times of the day": pd.Series([datetime.time(i) for i in (1, 2, 4)]),
+    "arrow times": pd.Series(
+        [datetime.time(i) for i in (1, 2, 4)], dtype=pd.ArrowDtype(pa.time32("s"))
+    ),
+    "days as periods": pd.Series(pd.PeriodIndex(DAYS, freq="D")),
+    "periods as objects": pd.Series(pd.PeriodIndex(DAYS, freq="D")).astype(object),
 }
+CELLS = [name for name in NUMBERS if name != "sparse"]
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
@@ -35,6 +44,16 @@ def test_every_kind_of_number_is_scaled(kind):
     encoded = TabularEncoder().fit_transform(NUMBERS[kind].to_frame("column"))
     expected = (np.array([1, 2, 4]) - 7 / 3) / np.std([1, 2, 4])
     np.testing.assert_allclose(encoded[:, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_kind_of_number_is_inferred_and_may_be_missing(kind):
+    frame = pd.concat([NUMBERS[kind].to_frame("column")] * 5, ignore_index=True)
+    frame.loc[3] = None
+    encoded = ModalityTransformer().fit_transform(frame.assign(other=0.5))
+    np.testing.assert_allclose(encoded["tabular__column"][3], np.median(encoded.iloc[3:, 0]))
+    encoded = ModalityTransformer().fit_transform(frame)
+    assert encoded.isna().all(axis=1).tolist() == [row == 3 for row in range(15)]
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
@@ -245,6 +264,13 @@ def test_categories_that_are_equal_are_one(then, now):
         (pd.IntervalIndex.from_breaks([0, 1, 2]), pd.IntervalIndex.from_breaks([0.0, 1.0, 2.0])),
         ([(1, "a"), (2, "b")], [(1.0, "a"), (2.0, "b")]),
         ([pd.Timestamp(2026, 1, 1), "x"], [datetime.datetime(2026, 1, 1), "x"]),
+        ([pd.Timestamp(2026, 1, 1), "x"], [datetime.date(2026, 1, 1), "x"]),
+        ([pd.Timestamp(2026, 1, 1), "x"], [np.datetime64("2026-01-01"), "x"]),
+        (
+            [pd.Timestamp("2026-01-01 09:00", tz="Asia/Tokyo"), "x"],
+            [pd.Timestamp("2026-01-01 00:00", tz="UTC"), "x"],
+        ),
+        ([0.5, "x"], [Fraction(1, 2), "x"]),
         ([1e300, float("inf")], [1e300, np.inf]),
     ],
 )
