@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import pickle
 import pkgutil
 
@@ -309,6 +310,15 @@ def test_other_parameters_do_not(data, tmp_path, other, match):
     FusionClassifier(**quick, random_state=0).fit(X, y).save_weights(tmp_path / "w")
     with pytest.raises(ValueError, match=match):
         FusionClassifier(**{**quick, **other}).load_weights(tmp_path / "w")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+def test_a_pipe_is_not_replaced_by_a_file(data, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    model = FusionClassifier(modality_model=MLP(2), interaction=None, solver=AdamW(max_iter=1))
+    with pytest.raises(OSError, match=r"no regular file.*pipe"):
+        model.fit(*data).save_weights(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 # Types that skops trusts
