@@ -59,9 +59,9 @@ def check_categories(values: pd.Series) -> None:
     Of each type the first cell is looked at.
     """
     rows = {type(cell): row for row, cell in reversed([*enumerate(values)])}
-    for kind, row in rows.items():
+    for row in rows.values():
         cell = values.iloc[row]
-        if issubclass(kind, str | Real | os.PathLike) or is_missing(cell):
+        if isinstance(cell, str | Real | os.PathLike) or is_missing(cell):
             continue
         modality, held, _ = infer_cell(cell)
         if isinstance(cell, Hashable) and modality in (None, "tabular"):

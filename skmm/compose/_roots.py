@@ -38,7 +38,7 @@ def prepend_root(X: pd.DataFrame, columns: list, root: Any) -> pd.DataFrame:
 
 
 def _prepend(cell: Any, root: Any) -> Any:
-    path = None if is_missing(cell) else unwrap(cell)
+    path: Any = None if is_missing(cell) else unwrap(cell)
     if not _is_relative(path):
         return cell
     joined = os.path.join(root, path)

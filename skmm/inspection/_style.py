@@ -109,13 +109,10 @@ def place_legend_above(ax, handles: Sequence[Any], names: Sequence[object]) -> N
     draw_legend(ax, handles, short, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=n_columns)
 
 
-def draw_spreads(
-    ax, rows: Sequence[float], values: Sequence[Any], height: float, **style: Any
-) -> Any:
+def draw_spreads(ax, rows: np.ndarray, values: Sequence[Any], height: float, **style: Any) -> Any:
     """Draw the distribution of values in each row: 5 to 95 %, the middle half, and the median."""
     marks = [np.percentile(v, SPREAD) if len(v) else np.full(len(SPREAD), np.nan) for v in values]
     low, left, middle, right, high = np.array(marks).T
-    rows = np.asarray(rows)
     bars = ax.barh(rows, right - left, left=left, height=height, **style)
     ax.hlines(rows, low, high, color=ink(ax), linewidth=0.8, zorder=0)
     ax.vlines(middle, rows - height / 2, rows + height / 2, color=ink(ax), linewidth=2)

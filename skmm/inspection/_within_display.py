@@ -260,7 +260,7 @@ class ContributionsWithinDisplay:
         chosen = names[np.sort(np.argsort(-sizes, kind="stable")[:N_SHOWN])]
         ax = make_axes(ax, self, height=1.0 + 0.3 * len(chosen))
         spreads = [of_each[name] for name in chosen]
-        self.bars_ = draw_spreads(ax, range(len(chosen)), spreads, 0.65, **bar_style(0))
+        self.bars_ = draw_spreads(ax, np.arange(len(chosen)), spreads, 0.65, **bar_style(0))
         label_rows(ax, chosen)
         return ax
 
