@@ -66,8 +66,8 @@ print("learned weights:", {name: round(weight, 2) for name, weight in weights.it
 # differ by 0.02, which is 12 of the 570 test emoji. But they tell different things, for both
 # together are right far more often. What decided? With late fusion each logit is the sum of one
 # part from each modality.
-figure = plt.figure(figsize=(9, 5), layout="constrained")
-top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2.2])
+figure = plt.figure(figsize=(9, 6.8), layout="constrained")
+top, bottom = figure.subfigures(2, 1, height_ratios=[1, 3.4])
 top.suptitle("How much each modality counts: the learned weights, of 3 seeds", fontweight="bold")
 ModalityWeightsDisplay.from_estimator(fitted, ax=top.subplots())
 model = make_pipeline(encoder, fusion)

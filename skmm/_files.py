@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -20,9 +21,12 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises
     ------
     OSError
-        If there is no room, or the like; its ``filename`` is set.
+        If there is no room, or the like, or ``path`` is a device or a pipe. Its ``filename`` is
+        set.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "It is no regular file, and is not replaced by one", str(path))
     writer = f"{os.getpid()}-{threading.get_ident()}"  # two may write to one path at once
     temporary = path.with_name(f".{path.name}.{writer}.tmp")
     try:

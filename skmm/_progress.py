@@ -25,15 +25,9 @@ def progress_bar(
 ) -> tqdm:
     """Make a progress bar; it draws nothing without a stderr, as in a program without a window."""
     is_closed = sys.stderr is None or getattr(sys.stderr, "closed", False)
-    return tqdm(
-        items,
-        desc=desc,
-        total=total,
-        disable=not verbose or is_closed,
-        leave=leave,
-        delay=delay,
-        unit=unit,
-    )
+    # Else it is left to tqdm, which reads TQDM_DISABLE.
+    silence: dict[str, Any] = {"disable": True} if not verbose or is_closed else {}
+    return tqdm(items, desc=desc, total=total, leave=leave, delay=delay, unit=unit, **silence)
 
 
 def shorten(bar: tqdm, n_steps: int) -> None:

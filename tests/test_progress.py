@@ -82,3 +82,16 @@ def test_notebook_without_ipywidgets():
     print(type(bar).__module__)
     """
     assert run(code) == "tqdm.std\n"
+
+
+@pytest.mark.parametrize(("value", "is_shown"), [("1", False), ("", True)])
+def test_the_setting_of_tqdm_holds(value, is_shown):
+    code = """
+        import io, sys
+        sys.stderr = io.StringIO()
+        from skmm._progress import progress_bar
+        for _ in progress_bar(range(3), desc="encoding"):
+            pass
+        print("encoding" in sys.stderr.getvalue())
+    """
+    assert run(code, TQDM_DISABLE=value).strip() == str(is_shown)

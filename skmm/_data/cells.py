@@ -76,4 +76,6 @@ def shorten(value: Any, width: int = 60) -> str:
     if isinstance(value, str | bytes):
         value = value[: width + 1]  # the repr of a whole file would take long
     text = repr(value)
+    if "\n" in text:  # an array of several rows
+        text = " ".join(text.split())
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -12,17 +12,10 @@ from scipy import sparse
 
 def as_pandas(X) -> pd.DataFrame:
     """A frame of the columns of X, whatever holds them."""
-    if hasattr(X, "columns") and hasattr(X, "get_column"):
-        X = _frame_of_polars(X)
     if not isinstance(X, pd.DataFrame):
-        X = _frame_of_array(X)
+        X = _frame_of_other(X) if _is_table(X) else _frame_of_array(X)
     X = without_arrow_types(X)
-    for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
-        if n == 0:
-            raise ValueError(
-                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required "
-                "by ModalityTransformer."
-            )
+    check_not_empty(X, "ModalityTransformer")
     if X.columns.nlevels > 1:
         raise ValueError(
             f"ModalityTransformer expects one level of column names, got {X.columns.nlevels}. "
@@ -35,6 +28,16 @@ def as_pandas(X) -> pd.DataFrame:
             f"{(X.columns == twice).sum()} times. Rename the columns."
         )
     return X
+
+
+def check_not_empty(X: pd.DataFrame, name: str) -> None:
+    """Raise ValueError if a frame has no rows or no columns, in the words of scikit-learn."""
+    for n, unit in zip(X.shape, ("sample", "feature"), strict=True):
+        if n == 0:
+            raise ValueError(
+                f"Found array with 0 {unit}(s) (shape={X.shape}) while a minimum of 1 is required "
+                f"by {name}."
+            )
 
 
 def without_arrow_types(X: pd.DataFrame) -> pd.DataFrame:
@@ -56,6 +59,24 @@ def _without_arrow_type(values: pd.Series) -> pd.Series:
     if str(values.dtype).startswith("dictionary"):
         return pd.Series(pd.Categorical(cells), index=values.index)
     return pd.Series(cells, index=values.index, dtype=object).infer_objects()
+
+
+def _is_table(X) -> bool:
+    """Return whether X is a frame of polars, a table of pyarrow, a data set or the like."""
+    return hasattr(X, "to_pandas") or hasattr(X, "collect")
+
+
+def _frame_of_other(X) -> pd.DataFrame:
+    if not hasattr(X, "to_pandas"):
+        raise TypeError(
+            f"ModalityTransformer does not take a {type(X).__name__}, whose rows are not there "
+            "yet: pass X.collect()."
+        )
+    if hasattr(X, "get_column"):
+        return _frame_of_polars(X)
+    if type(X).__module__.startswith("pyarrow"):
+        return X.to_pandas(types_mapper=pd.ArrowDtype)
+    return X.to_pandas()
 
 
 def _frame_of_polars(X) -> pd.DataFrame:
@@ -91,6 +112,8 @@ def _frame_of_array(X) -> pd.DataFrame:
         raise TypeError("ModalityTransformer does not take sparse data; pass X.toarray().")
     # As objects, for numpy makes strings of the numbers in a list that has both.
     array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
+    if array.dtype.names is not None and array.ndim == 1:  # a structured array
+        return pd.DataFrame(array)
     if array.ndim != 2:
         raise ValueError(
             "ModalityTransformer expects a DataFrame or a 2D array of raw columns, got "

@@ -22,7 +22,7 @@ from .._files import replace_file
 from .._optional import import_optional
 from .._trusted_types import trusted_types
 
-FORMAT = "3"
+FORMAT = "4"
 FRAME = "__skmm_frame__"
 
 

@@ -45,6 +45,8 @@ class Checkpoint:
                 self._write({})
             remove_unfinished(self.path)
         except OSError as e:
+            if _is_gone(e):
+                raise self._make_shared_error() from e
             raise OSError(
                 f"checkpoint={os.fspath(path)!r} cannot be written ({e}). Give the path of a file, "
                 "new or a checkpoint, in a folder that exists and may be written to."
@@ -125,19 +127,24 @@ class Checkpoint:
 
     def _replace(self, content: Mapping[str, Any]) -> None:
         if not self._is_as_left():
-            raise ValueError(
-                f"checkpoint={str(self.path)!r} was written by another fit in the meantime. Give "
-                "each fit a path of its own; in a search, whose fits have one path in common, "
-                "checkpoint=None."
-            )
+            raise self._make_shared_error()
         try:
             self._write(content)
         except OSError as e:
+            if _is_gone(e):
+                raise self._make_shared_error() from e
             raise OSError(
                 e.errno,
                 f"checkpoint={str(self.path)!r} cannot be written ({e}); it stays as it was, and "
                 "the next fit goes on from there.",
             ) from e
+
+    def _make_shared_error(self) -> ValueError:
+        return ValueError(
+            f"checkpoint={str(self.path)!r} was written by another fit in the meantime. Give each "
+            "fit a path of its own; in a search, whose fits have one path in common, "
+            "checkpoint=None."
+        )
 
     def _write(self, content: Mapping[str, Any]) -> None:
         buffer = BytesIO()
@@ -160,3 +167,8 @@ class Checkpoint:
 
 def _digest(data: bytes | memoryview) -> bytes:
     return blake2b(data, digest_size=MARK_BYTES).digest()
+
+
+def _is_gone(error: OSError) -> bool:
+    """Return whether another fit has removed the file that was to replace the checkpoint."""
+    return isinstance(error, FileNotFoundError) and error.filename2 is not None

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import datetime
+import os
+import re
 from bisect import bisect_left
+from collections.abc import Hashable
 from decimal import Decimal
+from fractions import Fraction
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .._data.cells import describe_cell, describe_row, find_labels
+from .._data.cells import describe_cell, describe_row, find_labels, is_missing
 from .._warnings import warn_user
-from ._inference import are_dates, is_date
+from ._inference import are_dates, infer_cell, is_date
 from ._numerals import CONVERTED, Notation, is_placeholder, read_number
 
 LARGEST = 1e150  # the sum of squares of larger numbers overflows
 SECOND = np.timedelta64(1, "s")
+_BOOLEANS = {"True": "1", "False": "0"}
+_LIKE_INTEGERS = re.compile(r"-?(?:0|[1-9]\d*)\.0")
 OBJECTS = {  # in the words of pandas' infer_dtype
     **dict.fromkeys(
         ["integer", "floating", "mixed-integer-float", "decimal", "boolean"], "numbers"
     ),
-    **dict.fromkeys(["date", "datetime"], "dates"),
+    **dict.fromkeys(["date", "datetime", "datetime64", "period"], "dates"),
+    **dict.fromkeys(["timedelta", "timedelta64", "time"], "durations"),
 }
 
 
@@ -32,7 +40,7 @@ def find_kind(values: pd.Series) -> str:
         return "dates" if are_dates(values.dropna()) else "categories"
     if values.dtype == object:
         return OBJECTS.get(kinds.infer_dtype(values, skipna=True), "categories")
-    if kinds.is_datetime64_any_dtype(values.dtype):
+    if kinds.is_datetime64_any_dtype(values.dtype) or isinstance(values.dtype, pd.PeriodDtype):
         return "dates"
     if kinds.is_timedelta64_dtype(values.dtype):
         return "durations"
@@ -43,6 +51,28 @@ def find_kind(values: pd.Series) -> str:
 def are_strings(values: pd.Series) -> bool:
     strings = isinstance(values.dtype, pd.StringDtype) or values.dtype == object
     return strings and pd.api.types.infer_dtype(values, skipna=True) == "string"
+
+
+def check_categories(values: pd.Series) -> None:
+    """Raise ValueError if there is a vector, a picture or the like, which no other row may equal.
+
+    Of each type the first cell is looked at.
+    """
+    rows = {type(cell): row for row, cell in reversed([*enumerate(values)])}
+    for row in rows.values():
+        cell = values.iloc[row]
+        if isinstance(cell, str | Real | os.PathLike) or is_missing(cell):
+            continue
+        modality, held, _ = infer_cell(cell)
+        if isinstance(cell, Hashable) and modality in (None, "tabular"):
+            continue
+        advice = "Make columns of numbers or of texts of it"
+        if modality not in (None, "tabular"):
+            advice = f'Its modality is "{modality}": say so in schema or overrides'
+        raise ValueError(
+            f"Column {values.name!r} holds {held}, which are no numbers, dates or categories: "
+            f"{describe_cell(values, row)}. {advice}."
+        )
 
 
 def to_float(values: pd.Series, kind: str) -> np.ndarray:
@@ -80,14 +110,24 @@ def _describe_unlike(values: pd.Series, kind: str) -> str:
 
 
 def name_category(value: Any) -> str:
-    """Name a category; those that are equal, such as 1, 1.0 and True, have one name."""
+    """Name a category; those that are equal, such as 1, 1.0 and True, have one name.
+
+    So have those that are written so: "1.0" and "True".
+    """
+    if isinstance(value, str):
+        text = _BOOLEANS.get(value, value)
+        is_integer = text.endswith(".0") and _LIKE_INTEGERS.fullmatch(text)
+        return text[:-2] if is_integer else text
     if isinstance(value, tuple):
         return str(tuple(map(name_category, value)))
     if isinstance(value, pd.Interval):
         left, right = name_category(value.left), name_category(value.right)
         return f"{'(['[value.closed_left]}{left}, {right}{')]'[value.closed_right]}"
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | Fraction):
         value = float(value)
+    if isinstance(value, datetime.date | np.datetime64):
+        value = pd.Timestamp(value)
+        return str(value if value.tz is None else value.tz_convert("UTC"))
     is_number = isinstance(value, Real | np.bool_)
     return str(int(float(value))) if is_number and float(value).is_integer() else str(value)
 
@@ -123,14 +163,23 @@ def _seconds_of_dates(values: pd.Series) -> np.ndarray:
         if not values.dropna().map(is_date).all():
             raise ValueError("not all are dates like 2026-11-23")
         values = pd.to_datetime(values, format="ISO8601", utc=True)
+    if isinstance(values.iloc[0], pd.Period):
+        values = pd.PeriodIndex(values).to_timestamp().to_series()
     stamps = pd.to_datetime(values, utc=True).dt.tz_localize(None)
     return (stamps.to_numpy(dtype="datetime64[us]") - np.datetime64(0, "us")) / SECOND
+
+
+def _seconds(values: pd.Series) -> np.ndarray:
+    """Convert durations, and times of the day to those since midnight."""
+    if isinstance(values.iloc[0], datetime.time):
+        values = pd.to_timedelta(values.map(datetime.time.isoformat))
+    return values.to_numpy(dtype="timedelta64[us]") / SECOND
 
 
 _CONVERTERS = {
     "numbers": lambda values: values.to_numpy(dtype=np.float64),
     "dates": _seconds_of_dates,
-    "durations": lambda values: values.to_numpy(dtype="timedelta64[us]") / SECOND,
+    "durations": _seconds,
 }
 
 

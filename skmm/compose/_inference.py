@@ -20,6 +20,7 @@ from .._data.frames import as_pandas
 from .._warnings import warn_user
 from ._identifiers import are_identifiers, warn_of_identifiers
 from ._media import (
+    LISTS_OF_PATHS,
     advise,
     infer_file,
     infer_media,
@@ -36,6 +37,7 @@ from ._numerals import (
     is_placeholder,
     warn_of_units,
 )
+from ._roots import check_root, find_files, prepend_root
 
 N_SAMPLED = 1000
 N_COMPARED = 80  # rows among which values are looked for that occur again
@@ -62,13 +64,15 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
 
 
-def infer_modalities(X):
+def infer_modalities(X, *, root=None):
     """Infer which modality each column of raw inputs holds.
 
     Parameters
     ----------
     X : DataFrame or array-like of shape (n_samples, n_columns)
         Raw columns. Up to 1,000 values of each are looked at, and the first bytes of a few files.
+    root : str or path-like, default=None
+        The folder in which relative paths start.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def infer_modalities(X):
     Raises
     ------
     ValueError
-        If a column fits no modality.
+        If a column fits no modality, or ``root`` is no folder.
 
     See Also
     --------
@@ -113,14 +117,17 @@ def infer_modalities(X):
     >>> infer_modalities(X)["modality"].to_dict()
     {'photo': 'image', 'says': 'text', 'age': 'tabular'}
     """
+    check_root(root)
     X = as_pandas(X)
+    if root is not None:
+        X = prepend_root(X, find_files(X, root), root)
     found = describe_columns(X)
     for position, (column, (modality, kind, _, n_missing, example)) in enumerate(found.iterrows()):
         values = X.iloc[:, position]
         if pd.isna(modality):
             shown = f", for example {example}" if n_missing < len(values) else ""
             if kind.startswith("a mixture"):
-                shown += f", and {show_rarest_cell(values)}"
+                shown += f", and {show_other_cell(values)}"
             shown += advise(kind)
             raise ValueError(
                 f"Column {column!r} fits no modality: it holds {kind}{shown}. Fix or drop it, or "
@@ -149,7 +156,10 @@ class Finding(NamedTuple):
 
 def infer_column(values: pd.Series) -> Finding:
     """Infer the modality of one column from its type and up to 1,000 of its values."""
-    values = unwrap_values(values)
+    return _infer_unwrapped(unwrap_values(values))
+
+
+def _infer_unwrapped(values: pd.Series) -> Finding:
     kinds, of_type = pd.api.types, f"of type {values.dtype}"
     present = values[values.notna()]
     if len(present) == 0:
@@ -161,19 +171,23 @@ def infer_column(values: pd.Series) -> Finding:
             return Finding("tabular", IDENTIFIERS, f"{len(present)} different integers")
         return Finding("tabular", "numbers", of_type)
     if values.dtype.kind in "mM" or isinstance(values.dtype, pd.DatetimeTZDtype):
-        return Finding("tabular", "dates", of_type)
+        kind = "durations" if values.dtype.kind == "m" else "dates"
+        return Finding("tabular", kind, of_type)
     if isinstance(values.dtype, pd.CategoricalDtype):
         return Finding("tabular", "categories", of_type)
     sample = _sample([cell for cell in values if not is_missing(cell)])
     if all(isinstance(cell, str) for cell in sample):
         return _infer_strings(sample)
-    found = Counter(_infer_cell(cell) for cell in sample)
-    if len({finding.modality for finding in found}) == 1:
+    found = Counter(infer_cell(cell) for cell in sample)
+    modalities = {finding.modality for finding in found}
+    if len(modalities) == 1 and (None not in modalities or len(found) == 1):
         finding = found.most_common(1)[0][0]
         if finding.modality == "embedding" and len({other.kind for other in found}) > 1:
             return Finding(None, "arrays of one dimension and of different lengths", finding.reason)
         return finding
     types = sorted({type(cell).__name__ for cell in sample})
+    if len(types) == 1:
+        types = sorted({finding.kind for finding in found})
     return Finding(None, "a mixture of " + ", ".join(types), f"{len(types)} types")
 
 
@@ -235,11 +249,18 @@ def is_number(text: Any) -> bool:
     return isinstance(text, str) and _NUMBER.match(text) is not None
 
 
-def show_rarest_cell(values: pd.Series) -> str:
-    """Represent the first cell of the rarest type in a column of several, and its row."""
-    types = [None if is_missing(cell) else type(cell) for cell in values]
-    counts = Counter(filter(None, types))
-    return describe_cell(values, types.index(min(counts, key=counts.__getitem__)))
+def show_other_cell(values: pd.Series) -> str:
+    """Represent a cell, and its row, that is of another kind than the first one: the rarest."""
+    kinds = [None if is_missing(cell) else _name_kind(cell) for cell in values]
+    counts = Counter(filter(None, kinds))
+    others = [kind for kind in counts if kind != next(filter(None, kinds))]
+    return describe_cell(values, kinds.index(min(others, key=counts.__getitem__)))
+
+
+def _name_kind(cell: Any) -> str:
+    """Name the type of a cell, and what it holds; of a text only the type."""
+    is_text = isinstance(cell, str | os.PathLike)
+    return type(cell).__name__ + ("" if is_text else f", {infer_cell(cell).kind}")
 
 
 def warn_of_numbers(column, values: pd.Series, example: str) -> None:
@@ -277,7 +298,8 @@ def is_date(text: str) -> bool:
     return _ISO_DATE.match(text) is not None
 
 
-def _infer_cell(cell: Any) -> Finding:
+def infer_cell(cell: Any) -> Finding:
+    """Infer the modality of one cell that is not missing, by itself."""
     modality, kind = _look_at(cell)
     return Finding(modality, kind, f"of type {type(cell).__name__}")
 
@@ -292,8 +314,14 @@ def _look_at(cell: Any) -> tuple[str | None, str]:
         return "tabular", "booleans"
     if isinstance(cell, Real | Decimal):
         return "tabular", "numbers"
-    if isinstance(cell, datetime.date):  # a datetime is one, too
+    if isinstance(cell, datetime.date | pd.Period | np.datetime64):  # a datetime is a date, too
         return "tabular", "dates"
+    if isinstance(cell, datetime.timedelta | datetime.time | np.timedelta64):
+        return "tabular", "durations"
+    if isinstance(cell, pd.Interval):
+        return "tabular", "categories"
+    if getattr(cell, "ndim", 0) == 1 and hasattr(cell, "__array__"):  # a tensor, too
+        cell = np.asarray(cell)
     if isinstance(cell, np.ndarray):
         kind = (
             f"vectors of {len(cell)} numbers"
@@ -303,6 +331,8 @@ def _look_at(cell: Any) -> tuple[str | None, str]:
         return _infer_array(cell), kind
     if type(cell).__module__.startswith("PIL."):
         return "image", "PIL images"
+    if isinstance(cell, list | tuple) and cell and all(map(_is_path, cell)):
+        return None, LISTS_OF_PATHS
     if isinstance(cell, list) and len(cell) > 1 and all(isinstance(x, Real) for x in cell):
         return "embedding", f"vectors of {len(cell)} numbers"
     if isinstance(cell, list) and cell and all(_look_at(frame)[0] == "image" for frame in cell):
@@ -312,6 +342,11 @@ def _look_at(cell: Any) -> tuple[str | None, str]:
     if isinstance(cell, dict) and {"array", "sampling_rate"} <= cell.keys():
         return "audio", "dicts of array and sampling_rate"
     return None, f"{type(cell).__name__} objects"
+
+
+def _is_path(cell: Any) -> bool:
+    is_text = isinstance(cell, str)
+    return isinstance(cell, os.PathLike) or (is_text and name_medium(cell) is not None)
 
 
 def _is_clip(samples: Any, sampling_rate: Any) -> bool:
@@ -333,7 +368,7 @@ def describe_columns(X: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for position in range(X.shape[1]):
         values = unwrap_values(X.iloc[:, position])
-        finding = infer_column(values)
+        finding = _infer_unwrapped(values)
         first = next((cell for cell in values if not is_missing(cell)), None)
         rows.append((*finding, int(values.isna().sum()), shorten(first)))
     return pd.DataFrame(

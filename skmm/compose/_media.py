@@ -56,20 +56,32 @@ _SOUND_OR_VIDEO = re.compile(rb"OggS|\x1aE\xdf\xa3|.{4}(ftyp|moov|mdat|wide)|FLV
 DATA_URIS = "files as data URIs"
 BYTES_AS_TEXT = "bytes as text"
 BASE64 = "bytes as base64"
+HEX = "bytes as hexadecimal digits"
+QUOTED_PATHS = "paths in quotes or brackets"
 URLS = "URLs"
 VECTORS_AS_TEXT = "vectors as text"
 OBJECTS_AS_TEXT = "the names of objects, not what they held"
+LISTS_OF_PATHS = "lists of paths"
 OTHER_FILES = "paths of files that are no image, sound or video in a known format"
 _ADVICE = {
     DATA_URIS: "base64.b64decode(cell.partition(',')[2]) makes bytes of one, which encoders read",
     BYTES_AS_TEXT: "ast.literal_eval(cell) turns one back into what encoders read",
     BASE64: "base64.b64decode(cell) makes bytes of one, which encoders read if it is a file",
+    HEX: "bytes.fromhex(cell) makes bytes of one, without what may stand before, such as 0x",
+    QUOTED_PATHS: "ast.literal_eval(cell) makes a path of one, or a list, of which each needs a "
+    "column or a row of its own",
     VECTORS_AS_TEXT: "json.loads(cell) makes a list of one with commas, which is an embedding",
+    LISTS_OF_PATHS: "an encoder reads one file a cell: give each path a column of its own "
+    "(pd.DataFrame(X[column].to_list())) or a row of its own (X.explode(column))",
     URLS: "nothing is fetched: download what they lead to and put the paths in their place",
 }
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w=.+-]+)*,", re.ASCII | re.IGNORECASE)
 _OBJECT = re.compile(r"<[\w.]+ .*at 0x[0-9a-f]+>", re.DOTALL | re.IGNORECASE)
 _BYTES = re.compile(r"(?:bytearray\()?(?:\{.{0,300}['\"]bytes['\"]: )?b['\"](.{0,200})", re.DOTALL)
+_HEX = re.compile(r"(?:0x|\\x|[xX](?='))?'?((?:[0-9a-f]{2}){12,})'?", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"(?:\[\s*|\(\s*)?(['\"])(?P<first>[^'\"]+)\1(?:\s*,\s*.+|,)?\s*[\])]?", re.DOTALL
+)
 _BASE64 = re.compile(r"[\w+/\r\n-]{12,}={0,2}", re.ASCII)
 _UPPER_LOWER_DIGIT = re.compile(r"(?=.*[a-z])(?=.*[A-Z]).*\d")
 _VECTOR = re.compile(r"\[\s*[-+\d.][-+\d.eE,\s]*[\s,][-+\d.eE,\s]*\]")
@@ -156,6 +168,12 @@ def _find_encoding(text: str) -> str | None:
     escaped = _BYTES.match(text)
     if escaped is not None and _infer_head(_unescape(escaped[1])):
         return BYTES_AS_TEXT
+    digits = _HEX.fullmatch(text.strip())
+    if digits is not None and _infer_head(bytes.fromhex(digits[1][: 2 * N_HEAD])):
+        return HEX
+    quoted = _QUOTED.fullmatch(text.strip()) if len(text) < MAX_NAME else None
+    if quoted is not None and name_medium(quoted["first"]):
+        return QUOTED_PATHS
     if _BASE64.fullmatch(text.strip()) and _infer_head(_decode_base64(text.strip()[:24])):
         return BASE64
     return None

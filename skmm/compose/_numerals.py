@@ -23,14 +23,15 @@ _WORDS = "- -- ? . n/a na n.a. nan null none nil unknown missing unavailable tbd
 PLACEHOLDERS = {*_WORDS.split(), "", "not available", "not applicable", "0000-00-00"}
 
 _CURRENCIES = {
-    **dict.fromkeys(["$", "us$", "usd"], "USD"),
-    **dict.fromkeys(["€", "eur"], "EUR"),
-    **dict.fromkeys(["£", "gbp"], "GBP"),
-    **dict.fromkeys(["¥", "jpy"], "JPY"),
-    **dict.fromkeys(["₹", "rs", "rs.", "inr"], "INR"),
-    "chf": "CHF",
-    "cny": "CNY",
-}
+    name: code
+    for code, names in {
+        "USD": "$ us$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹ rs rs.", "CHF": "", "CNY": "",
+        "AUD": "a$ au$", "CAD": "c$ ca$", "NZD": "nz$", "HKD": "hk$", "SGD": "s$", "BRL": "r$",
+        "MXN": "mx$", "KRW": "₩", "RUB": "₽", "TRY": "₺", "VND": "₫", "THB": "฿", "PLN": "zł",
+        "SEK": "", "NOK": "", "DKK": "", "CZK": "kč", "HUF": "", "ZAR": "",
+    }.items()
+    for name in [code.lower(), *names.split()]
+}  # fmt: skip
 CURRENCIES = {*_CURRENCIES.values()}
 _THOUSANDS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "bn": 1e9}  # behind an amount of money
 _SIZES = {  # the unit that stands for all that can be converted to it, and their sizes
@@ -40,10 +41,19 @@ _SIZES = {  # the unit that stands for all that can be converted to it, and thei
            "in inch inche \" \u2033 ''": 2.54, "ft foot feet ' \u2032": 30.48, "yd yard": 91.44},
     "ml": {"ml": 1, "cl": 10, "l liter litre": 1e3},
     "MB": {"kb": 1e-3, "mb": 1, "gb": 1e3, "tb": 1e6},
-    "day": {"s sec second": 1 / 86_400, "min minute": 1 / 1_440, "h hr hour": 1 / 24, "day": 1,
-            "wk week": 7, "month": 30.436875, "yr year": 365.2425},
+    "day": {"ms": 1 / 86_400_000, "s sec second": 1 / 86_400, "min minute": 1 / 1_440,
+            "h hr hour": 1 / 24, "day": 1, "wk week": 7, "month": 30.436875, "yr year": 365.2425},
 }  # fmt: skip
 CONVERTED = {*_SIZES, "K"}
+# Units that are known and are not converted; any other word behind a number may be no unit.
+_OTHER_UNITS = (
+    "°c °f c f degc degf celsiu fahrenheit kelvin km/h kmh kph mph m/s knot w kw hp bhp v kv mv ma "
+    "mah ah wh kwh mwh j kj mj cal kcal hz khz mhz ghz db pa hpa kpa mpa bar mbar psi atm nm rpm "
+    "m² cm² km² mm² ft² in² sqft sqm ha hectare acre m³ cm³ ft³ cuft cc gal gallon floz pint quart "
+    "cup tbsp tsp ton tonne ct carat mcg \u00b5g \u03bcg iu mg/l g/l mg/dl mmol/l l/100km lm lumen "
+    "lux kbps mbps gbps px pixel dpi mp fps mpg ‰ kr"
+)
+_NOT_CONVERTED = {*_OTHER_UNITS.split()}
 _UNITS = {
     name: (unit, size)
     for unit, sizes in _SIZES.items()
@@ -56,11 +66,17 @@ _NUMBER = {
     rf"(?:{mark_}\d*)?|{mark_}\d+)"
     for mark, mark_, other in ((".", r"\.", ","), (",", ",", r"\."))
 }
-_CURRENCY = r"(?:US\$|[€$£¥₹]|(?:USD|EUR|GBP|JPY|INR|CHF|CNY)\b|Rs\b\.?)"
-_UNIT = r"(?:[%‰\u2033\u2032]|''|[\"']|°?[^\W\d_]{1,12}(?:/[^\W\d_]{1,8})?[²³]?)"
+_CURRENCY = "|".join(
+    re.escape(name) + (r"\b" if name[-1].isalpha() else "")
+    for name in sorted(_CURRENCIES, key=len, reverse=True)
+)
+_UNIT = (
+    r"(?:(?:sq|fl|cu)\.? ?[a-z]{1,2}\b|l/100 ?km|[%‰\u2033\u2032]|''|[\"']"
+    r"|°?[^\W\d_]{1,12}(?:/[^\W\d_]{1,8})?[²³]?)"
+)
 _AMOUNT = {
     mark: re.compile(
-        rf"(?P<sign>[-+\u2212]?)\s*(?P<before>{_CURRENCY}?)\s*(?P<inner>[-+]?)(?P<number>{number}"
+        rf"(?P<sign>[-+\u2212]?)\s*(?P<before>(?:{_CURRENCY})?)\s*(?P<inner>[-+]?)(?P<number>{number}"
         rf"(?:e[-+]?\d+)?)\s*(?:(?P<after>{_CURRENCY})|(?P<unit>{_UNIT}))?[.,;]?",
         re.IGNORECASE,
     )
@@ -139,7 +155,7 @@ def find_mixed_units(texts: Iterable[str]) -> list[str]:
     """
     counts = Counter(text for text in texts if not is_placeholder(text))
     units = count_units(counts)
-    known = units.keys() <= {*CONVERTED, *CURRENCIES, "%", ""}
+    known = units.keys() <= {*CONVERTED, *CURRENCIES, *_NOT_CONVERTED, "%", ""}
     if len(units) < 2 or not known or units.total() < READ_SHARE * counts.total():
         return []
     read = {amount.unit: text for text in reversed(counts) if (amount := read_amount(text))}
@@ -213,9 +229,11 @@ def _read_parts(text: str, mark: str) -> Amount | None:
     total, position, sizes, units = 0.0, 0, [], set()
     while position < len(text):
         part = _PART[mark].match(text, position)
-        if part is None or part[2].lower().removesuffix("s") not in _UNITS:
+        if part is None:
             return None
         unit, size = _convert(part[2])
+        if unit not in _SIZES:
+            return None
         total, position = total + _to_float(part[1], mark) * size, part.end()
         sizes.append(size)
         units.add(unit)
@@ -228,8 +246,10 @@ def _convert(unit: str) -> tuple[str, float]:
     """Return the unit that stands for all of its kind, and the size in it."""
     if unit in _THOUSANDS:
         return "K", _THOUSANDS[unit] / 1e3
-    name = unit.lower()
-    if len(name) > 1 and name != "''":
+    name = re.sub("[ .]", "", unit.lower())
+    if name in _UNITS:
+        return _UNITS[name]
+    if name[-2:-1].isalpha():  # not "m/s"
         name = name.removesuffix("s")
     return _UNITS.get(name, (name, 1.0))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +14,10 @@ from sklearn.utils import get_tags
 from .._data.cells import shorten
 from .._warnings import warn_user
 from ..audio import AudioDescriptor
-from ..encoding.readers import URL, expand_home
 from ..image import ImageDescriptor
 from ..text import TextDescriptor
 from ..video import VideoEncoder
 from ._inference import infer_column, infer_modalities
-from ._media import N_OPENED
 from ._tabular import TabularEncoder
 from ._vectors import VectorEncoder
 
@@ -72,7 +69,6 @@ def make_steps(
     ``verbose`` are parameters of the encoders that have them.
     """
     encoders = {c: encoder for c, encoder in overrides.items() if not isinstance(encoder, str)}
-    options = {"errors": errors, "verbose": verbose}
     steps = []
     for modality in dict.fromkeys(schema.values()):
         chosen = [column for column in schema if schema[column] == modality]
@@ -88,37 +84,15 @@ def make_steps(
             names = _name_modalities(modality, chosen, one=True)
         for name, column in zip(names, chosen, strict=True):
             if column in encoders:
-                encoder = _copy_encoder(encoders[column], errors)
+                options = {"errors": errors} if errors == "missing" else {}
+                encoder = _copy_encoder(encoders[column], options)
                 takes_frame = _takes_frame(encoder, modality)
             else:
-                encoder, takes_frame = _make_encoder(modality, options), modality == "tabular"
+                options = {"errors": errors, "verbose": verbose}
+                encoder = _copy_encoder(DEFAULT_ENCODERS[modality](), options)
+                takes_frame = modality == "tabular"
             steps.append((name, encoder, [columns[column]] if takes_frame else columns[column]))
     return steps
-
-
-def find_files(X: pd.DataFrame, root: Any) -> list:
-    """List the columns whose first cells are files under a folder."""
-    found, root = [], expand_home(root)
-    for column, values in X.items():
-        first = [cell for cell in values.dropna().iloc[:N_OPENED] if is_relative(cell)]
-        if any(os.path.isfile(os.path.join(root, cell)) for cell in first):
-            found.append(column)
-    return found
-
-
-def prepend_root(X: pd.DataFrame, columns: list, root: Any) -> pd.DataFrame:
-    """Prepend a folder to the relative paths of some columns."""
-    X, root = X.copy(deep=False), expand_home(root)
-    for column in columns:
-        cells = [os.path.join(root, cell) if is_relative(cell) else cell for cell in X[column]]
-        X[column] = pd.Series(cells, index=X.index, dtype=object)
-    return X
-
-
-def is_relative(cell: Any) -> bool:
-    """Return whether a cell is a path that a folder can be prepended to."""
-    is_path = isinstance(cell, str | os.PathLike) and not URL.match(os.fspath(cell))
-    return is_path and not os.path.isabs(expand_home(cell))
 
 
 def read_schema(schema: Any) -> dict:
@@ -157,18 +131,11 @@ def _check_present(named: Mapping, X: pd.DataFrame, parameter: str) -> None:
         )
 
 
-def _make_encoder(modality: str, options: Mapping) -> Any:
-    encoder = DEFAULT_ENCODERS[modality]()
+def _copy_encoder(encoder: Any, options: Mapping) -> Any:
+    """Clone an encoder, and set those options that are parameters of it."""
+    encoder = clone(encoder)
     known = encoder.get_params(deep=False)
     return encoder.set_params(**{name: v for name, v in options.items() if name in known})
-
-
-def _copy_encoder(encoder: Any, errors: str) -> Any:
-    """Clone an encoder that the user gave, and make it lenient if all shall be."""
-    encoder = clone(encoder)
-    if errors == "missing" and "errors" in encoder.get_params(deep=False):
-        encoder.set_params(errors=errors)
-    return encoder
 
 
 def _takes_frame(encoder: Any, modality: str | None) -> bool:

@@ -13,8 +13,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._data.frames import as_pandas, check_no_records, without_arrow_types
-from ._columns import LARGEST, are_strings, find_kind, name_category, read_texts, to_float
+from .._data.frames import as_pandas, check_no_records, check_not_empty, without_arrow_types
+from ._categories import one_hot
+from ._columns import (
+    LARGEST,
+    are_strings,
+    check_categories,
+    find_kind,
+    name_category,
+    read_texts,
+    to_float,
+)
 from ._derived import ROWS_PER_LEVEL, SCALED, derive, find_recipes, has_few_levels
 from ._numerals import Notation, find_mixed_units, find_notation, warn_of_units
 from ._targets import find_target, fit_target_statistics, name_target_statistics
@@ -215,6 +224,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 return "numbers"
             if units := find_mixed_units(texts):
                 warn_of_units(values.name, units)
+        elif kind == "categories" and values.dtype == object:
+            check_categories(values)
         return kind
 
     def _make_transformer(self, prepared: pd.DataFrame, categories: list[str]) -> ColumnTransformer:
@@ -245,12 +256,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     def _validate(self, X, *, reset: bool) -> pd.DataFrame:
         """Check the columns, against those of `fit` unless they are set, and name them by str."""
         frame = _as_frame(X)
-        for n, unit in zip(frame.shape, ("sample", "feature"), strict=True):
-            if n == 0:
-                raise ValueError(
-                    f"Found array with 0 {unit}(s) (shape={frame.shape}) while a minimum of 1 is "
-                    "required by TabularEncoder."
-                )
+        check_not_empty(frame, "TabularEncoder")
         checked: Any = frame  # scikit-learn's annotations leave frames out
         validate_data(self, checked, reset=reset, skip_check_array=True)
         if frame.dtypes.eq(object).any():
@@ -283,7 +289,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             elif name == "bounded":
                 blocks.append(chosen.to_numpy())
             else:
-                blocks.append(transformer.transform(chosen))
+                blocks.append(one_hot(transformer, chosen))
         return np.hstack(blocks).astype(np.float32)
 
     def _finish(self, encoded: np.ndarray, statistics: np.ndarray | None, X: pd.DataFrame):

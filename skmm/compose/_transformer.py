@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+from sklearn import get_config
 from sklearn.base import TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import check_is_fitted
@@ -17,15 +19,9 @@ from .._data.cells import shorten
 from .._data.columns import number_features
 from .._data.frames import as_pandas
 from .._html import name_modality
-from ..encoding.readers import expand_home
-from ._schema import (
-    OF_FILES,
-    find_files,
-    find_schema,
-    make_steps,
-    prepend_root,
-    read_schema,
-)
+from .._warnings import warn_user
+from ._roots import check_root, find_files, prepend_root
+from ._schema import OF_FILES, find_schema, make_steps, read_schema
 
 
 class ModalityTransformer(ColumnTransformer):
@@ -207,14 +203,12 @@ class ModalityTransformer(ColumnTransformer):
         check_is_fitted(self)
         self._check_parameters()
         X = as_pandas(X)
-        if hasattr(self, "feature_names_in_") and isinstance(X.columns, pd.RangeIndex):
-            raise ValueError(
-                "ModalityTransformer was fitted to a frame, and got columns without names: give a "
-                f"frame with the columns {self.feature_names_in_.tolist()}."
-            )
+        X = self._find_columns(X)
         if isinstance(self.transformers, str):
             X = self._find_paths(X)
             self._set_errors()
+        if not params and self._can_go_through(X):
+            return self._named(self._encode_in_turn(X), X)
         try:
             encoded = super().transform(X, **params)
         except ValueError as e:
@@ -301,8 +295,7 @@ class ModalityTransformer(ColumnTransformer):
                     )
         if self.errors not in ("raise", "missing"):
             raise ValueError(f'errors must be "raise" or "missing", got {self.errors!r}.')
-        if self.root is not None and not os.path.isdir(expand_home(self.root)):
-            raise ValueError(f"root must be a folder, got {os.fspath(self.root)!r}.")
+        check_root(self.root)
 
     def _infer(self, X: pd.DataFrame) -> list[tuple]:
         overrides = self.overrides or {}
@@ -320,6 +313,46 @@ class ModalityTransformer(ColumnTransformer):
                 column = column_of[called[0] if isinstance(called, list) else called]
                 self._own_errors[name] = getattr(overrides.get(column), "errors", None)
         return steps
+
+    def _can_go_through(self, X: pd.DataFrame) -> bool:
+        """Return whether the encoders need nothing of ColumnTransformer but columns, by name."""
+        if self.n_jobs not in (None, 1) or get_config()["enable_metadata_routing"]:
+            return False
+        chosen = [[c] if isinstance(c, str) else c for _, _, c in self.transformers_]
+        return all(
+            isinstance(columns, list) and all(isinstance(c, str) and c in X for c in columns)
+            for columns in chosen
+        )
+
+    def _encode_in_turn(self, X: pd.DataFrame) -> np.ndarray:
+        """Encode the columns, one after the other: ColumnTransformer starts a task for each."""
+        blocks = [
+            encoder.transform(X[columns])
+            for _, encoder, columns in self.transformers_
+            if encoder != "drop" and len(columns)
+        ]
+        arrays = [block.toarray() if sparse.issparse(block) else block for block in blocks]
+        return np.hstack(arrays) if arrays else np.empty((len(X), 0))
+
+    def _find_columns(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Check that columns have names where those of `fit` had; drop them where those had none.
+
+        Without names columns are found by position.
+        """
+        if hasattr(self, "feature_names_in_"):
+            if isinstance(X.columns, pd.RangeIndex):
+                raise ValueError(
+                    "ModalityTransformer was fitted to a frame, and got columns without names: "
+                    f"give a frame with the columns {self.feature_names_in_.tolist()}."
+                )
+            return X
+        if X.columns.inferred_type == "string" and X.shape[1] == self.n_features_in_:
+            warn_user(
+                f"ModalityTransformer was fitted to columns without names, and takes {list(X)} for "
+                "them, in this order. Fit it to a frame, whose columns are found by name."
+            )
+            return X.set_axis(range(X.shape[1]), axis=1)
+        return X
 
     def _find_paths(self, X: pd.DataFrame) -> pd.DataFrame:
         """Prepend the root to what is relative in columns of files."""

@@ -57,7 +57,8 @@ class CellEncoder(TransformerMixin, BaseEstimator):
     )
     # The parameters that a clone shares with its original: their state is what matters.
     _by_reference: ClassVar[tuple[str, ...]] = ("cache", "filesystem")
-    _version: ClassVar[int] = 1  # of the method: raised when an item gets another vector
+    # Of the method, and of what the readers return: raised when an item gets another vector.
+    _version: ClassVar[int] = 2
     _n_readers: ClassVar[int] = min(8, os.cpu_count() or 1)  # threads; 0 where reading is free
     _has_files: ClassVar[bool] = True  # whether a cell that is a str is a path
 

@@ -34,6 +34,7 @@ from .._warnings import warn_user
 from ._rules import RULES, FusionRule, names_of, resolve_rule
 from ._settings import (
     check_stream,
+    describe_groups,
     describe_parameters,
     make_problem,
     resolve_interaction,
@@ -341,11 +342,24 @@ class BaseFusion(TransformerMixin, BaseEstimator):
             learned = _from_plain(state)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as e:
             raise damaged(path, e) from e
+        self._check_same_modalities(path, learned)
         for name in self._learned_state(dict(self.__dict__)):
             delattr(self, name)
         for name, value in learned.items():
             setattr(self, name, value)
         return self
+
+    def _check_same_modalities(self, path, learned: dict[str, Any]) -> None:
+        """Raise if the columns that were learned from are grouped in another way than here."""
+        saved = learned["_fitted"].columns
+        names = learned.get("feature_names_in_")
+        groups = group_columns(self.modalities, names, learned["n_features_in_"])
+        if describe_groups(groups) != describe_groups(saved.groups):
+            raise ValueError(
+                f"{os.fspath(path)!r} was saved with the modalities {_show_widths(saved.named)} "
+                f"(columns), and modalities={self.modalities!r} groups these columns in another "
+                "way: set it to the same before loading."
+            )
 
     def _learned_state(self, state: dict[str, Any]) -> dict[str, Any]:
         """Leave out parameters, and what scikit-learn keeps on each estimator."""

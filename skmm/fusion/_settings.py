@@ -169,7 +169,10 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
         device=estimator.device,
         checkpoint=estimator.checkpoint,
         verbose=estimator.verbose,
-        identity=describe_parameters(estimator),
+        identity={
+            **describe_parameters(estimator),
+            "modalities": describe_groups(columns.groups),
+        },
     )
     _check_rule(estimator, settings, tasks)
     _check_models(settings, tasks)
@@ -189,18 +192,24 @@ def resolve_interaction(estimator) -> str | BaseEstimator | None:
 
 
 def describe_parameters(estimator) -> dict[str, str]:
-    """Return the parameters that predictions depend on, equal ones as equal strings."""
-    modalities = estimator.modalities
-    if isinstance(modalities, Mapping):  # the one dict whose order counts
-        modalities = list(modalities.items())
+    """Return the parameters that predictions depend on, equal ones as equal strings.
+
+    All but ``modalities``: widths, slices and names may say the same, and only with the columns of
+    X do they say what.
+    """
     parameters = {
         **estimator.get_params(deep=False),
-        "modalities": modalities,
         "fusion": resolve_rule(estimator.fusion),
         "solver": resolve_solver(estimator.solver),
         "modality_model": _describe_models(estimator.modality_model),
     }
-    return {n: describe_value(value) for n, value in parameters.items() if n not in INCIDENTAL}
+    left_out = {*INCIDENTAL, "modalities"}
+    return {n: describe_value(value) for n, value in parameters.items() if n not in left_out}
+
+
+def describe_groups(groups: Mapping[str, np.ndarray]) -> str:
+    """Return which columns each modality has, in the order of the modalities, as a string."""
+    return describe_value(list(groups.items()))
 
 
 def _describe_models(modality_model):

@@ -11,9 +11,11 @@ from ._report_display import ModalityReportDisplay
 from ._terms import LossTermsDisplay
 from ._weights import ModalityWeightsDisplay
 from ._within import contributions_within
+from ._within_display import ContributionsWithinDisplay
 
 __all__ = [
     "ContributionsDisplay",
+    "ContributionsWithinDisplay",
     "EmbeddingDisplay",
     "FusionPathDisplay",
     "LeaderboardDisplay",

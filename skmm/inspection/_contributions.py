@@ -21,6 +21,7 @@ from ._style import (
     bar_style,
     count_legend_rows,
     divide_axes,
+    draw_spreads,
     ink,
     label_rows,
     make_axes,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_SHOWN = 3  # classes of one row, the most probable ones
-SPREAD = (5, 25, 50, 75, 95)  # per cent of rows
 
 
 class ContributionsDisplay:
@@ -257,20 +257,12 @@ class ContributionsDisplay:
         self.bars_ = []
         for i in range(n_modalities):
             rows = np.arange(len(shown)) - 0.4 + height * (i + 0.5)
-            marks = np.array([self._percentiles(i, output) for output in shown])
-            low, left, middle, right, high = marks.T
+            spreads = [self.contributions[self.members[:, k], i, k] for k in shown]
             style = {**bar_style(i), "edgecolor": "white"}
-            bars = ax.barh(rows, right - left, left=left, height=0.85 * height, **style)
-            ax.hlines(rows, low, high, color=ink(ax), linewidth=0.8, zorder=0)
-            half = 0.42 * height
-            ax.vlines(middle, rows - half, rows + half, color=ink(ax), linewidth=2)
+            bars = draw_spreads(ax, rows, spreads, 0.84 * height, **style)
             self.bars_.append(bars)
         label_rows(ax, [self.outputs[i] for i in shown])
         ax.axvline(0, color=ink(ax), linewidth=0.8)
         ax.set_xlabel(self.unit)
         place_legend_above(ax, self.bars_, self.modalities)
         self.ax_, self.figure_, self.axes_ = ax, ax.figure, np.array([[ax]], dtype=object)
-
-    def _percentiles(self, modality: int, output: int) -> np.ndarray:
-        values = self.contributions[self.members[:, output], modality, output]
-        return np.percentile(values, SPREAD) if len(values) else np.full(len(SPREAD), np.nan)

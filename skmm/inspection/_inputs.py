@@ -117,12 +117,12 @@ def _list_cells(cells: pd.Series) -> str:
         return f"{len(cells)} numbers"
     n_shown = N_CELLS if len(cells) > N_CELLS + 1 else len(cells)
     lines = [
-        f"{shorten_label(n, 20)}: {_format_cell(cell)}" for n, cell in cells.iloc[:n_shown].items()
+        f"{shorten_label(n, 20)}: {format_cell(cell)}" for n, cell in cells.iloc[:n_shown].items()
     ]
     return "\n".join(lines + [f"and {len(cells) - n_shown} more"] * (n_shown < len(cells)))
 
 
-def _format_cell(cell: Any) -> str:
+def format_cell(cell: Any) -> str:
     if is_missing(cell):
         return "(missing)"
     if isinstance(cell, float | np.floating):

@@ -17,6 +17,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
 LEGEND_WIDTH = 16
 PLAIN = {"parse_math": False}  # of texts with names of the user's: "$" begins no formula
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+SPREAD = (5, 25, 50, 75, 95)  # per cent of rows
 SHADES = "cividis"  # its lightness alone shows the order
 
 
@@ -106,6 +107,16 @@ def place_legend_above(ax, handles: Sequence[Any], names: Sequence[object]) -> N
     n_columns = count_legend_columns(names)
     short = [shorten_label(name, LEGEND_WIDTH) for name in names]
     draw_legend(ax, handles, short, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=n_columns)
+
+
+def draw_spreads(ax, rows: np.ndarray, values: Sequence[Any], height: float, **style: Any) -> Any:
+    """Draw the distribution of values in each row: 5 to 95 %, the middle half, and the median."""
+    marks = [np.percentile(v, SPREAD) if len(v) else np.full(len(SPREAD), np.nan) for v in values]
+    low, left, middle, right, high = np.array(marks).T
+    bars = ax.barh(rows, right - left, left=left, height=height, **style)
+    ax.hlines(rows, low, high, color=ink(ax), linewidth=0.8, zorder=0)
+    ax.vlines(middle, rows - height / 2, rows + height / 2, color=ink(ax), linewidth=2)
+    return bars
 
 
 def label_rows(ax, labels: Sequence[object]) -> None:

@@ -160,7 +160,7 @@ def _sample_file(file: BinaryIO, sampling: Sampling, max_pixels: int) -> Iterato
         container = stack.enter_context(_open_video(file))
         stream = _find_stream(container, max_pixels)
         packets = scan(container, stream)
-        check_nothing_follows(file, container, packets.position)
+        check_nothing_follows(file, container, packets.position, "video")
         targets, counts = _find_shown(packets, sampling)
         reader = Reader(stack, file, container, stream, packets, targets)
         aspect = float(stream.sample_aspect_ratio or 1)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -318,6 +319,25 @@ def test_search(data, small, tmp_path, n_jobs):
         np.testing.assert_array_equal(found[split][~failed], expected[split][~failed])
     if n_jobs == 1:
         assert not list(tmp_path.iterdir())
+
+
+def test_fits_in_threads_that_share_a_path_are_told(tmp_path):
+    """Each removes what it takes for the unfinished file of a process that was killed."""
+    path, told = tmp_path / "fit", []
+
+    def write_again():
+        for _ in range(200):
+            try:
+                Checkpoint(path)
+            except (OSError, ValueError) as e:
+                told.append(e)
+
+    threads = [threading.Thread(target=write_again) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(re.search("another fit in the meantime", str(e)) for e in told), told[:3]
 
 
 def test_what_killed_processes_have_left_is_removed(tmp_path):

@@ -6,8 +6,9 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from skmm.compose import TabularEncoder, infer_column, infer_modalities
+from skmm.compose import ModalityTransformer, TabularEncoder, infer_column, infer_modalities
 from skmm.compose._inference import IDENTIFIERS, measure_repeated
 
 HEADS = {
@@ -177,3 +178,10 @@ def test_an_extension_stands_for_a_file_that_is_not_there(tmp_path, monkeypatch)
 def test_an_example_of_a_large_value_is_quick_and_short():
     frame = pd.DataFrame({"bytes": [b"\x89PNG" + bytes(10**8)], "text": ["long " * 10**7]})
     assert infer_modalities(frame)["example"].str.len().max() <= 60
+
+
+def test_tensors_of_one_dimension_are_embeddings():
+    vectors = [torch.tensor([1.0, 2.0, float(i)]) for i in range(5)]
+    assert infer_column(pd.Series(vectors))[:2] == ("embedding", "vectors of 3 numbers")
+    encoded = ModalityTransformer().fit_transform(pd.DataFrame({"v": vectors}))
+    np.testing.assert_array_equal(encoded, np.stack(vectors))

@@ -222,6 +222,13 @@ IMAGE = write_image()
         (str({"path": "a.png", "bytes": IMAGE}), "bytes as text.*literal_eval"),
         (str(Image.new("RGB", (3, 3))), "names of objects"),
         (str(memoryview(IMAGE)), "names of objects"),
+        (IMAGE.hex(), "bytes as hexadecimal.*fromhex"),
+        ("0x" + IMAGE.hex().upper(), "bytes as hexadecimal.*fromhex"),
+        ("\\x" + IMAGE.hex(), "bytes as hexadecimal.*fromhex"),
+        ("'a/cat.png'", "paths in quotes.*literal_eval"),
+        ("['cat.png']", "paths in quotes.*literal_eval"),
+        ("['cat.png', 'dog.png', 'x']", "paths in quotes.*literal_eval"),
+        ('("cat.mp3", )', "paths in quotes.*literal_eval"),
     ],
     ids=lambda value: re.sub("0x[0-9a-f]+", "", value[:25]),
 )
@@ -257,8 +264,17 @@ def test_what_the_encoders_say_of_such_cells(tmp_path):
     Path(tmp_path / "cat.png").write_bytes(IMAGE)
     columns = {
         "https://cdn.example/1.jpg?v=15": "is a URL.*download",
+        f"file://{tmp_path}/cat.png": r"is a URL; its path is urllib\.parse",
         f"{tmp_path}/cat.png ": "does not exist; without the blanks around it, it does",
     }
     for cell, named in columns.items():
         with pytest.raises(ValueError, match=rf"row 0: .*{named}"):
             ModalityTransformer().fit(pd.DataFrame({"c": [cell, cell]}))
+
+
+@pytest.mark.parametrize(
+    "text", ["'It is a cat', she said", "[1, 2]", "deadbeef" * 4, "'cat'", '"Jaws", 1975', "('a',)"]
+)
+def test_quoted_texts_and_digits_are_texts(text):
+    cells = [f"{text} {i}" if i % 9 == 0 else text for i in range(N)]
+    assert infer(cells) in ("text", "tabular")

@@ -48,6 +48,12 @@ POUND, OUNCE, INCH, FOOT = 453.59237, 28.349523125, 2.54, 30.48
         ("3 weeks", (21, "day")),
         ("20°C", (20, "°c")),
         ("100 km/h", (100, "km/h")),
+        ("3 m/s", (3, "m/s")),
+        ("5 ms", (5 / 86_400_000, "day")),
+        ("850 sq. ft.", (850, "sqft")),
+        ("A$12.50", (12.5, "AUD")),
+        ("R$ 1,200", (1200, "BRL")),
+        ("300 Kč", (300, "CZK")),
         ("1 seat", (1, "seat")),
         ("4 seats", (4, "seat")),
     ],
@@ -135,6 +141,27 @@ def test_columns_of_numbers_as_text(name):
     assert encoded["column_missing"].tolist() == [0] * len(texts) + [1, 1]
     spread = np.std([*numbers, *[np.median(numbers)] * 2])
     np.testing.assert_allclose(np.ptp(found), np.ptp(numbers) / spread, rtol=1e-5)
+
+
+UNITS = [("°C", "°F"), ("C", "F"), ("km/h", "mph"), ("kWh", "J"), ("m²", "sq ft"), ("ha", "acres"),
+         ("l/100 km", "mpg"), ("fl oz", "ml"), ("A$", "C$"), ("kr", "€"), ("°C", "K")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second"), UNITS)
+def test_different_units_are_told_apart(first, second):
+    texts = [f"{number} {unit}" for unit in (first, second) for number in range(7, 47)]
+    frame = pd.DataFrame({"column": texts * 3})
+    with pytest.warns(UserWarning, match=rf"column.*7 {re.escape(first)}.*7 {re.escape(second)}"):
+        assert infer_modalities(frame).loc["column", "kind"] == "numbers in different units"
+    with pytest.warns(UserWarning, match=rf"column.*7 {re.escape(first)}.*7 {re.escape(second)}"):
+        assert TabularEncoder().fit(frame).kinds_["column"] == "categories"
+
+
+def test_words_are_no_units():
+    texts = [f"{number} {word}" for word in ("Monkeys", "Rooms") for number in range(7, 47)]
+    assert (
+        infer_modalities(pd.DataFrame({"column": texts * 3})).loc["column", "kind"] == "categories"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*different units")

@@ -216,6 +216,31 @@ def test_relative_paths_start_in_root(raw, folder, tmp_path_factory, monkeypatch
     assert relative["photo"][1] == "1.png"
 
 
+@pytest.mark.parametrize("with_bytes", [False, True])
+def test_paths_in_dicts_start_in_root_too(raw, folder, tmp_path_factory, monkeypatch, with_bytes):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    expected = ModalityTransformer().fit_transform(raw)
+    cells: list = [{"bytes": None, "path": f"{i}.png"} for i in range(N)]
+    if with_bytes:
+        cells = [{"bytes": (folder / c["path"]).read_bytes(), "path": "gone.png"} for c in cells]
+    encoder = ModalityTransformer(root=folder)
+    encoded = encoder.fit_transform(raw.assign(photo=cells))
+    pd.testing.assert_frame_equal(encoded, expected)
+    cells[2] = {"bytes": None, "path": None}
+    encoded = encoder.transform(raw.assign(photo=cells)).filter(like="image__")
+    assert encoded.isna().all(axis=1).tolist() == [i == 2 for i in range(N)]
+
+
+def test_a_schema_is_inferred_with_a_root(raw, folder, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    nameless = raw.assign(photo=[f"scan{i}" for i in range(N)])
+    assert infer_modalities(nameless).loc["photo", "modality"] != "image"
+    assert infer_modalities(nameless, root=folder).loc["photo", "modality"] == "image"
+    assert nameless["photo"][1] == "scan1"
+    with pytest.raises(ValueError, match=r"root .*folder.*nowhere"):
+        infer_modalities(nameless, root="nowhere")
+
+
 def test_encoders_show_their_progress(raw, capsys):
     pictures = np.random.default_rng(0).integers(0, 256, (N, 9, 9, 3), dtype=np.uint8)
     raw["photo"] = list(pictures)  # which no cache holds

@@ -2,13 +2,16 @@
 
 import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from PIL import Image
 from sklearn import config_context
 
+from skmm import ModalityTransformer
 from skmm.compose._derived import derive
 from skmm.compose._tabular import MAX_CATEGORIES, TabularEncoder
 
@@ -25,7 +28,15 @@ NUMBERS = {
     "arrow timestamps": pd.Series(pd.to_datetime(DAYS)).astype("timestamp[ns][pyarrow]"),
     "local times": pd.Series(pd.to_datetime(DAYS).tz_localize("Asia/Tokyo")),
     "durations": pd.Series(pd.to_timedelta([1, 2, 4], unit="h")),
+    "durations as objects": pd.Series([datetime.timedelta(i) for i in (1, 2, 4)], dtype=object),
+    "times of the day": pd.Series([datetime.time(i) for i in (1, 2, 4)]),
+    "arrow times": pd.Series(
+        [datetime.time(i) for i in (1, 2, 4)], dtype=pd.ArrowDtype(pa.time32("s"))
+    ),
+    "days as periods": pd.Series(pd.PeriodIndex(DAYS, freq="D")),
+    "periods as objects": pd.Series(pd.PeriodIndex(DAYS, freq="D")).astype(object),
 }
+CELLS = [name for name in NUMBERS if name != "sparse"]
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
@@ -33,6 +44,16 @@ def test_every_kind_of_number_is_scaled(kind):
     encoded = TabularEncoder().fit_transform(NUMBERS[kind].to_frame("column"))
     expected = (np.array([1, 2, 4]) - 7 / 3) / np.std([1, 2, 4])
     np.testing.assert_allclose(encoded[:, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_kind_of_number_is_inferred_and_may_be_missing(kind):
+    frame = pd.concat([NUMBERS[kind].to_frame("column")] * 5, ignore_index=True)
+    frame.loc[3] = None
+    encoded = ModalityTransformer().fit_transform(frame.assign(other=0.5))
+    np.testing.assert_allclose(encoded["tabular__column"][3], np.median(encoded.iloc[3:, 0]))
+    encoded = ModalityTransformer().fit_transform(frame)
+    assert encoded.isna().all(axis=1).tolist() == [row == 3 for row in range(15)]
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
@@ -217,6 +238,7 @@ EQUALS = {
     "decimals": [Decimal(1), Decimal("2.0"), Decimal(3)],
     "NumPy's": [np.int8(1), np.float32(2), np.int64(3)],
     "text": ["1", "2", "3"],
+    "text of floats": ["1.0", "2.0", "3.0"],
 }
 
 
@@ -235,10 +257,20 @@ def test_categories_that_are_equal_are_one(then, now):
     ("then", "now"),
     [
         ([True, False], [1, 0]),
+        ([True, False], ["True", "False"]),
+        (["True", "False"], [True, False]),
+        (["True", "False"], [1.0, "False"]),
         ([0.5, 2], [Decimal("0.50"), Decimal(2)]),
         (pd.IntervalIndex.from_breaks([0, 1, 2]), pd.IntervalIndex.from_breaks([0.0, 1.0, 2.0])),
         ([(1, "a"), (2, "b")], [(1.0, "a"), (2.0, "b")]),
         ([pd.Timestamp(2026, 1, 1), "x"], [datetime.datetime(2026, 1, 1), "x"]),
+        ([pd.Timestamp(2026, 1, 1), "x"], [datetime.date(2026, 1, 1), "x"]),
+        ([pd.Timestamp(2026, 1, 1), "x"], [np.datetime64("2026-01-01"), "x"]),
+        (
+            [pd.Timestamp("2026-01-01 09:00", tz="Asia/Tokyo"), "x"],
+            [pd.Timestamp("2026-01-01 00:00", tz="UTC"), "x"],
+        ),
+        ([0.5, "x"], [Fraction(1, 2), "x"]),
         ([1e300, float("inf")], [1e300, np.inf]),
     ],
 )
@@ -264,3 +296,38 @@ def test_a_date_that_is_none_is_named_with_its_row(cell, dtype):
     )
     with pytest.raises(ValueError, match=rf"'day' .*'{cell}' in row 1 \(index 'b'\)"):
         encoder.transform(rest)
+
+
+def test_a_boolean_and_its_name_are_one_category():
+    frame = pd.DataFrame({"c": pd.Series(["True", True, "False", False, "x"] * 3, dtype=object)})
+    encoder = TabularEncoder().set_output(transform="pandas")
+    encoded = encoder.fit_transform(frame)[:5]
+    assert encoded["c_1"].tolist() == [1, 1, 0, 0, 0]
+    assert encoded["c_0"].tolist() == [0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("text", ["1.10", "01.0", "1.00", "v1.0", "true"])
+def test_other_texts_are_categories_of_their_own(text):
+    values = ["1", "1.1", "0", text] * 3
+    assert TabularEncoder().fit_transform(pd.DataFrame({"c": pd.Categorical(values)})).shape[1] == 4
+
+
+@pytest.mark.parametrize(
+    ("cell", "match"),
+    [
+        (np.array([1.0, 2.0]), 'vectors of 2 numbers.*row 1.*"embedding"'),
+        ([0.5, 2], 'vectors of 2 numbers.*row 1.*"embedding"'),
+        (np.zeros((4, 4, 3), dtype=np.uint8), 'row 1.*"image"'),
+        (Image.new("L", (2, 2)), 'PIL.*row 1.*"image"'),
+        ((np.zeros(9), 8000), 'row 1.*"audio"'),
+        ({"a": 1}, "dict objects.*row 1.*columns"),
+        (["red", "blue"], "list objects.*row 1.*columns"),
+        ({"red"}, "set objects.*row 1.*columns"),
+    ],
+)
+def test_what_no_other_row_can_equal_is_no_category(cell, match):
+    frame = pd.DataFrame({"v": pd.Series([None, *[cell] * 9], dtype=object), "n": range(10)})
+    with pytest.raises(ValueError, match=rf"'v' .*{match}"):
+        TabularEncoder().fit(frame)
+    with pytest.raises(ValueError, match=rf"'v' .*{match}"):
+        ModalityTransformer(schema={"v": "tabular", "n": "tabular"}).fit(frame)

@@ -6,10 +6,12 @@ import pickle
 import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from clips import write_clip
 from PIL import Image
@@ -21,7 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import ModalityTransformer, infer_modalities
+from skmm import ModalityTransformer, TabularEncoder, infer_modalities
 from skmm.audio import AudioDescriptor
 from skmm.image import ImageDescriptor
 from skmm.text import TextDescriptor
@@ -141,6 +143,32 @@ def test_the_odd_cell_of_a_mixture_is_named():
         infer_modalities(frame)
 
 
+@pytest.mark.parametrize(
+    ("cells", "match"),
+    [
+        (["True", True], "bool, str.*'True', and True in row 1"),
+        ([[1.0, 2.0], "x", [1.0, 2.0]], r"list, str.*\[1\.0, 2\.0\], and 'x' in row 1"),
+        ([[1.0, 2.0], [], [2.0, 2.0]], r"list objects, vectors.*\[1\.0, 2\.0\], and \[\] in row 1"),
+        ([{}, [], [], {}], r"dict, list.*\{\}, and \[\] in row 1"),
+    ],
+)
+def test_a_mixture_shows_two_cells_that_differ(cells, match):
+    frame = pd.DataFrame({"odd": pd.Series(cells * 5, dtype=object)})
+    with pytest.raises(ValueError, match=f"'odd' .*a mixture of {match}"):
+        infer_modalities(frame)
+
+
+@pytest.mark.parametrize(
+    "cell", [["a.jpg", "b.jpg"], ["a.jpg"], ("a.png", "b.png"), [Path("a.wav")], ["x/1.mp4"]]
+)
+def test_several_files_in_one_cell_are_told(cell):
+    frame = pd.DataFrame({"photos": [cell] * 9})
+    with pytest.raises(ValueError, match=r"'photos' .*lists of paths.*column of its own.*explode"):
+        infer_modalities(frame)
+    with pytest.raises(TypeError, match=r"row 0: an image .* column each"):
+        ImageDescriptor().fit_transform(frame["photos"])
+
+
 def test_numbers_that_were_read_as_strings_are_told():
     cells = [f"{i}.50" for i in range(20)]
     cells[3], cells[4], cells[5], cells[6] = "much", "€ 1,200.00", None, "less"
@@ -250,6 +278,46 @@ def test_polars_and_arrays(raw):
         Z = ModalityTransformer().fit_transform(X)
         assert isinstance(Z, pd.DataFrame)
         np.testing.assert_array_equal(Z, expected)
+
+
+def test_tables_of_arrow():
+    raw = pd.DataFrame({"title": [f"title no {i}" for i in range(N)], "price": [1.5, None, 3] * 4})
+    raw["color"] = pd.Categorical(["red", None, "blue"] * 4)
+    encoder = ModalityTransformer().fit(raw)
+    expected = encoder.transform(raw)
+    table = pa.Table.from_pandas(raw)
+    for X in (table, table.to_batches()[0]):
+        pd.testing.assert_frame_equal(encoder.transform(X), expected)
+        pd.testing.assert_frame_equal(ModalityTransformer().fit_transform(X), expected)
+        np.testing.assert_array_equal(
+            TabularEncoder().fit_transform(X.select(["price", "color"])),
+            TabularEncoder().fit_transform(raw[["price", "color"]]),
+        )
+    with pytest.raises(TypeError, match=r"LazyFrame.*collect"):
+        encoder.transform(pl.from_pandas(raw).lazy())
+
+
+def test_names_of_columns_that_fit_did_not_see(raw):
+    array = raw.astype(object).to_numpy()
+    encoder = ModalityTransformer().fit(array)
+    with pytest.warns(UserWarning, match=r"without names.*'title', 'photo', 'price', 'color'"):
+        encoded = encoder.transform(raw)
+    np.testing.assert_array_equal(encoded, encoder.transform(array))
+    named = raw[["title", "price", "color"]]
+    encoded = ModalityTransformer().fit(named).transform(named.to_records(index=False))
+    np.testing.assert_array_equal(encoded, ModalityTransformer().fit_transform(named))
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_row_is_encoded_alone_as_among_others(raw, n_jobs):
+    raw = raw.assign(color=["red", None, "rare"] * (N // 3), price=[1.5, np.nan, 2.0] * (N // 3))
+    encoder = ModalityTransformer(n_jobs=n_jobs).fit(raw)
+    expected = encoder.transform(pd.concat([raw] * 3))[:N]
+    rows = pd.concat([encoder.transform(raw.iloc[[row]]) for row in range(N)])
+    np.testing.assert_allclose(rows, expected, rtol=1e-6)
+    assert rows.dtypes.eq(np.float32).all()
+    with config_context(enable_metadata_routing=True):
+        pd.testing.assert_frame_equal(encoder.transform(raw), expected)
 
 
 def test_auto_stays_auto(raw):

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import pickle
 import pkgutil
 
@@ -243,6 +244,12 @@ TEXT, IMAGE = [f"text__{i}" for i in range(5)], [f"image__{i}" for i in range(4)
             {"modalities": {"a": TEXT, "b": IMAGE}},
             {"modalities": {"a": np.array(TEXT), "b": pd.Index(IMAGE)}},
         ),
+        ({"modalities": "prefix"}, {"modalities": {"text": 5, "image": 4}}),
+        ({"modalities": {"a": 5, "b": 4}}, {"modalities": {"a": slice(5), "b": slice(-4, None)}}),
+        (
+            {"modalities": {"a": slice(0, 5), "b": [5, 6, 7, 8]}},
+            {"modalities": {"a": range(5), "b": np.arange(-4, 0)}},
+        ),
         ({"warm_start": False}, {"warm_start": np.False_}),
         ({"fusion": "late"}, {"fusion": Late()}),
         ({"fusion": Late(per_class=False)}, {"fusion": Late(per_class=np.False_)}),
@@ -287,7 +294,8 @@ def test_equal_solvers_load_each_others_weights(data, tmp_path):
         ({"modality_loss_weight": 0.30000001}, "modality_loss_weight="),
         ({"class_weight": {0: 1}}, "class_weight="),
         ({"class_weight": {"0": 1}}, "class_weight="),
-        ({"modalities": {"text": 5, "image": 4}}, "modalities="),
+        ({"modalities": {"text": 4, "image": 5}}, "modalities="),
+        ({"modalities": {"image": slice(5, 9), "text": slice(5)}}, "modalities="),
         ({"modality_model": {"text": MLP(8), "image": MLP(9)}}, "modality_model="),
     ],
     ids=str,
@@ -302,6 +310,15 @@ def test_other_parameters_do_not(data, tmp_path, other, match):
     FusionClassifier(**quick, random_state=0).fit(X, y).save_weights(tmp_path / "w")
     with pytest.raises(ValueError, match=match):
         FusionClassifier(**{**quick, **other}).load_weights(tmp_path / "w")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+def test_a_pipe_is_not_replaced_by_a_file(data, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    model = FusionClassifier(modality_model=MLP(2), interaction=None, solver=AdamW(max_iter=1))
+    with pytest.raises(OSError, match=r"no regular file.*pipe"):
+        model.fit(*data).save_weights(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 # Types that skops trusts

@@ -194,6 +194,29 @@ def test_joined_videos_in_different_streams_are_broken():
         sample(first + write(SECOND, "mpeg2.ts"), Sampling(4))
 
 
+@pytest.mark.parametrize("first_pid", [0x300, 0x1000])
+def test_another_program_behind_a_long_video_is_broken(first_pid):
+    """FFmpeg has looked for streams at the beginning of the file, and leaves out those."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(20)]
+    long = write(noise, "mpeg2.ts", options={"b": "90000000", "qmin": "1", "qmax": "1"})
+    assert len(long) > 6e6
+    pids = {"mpegts_pmt_start_pid": "0x200", "mpegts_start_pid": str(first_pid)}
+    other = write([noise[0]] * 9, "mpeg2.ts", container_options=pids)
+    sample(long, Sampling(2))
+    sample(other, Sampling(2))
+    with pytest.raises(BrokenItemError, match=r"joined.*streams .*ffmpeg -f concat"):
+        sample(long + other, Sampling(2))
+
+
+@pytest.mark.parametrize("options", [{}, {"mpegts_m2ts_mode": "1"}])
+@pytest.mark.parametrize("kind", ["h264.ts", "mpeg2.ts"])
+def test_short_files_of_mpeg_ts(kind, options):
+    for n_frames in (1, 2, 3, 4, 5):
+        content = write(number_frames(n_frames), kind, container_options=options)
+        assert sample(content, Sampling(n_frames)) == list(range(n_frames))
+
+
 @pytest.mark.parametrize("share", [0.4, 0.8])
 @pytest.mark.parametrize("kind", ["h264.mp4", "mpeg4.avi", "ffv1.mkv", "vp9.webm"])
 def test_a_cut_file_is_broken(kind, share, tmp_path):

@@ -27,6 +27,14 @@ MARKS = {
     "flv": re.compile(rb"FLV\x01"),
     "asf": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
 }
+# A packet of MPEG-TS in which a sound or a picture starts, with its stream's id; behind its third
+# byte there may be a field of the length that it starts with.
+_START = re.compile(rb"G([\x40-\x7f].)(?:[\x10-\x1f]|[\x30-\x3f](.))", re.DOTALL)
+_PES = {
+    "audio": re.compile(rb"\x00\x00\x01[\xc0-\xdf]"),
+    "video": re.compile(rb"\x00\x00\x01[\xe0-\xef]"),
+}
+TS_PACKETS = (188, 192)  # bytes, with 4 for a time before each
 MAX_INDEX = 2**26  # bytes behind the last packet of a file in which it is looked for
 
 
@@ -41,7 +49,11 @@ def open_container(file: BinaryIO) -> Iterator[Any]:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     try:
         container = av.open(
-            file, container_options=options, metadata_errors="replace", buffer_size=BUFFER_SIZE
+            file,
+            format="mpegts" if _is_short_ts(file) else None,
+            container_options=options,
+            metadata_errors="replace",
+            buffer_size=BUFFER_SIZE,
         )
     except MemoryError:
         raise
@@ -54,6 +66,19 @@ def open_container(file: BinaryIO) -> Iterator[Any]:
             raise
         except av.FFmpegError as e:
             raise BrokenItemError(f"it does not decode ({_quote(e)})") from e
+
+
+def _is_short_ts(file: BinaryIO) -> bool:
+    """Return whether a file is MPEG-TS of too few packets for FFmpeg to know it by itself."""
+    position = file.tell()
+    head = file.read(20 * TS_PACKETS[1])
+    file.seek(position)
+    return any(
+        len(head) < 20 * size
+        and len(head) % size == 0
+        and {*head[size - 188 :: size]} == {ord("G")}
+        for size in TS_PACKETS
+    )
 
 
 def _quote(error) -> str:
@@ -95,11 +120,15 @@ def check_end(container, end: float) -> None:
         )
 
 
-def check_nothing_follows(file: BinaryIO, container, position: int) -> None:
+def check_nothing_follows(file: BinaryIO, container, position: int, kind: str) -> None:
     """Raise BrokenItemError if another file has been appended to one, and FFmpeg leaves it out.
 
-    ``position`` is that of the last packet in the file.
+    ``position`` is that of the last packet in the file; ``kind``, "audio" or "video", is read.
     """
+    if container.format.name == "mpegts":
+        ids = {stream.id for stream in container.streams}
+        if not _list_streams(file, kind) <= ids:
+            raise make_joined_error("with streams that FFmpeg does not read")
     for name, mark in MARKS.items():
         if name in container.format.name.split(","):
             before = file.tell()
@@ -107,6 +136,20 @@ def check_nothing_follows(file: BinaryIO, container, position: int) -> None:
             if mark.search(file.read(MAX_INDEX)):
                 raise make_joined_error("of which FFmpeg does not read the last")
             file.seek(before)
+
+
+def _list_streams(file: BinaryIO, kind: str) -> set[int]:
+    """List the ids of all streams of a kind in a file of MPEG-TS."""
+    before, ids, chunk = file.tell(), set(), b""
+    file.seek(0)
+    while more := file.read(BUFFER_SIZE):
+        chunk = chunk[-2 * TS_PACKETS[0] :] + more
+        for start in _START.finditer(chunk):
+            length = 0 if start[2] is None else 1 + start[2][0]
+            if _PES[kind].match(chunk, start.start() + 4 + length):
+                ids.add(int.from_bytes(start[1], "big") & 0x1FFF)
+    file.seek(before)
+    return ids
 
 
 def make_joined_error(why: str) -> BrokenItemError:

@@ -90,6 +90,10 @@ def expand_home(path: str | os.PathLike) -> str | bytes:
 
 
 def _open_local(path: str, name: str) -> BinaryIO:
+    if path.lower().startswith("file://"):
+        raise BrokenItemError(
+            f"{name} is a URL; its path is urllib.parse.unquote(urllib.parse.urlsplit(url).path)"
+        )
     if URL.match(path):
         raise BrokenItemError(
             f"{name} is a URL, and skmm fetches nothing unless told how: download the file and "

@@ -80,6 +80,7 @@ def _make_type_error(cell: Any) -> TypeError:
     return TypeError(
         f"an image must be a path, the bytes of an encoded image, a PIL image or {_ARRAY_FORMS}; "
         f"got {type(cell).__name__}"
+        + ("; several images of a row need a column each" if isinstance(cell, list | tuple) else "")
     )
 
 

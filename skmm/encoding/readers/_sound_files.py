@@ -249,6 +249,6 @@ def _decode_track(container, file: BinaryIO) -> Generator[np.ndarray]:
             n_read += len(samples)
             yield from slice_samples(samples)
     check_end(container, end)
-    check_nothing_follows(file, container, position)
+    check_nothing_follows(file, container, position, "audio")
     if n_read == 0:
         raise BrokenItemError("the sound has 0 samples")

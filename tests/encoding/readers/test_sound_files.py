@@ -195,6 +195,26 @@ def test_sounds_that_are_joined_are_read_to_the_end_or_refused(tmp_path):
     )
 
 
+def test_another_program_behind_a_long_video_is_broken():
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(20)]
+    large = {"b": "90000000", "qmin": "1", "qmax": "1"}
+    pids = {"mpegts_pmt_start_pid": "0x200", "mpegts_start_pid": "0x300"}
+    long, other, silent = (
+        write_clip(io.BytesIO(), frames, kind="mpeg2.ts", sound=sound, **options).getvalue()
+        for frames, sound, options in [
+            (noise, TONE, {"options": large}),
+            (noise[:1], TONE, {"container_options": pids}),
+            (noise[:1], None, {"container_options": pids}),
+        ]
+    )
+    assert len(long) > 6e6
+    n_samples = len(read_sound(long).samples)
+    with pytest.raises(BrokenItemError, match=r"joined.*streams .*ffmpeg -f concat"):
+        read_sound(long + other)
+    assert len(read_sound(long + silent).samples) == n_samples
+
+
 def test_without_pyav_no_mp3_is_read_in_half(tmp_path, monkeypatch):
     mp3 = write_mp3(tmp_path, QUIET_NOISE)
     falling = write_mp3(tmp_path, QUIET_NOISE[::-1], quality=2)
