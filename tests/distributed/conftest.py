@@ -33,8 +33,6 @@ def running_cluster():
         node = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
         cluster = start_head(**node)
         try:
-            # Before there are more nodes, to one of which this process might connect.
-            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
             for _ in range(2):
                 cluster.add_node(**node)
             ray.cloudpickle.register_pickle_by_value(distributed_tables)
@@ -45,13 +43,25 @@ def running_cluster():
 
 
 def start_head(attempts=3, **node):
-    """Start the first node; Ray gives it up after 30 s, which is little on two busy cores."""
+    """Start the first node, and connect this process to it before there are others.
+
+    Ray gives up either after some seconds, which are few on two busy cores.
+    """
+    import ray
     from ray.cluster_utils import Cluster
 
     head = {**node, "include_dashboard": False}
     for attempt in range(attempts):
+        cluster = None
         try:
-            return Cluster(initialize_head=True, head_node_args=head)
+            cluster = Cluster(initialize_head=True, head_node_args=head)
+            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         except Exception as e:  # Ray raises no class of its own
-            if "timed out during startup" not in str(e) or attempt == attempts - 1:
+            ray.shutdown()
+            if cluster is not None:
+                cluster.shutdown()
+            is_slow = cluster is not None or "timed out during startup" in str(e)
+            if not is_slow or attempt == attempts - 1:
                 raise
+        else:
+            return cluster
