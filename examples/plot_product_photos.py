@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier, ModalityTransformer, infer_modalities
+from skmm import AdamW, FusionClassifier, ModalityTransformer, infer_modalities
 from skmm.datasets import load_openmoji
 from skmm.inspection import ModalityAblationDisplay, ModalityWeightsDisplay
 
@@ -69,8 +69,9 @@ regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter
 for name in ["text", "image", "tabular", "text|image|tabular"]:
     A, B = Z_train.filter(regex=f"^({name})__"), Z_test.filter(regex=f"^({name})__")
     accuracy[f"regression, {name}"] = regression.fit(A, y_train).score(B, y_test)
+parameters = {"interaction": None, "solver": AdamW(max_iter=20)}
 models = [
-    FusionClassifier(interaction=None, random_state=seed).fit(Z_train, y_train) for seed in range(2)
+    FusionClassifier(**parameters, random_state=seed).fit(Z_train, y_train) for seed in range(2)
 ]
 scores = [model.score(Z_test, y_test) for model in models]
 accuracy[f"skmm (2 seeds, sd {np.std(scores):.3f})"] = np.mean(scores)

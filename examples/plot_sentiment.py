@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmm import FusionClassifier, LateFusionClassifier
+from skmm import AdamW, FusionClassifier, LateFusionClassifier
 from skmm.inspection import ModalityAblationDisplay, ModalityWeightsDisplay
 
 rng = np.random.default_rng(0)
@@ -49,10 +49,10 @@ for name, columns in {**columns_of, "all columns": list(X)}.items():
     accuracy[f"regression, {name}"] = regression.score(X.loc[~train, columns], y[~train])
 late = LateFusionClassifier([(name, regression, columns_of[name]) for name in blocks])
 accuracy["LateFusionClassifier"] = late.fit(X[train], y[train]).score(X[~train], y[~train])
-models = {}
+models, parameters = {}, {"interaction": None, "solver": AdamW(max_iter=20)}
 for name, groups in {"without groups": None, "with groups": speaker[train]}.items():
     models[name] = [
-        FusionClassifier(interaction=None, random_state=seed).fit(X[train], y[train], groups=groups)
+        FusionClassifier(**parameters, random_state=seed).fit(X[train], y[train], groups=groups)
         for seed in range(2)
     ]
     scores = [model.score(X[~train], y[~train]) for model in models[name]]

@@ -48,15 +48,16 @@ from skmm.video import VideoEncoder
 QUICK = {
     "interaction": None,
     "modality_model": MLP((16,)),
-    "solver": AdamW(0.05, max_iter=20, batch_size=50),
+    "solver": AdamW(0.05, max_iter=12, batch_size=50),
 }
+SHORT = AdamW(max_iter=5)  # what is asked of most estimators does not depend on how long they learn
 ESTIMATORS = [
     CrossModalAligner(),
     CrossModalAligner("cca"),
-    FusionClassifier(),
+    FusionClassifier(interaction=LogisticRegression(), solver=SHORT),
     FusionClassifier(Gated(), **QUICK),  # fuses representations, with weights for each row
     FusionClassifier(**{**QUICK, "modality_model": LogisticRegression()}),
-    FusionRegressor(),
+    FusionRegressor(interaction=Ridge(), solver=SHORT),
     FusionRegressor(fusion="concat", loss="huber", **QUICK),
     FusionRegressor(**{**QUICK, "modality_model": Ridge()}),
     LateFusionClassifier(
@@ -155,6 +156,22 @@ CHECKS_OF_RULES = [
     "check_methods_subset_invariance",
     "check_sample_weight_equivalence_on_dense_data",
 ]
+# Those that ask how well the defaults learn, or have enough rows for the models of all columns
+# that they try.
+CHECKS_OF_DEFAULTS = {
+    FusionClassifier: [
+        "check_class_weight_classifiers",
+        "check_classifiers_multilabel_output_format_predict_proba",
+        "check_classifiers_train",
+        "check_classifiers_classes",
+        "check_fit_idempotent",
+    ],
+    FusionRegressor: [
+        "check_fit_idempotent",
+        "check_regressors_int",
+        "check_regressors_train",
+    ],
+}
 CHECKS_WITHOUT_DATA = [
     "check_do_not_raise_errors_in_init_or_set_params",
     "check_estimator_cloneable",
@@ -182,6 +199,14 @@ def expected_failed_checks(estimator):
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [(cls, check) for cls, checks in CHECKS_OF_DEFAULTS.items() for check in checks],
+)
+def test_scikit_learn_checks_of_defaults(estimator, check):
+    getattr(estimator_checks, check)(estimator.__name__, estimator())
 
 
 @pytest.mark.parametrize("check", CHECKS_OF_RULES)

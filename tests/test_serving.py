@@ -29,7 +29,12 @@ with open(pickled, "rb") as file:
     model, X = pickle.load(file)
 mlflow.set_tracking_uri(folder)
 with mlflow.start_run():
-    info = mlflow.sklearn.log_model(model, name="model", skops_trusted_types=skmm.trusted_types)
+    info = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        skops_trusted_types=skmm.trusted_types,
+        pip_requirements=["skmm"],  # else MLflow loads the model in another process to see them
+    )
 with open(mlflow.artifacts.download_artifacts(info.model_uri) + "/MLmodel") as file:
     assert "serialization_format: skops" in file.read()
 loaded = mlflow.sklearn.load_model(info.model_uri)
@@ -71,11 +76,12 @@ def test_rows_in_threads_get_the_predictions_that_they_get_alone(table, model):
 
 @pytest.mark.slow
 def test_mlflow_logs_and_loads_a_pipeline(table, model, tmp_path):
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
     (site / "tests.pth").write_text("\n".join([str(ROOT), *filter(None, sys.path)]))
-    install = [python, "-m", "pip", "install", "--quiet", "mlflow-skinny>=3.17"]
+    options = ["--quiet", "--no-compile", "--disable-pip-version-check"]
+    install = [python, "-m", "pip", "install", *options, "mlflow-skinny>=3.17"]
     installed = subprocess.run(install, capture_output=True, text=True, check=False)
     if installed.returncode:
         pytest.skip(f"mlflow-skinny cannot be installed: {installed.stderr[-500:]}")

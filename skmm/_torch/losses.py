@@ -34,10 +34,10 @@ def row_losses(tasks: Sequence[Task], outputs: Tensor, target: Tensor) -> Tensor
 
     Each is multiplied by the weight of its task, and 0 where the target is not known.
     """
-    losses = [
-        task.weight * LOSSES[task.kind](outputs[:, task.outputs], target[:, task.columns])
-        for task in tasks
-    ]
+    losses = []
+    for task in tasks:
+        loss = LOSSES[task.kind](outputs[:, task.outputs], target[:, task.columns])
+        losses.append(loss if task.weight == 1 else task.weight * loss)
     return losses[0] if len(losses) == 1 else torch.cat(losses, dim=1)
 
 
@@ -192,4 +192,4 @@ def _standardise(values: Tensor, share: Tensor) -> Tensor:
 
 def _mean(values: Tensor, weight: Tensor, valid: Tensor) -> Tensor:
     """Compute the mean of weight times value over valid rows (axis 0), 0 without any."""
-    return (values * weight * valid).sum(0) / valid.sum(0).clamp(min=1)
+    return (values * (weight * valid)).sum(0) / valid.sum(0).clamp(min=1)

