@@ -1,0 +1,1 @@
+"""Text from what was fused: names, captions and translations of rows of several modalities."""
