@@ -1,4 +1,4 @@
-"""Rows to generate texts for, and the texts that may be theirs: plain data, as parts exchange it."""
+"""Rows to generate texts for, and texts that may be theirs: plain data that parts exchange."""
 
 from __future__ import annotations
 
