@@ -13,6 +13,7 @@ has each feature.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +24,8 @@ BETA_SQUARED = 4.0
 CHUNK_VALUES = 2**22  # numbers of a matrix that are held at once
 
 # A feature is named by 64 bits: the order in the highest ones, so that features sorted by name are
-# sorted by order; then a hash of the n-gram's characters and of the occurrence. Of a million features,
-# two have the same name with a probability of a millionth.
+# sorted by order; then a hash of the n-gram's characters and of the occurrence. Of a million
+# features, two have the same name with a probability of a millionth.
 _ORDER_SHIFT = np.uint64(61)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -159,13 +160,13 @@ def chrf_matrix(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndar
     bounds = vocabulary.bounds
     scores = np.empty((len(hypotheses), len(references)))
     step = max(1, CHUNK_VALUES // (N_ORDERS * max(1, len(references))))
-    by_order = [right[:, a:b].T.tocsr() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    by_order = [right[:, a:b].T.tocsr() for a, b in pairwise(bounds)]
     for start in range(0, len(hypotheses), step):
         rows = slice(start, start + step)
         chunk = left[rows]
         matches = [
             (chunk[:, a:b] @ columns).toarray()
-            for a, b, columns in zip(bounds[:-1], bounds[1:], by_order, strict=True)
+            for (a, b), columns in zip(pairwise(bounds), by_order, strict=True)
         ]
         scores[rows] = chrf_of_counts(np.stack(matches, -1), n_left[rows, None], n_right[None])
     return scores
@@ -183,9 +184,7 @@ def chrf_of_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> np.nd
 def sum_by_order(values: sparse.csr_array, vocabulary: NgramVocabulary) -> np.ndarray:
     """Sum the values of each row over the features of each order (n, 6)."""
     bounds = vocabulary.bounds
-    return np.stack(
-        [values[:, a:b].sum(1) for a, b in zip(bounds[:-1], bounds[1:], strict=True)], axis=-1
-    )
+    return np.stack([values[:, a:b].sum(1) for a, b in pairwise(bounds)], axis=-1)
 
 
 def best_chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
