@@ -95,9 +95,14 @@ def orders_of(names: np.ndarray) -> np.ndarray:
     return (names >> _ORDER_SHIFT).astype(np.intp) - 1
 
 
+def count_characters(text: str) -> int:
+    """Count the characters of a text without blanks."""
+    return sum(map(len, text.split()))
+
+
 def count_ngrams(texts: Sequence[str]) -> np.ndarray:
     """Count the n-grams of each order in each text (n, 6)."""
-    lengths = np.array([sum(map(len, text.split())) for text in texts], dtype=float)
+    lengths = np.array([count_characters(text) for text in texts], dtype=float)
     return np.maximum(lengths[:, None] - np.arange(N_ORDERS), 0)
 
 
