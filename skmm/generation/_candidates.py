@@ -1,8 +1,8 @@
 """Texts that may be a row's: those of its neighbours, its source, and edits of both.
 
 An edit replaces one to three words (characters, in scripts without blanks) by a piece, or leaves
-them out. Pieces are words and short phrases of the training texts that the regression expects in the
-row's text, and the words of its source.
+them out. Pieces are words and short phrases of the training texts that the regression expects in
+the text of the row, and the words of its source.
 """
 
 from __future__ import annotations

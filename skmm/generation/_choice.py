@@ -102,7 +102,7 @@ def learn_choice(
         candidates = find_candidates(row, match)
         expected = match.expected_chrf(row.evidence, candidates)
         features.append(candidate_features(candidates, expected, row.evidence, row_texts.pieces))
-        scores.append(best_chrf(candidates, [right] * len(candidates)))
+        scores.append(best_chrf(candidates, [right] * len(candidates), every_order=True))
     return Choice(match, Ranker.learn(features, scores, weight))
 
 

@@ -92,7 +92,7 @@ class MatchModel(NamedTuple):
     def expected_counts(self, evidence: Evidence) -> np.ndarray:
         """Return the expected number of n-grams of each order (6,)."""
         length = evidence.lengths @ self.length_coefficients + self.length_intercept
-        return np.maximum(max(length, 1.0) - np.arange(N_ORDERS), 0.1)
+        return np.maximum(max(length, 1.0) - np.arange(N_ORDERS), 0)
 
     def expected_chrf(self, evidence: Evidence, texts: Sequence[str]) -> np.ndarray:
         """Compute the chrF of each text with the expected one (n,)."""
@@ -103,7 +103,7 @@ class MatchModel(NamedTuple):
         size = N_ORDERS * len(texts)
         matches = np.bincount(bins, expit(logits)[position], size).reshape(-1, N_ORDERS)
         counts = np.bincount(bins, minlength=size).reshape(-1, N_ORDERS)
-        return chrf_of_counts(matches, counts, self.expected_counts(evidence))
+        return chrf_of_counts(matches, counts, self.expected_counts(evidence), every_order=True)
 
 
 def _fit_logistic(x: np.ndarray, labels: np.ndarray, weight) -> tuple[np.ndarray, float]:

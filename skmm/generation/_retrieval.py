@@ -141,7 +141,7 @@ class FittedRetrieval:
         for row, (texts, scores) in enumerate(self._score_candidates(rows, extra)):
             if not extra[row]:
                 continue
-            right = best_chrf(texts, [references[row]] * len(texts))
+            right = best_chrf(texts, [references[row]] * len(texts), every_order=True)
             by_decoder = decoder_chrf(texts, extra[row])
             for i, weight in enumerate(DECODER_WEIGHTS):
                 mixed = (1 - weight) * scores + weight * by_decoder
