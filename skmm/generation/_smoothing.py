@@ -21,7 +21,7 @@ PENALTIES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 TEMPERATURES = (0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
 FACTORS = (0.1, 0.4, 2.5)  # by which weights are tried
 N_ROUNDS = 3
-LEAST_GAIN = 1e-4  # of the squared error, relative to 1
+LEAST_GAIN = 5e-4  # of the squared error, relative to 1
 
 
 class Kernel(NamedTuple):
@@ -58,9 +58,12 @@ def learn_kernel(values, present, fold, texts: list[str], fixed=None) -> Kernel:
 
     weights = np.full(len(values), 1 / len(values)) if fixed is None else fixed
     penalty = min(PENALTIES, key=lambda value: loss(weights, value))
-    if fixed is None and len(values) > 1:
-        weights = _search_weights(weights, lambda tried: loss(tried, penalty))
+    for _ in range(N_ROUNDS if fixed is None and len(values) > 1 else 0):
+        before = weights
+        weights = _change_weights(weights, lambda tried: loss(tried, penalty))  # noqa: B023
         penalty = min(PENALTIES, key=lambda value: loss(weights, value))
+        if np.array_equal(weights, before):
+            break
     kernel = combine(values, present, present, weights)
     temperature = min(
         TEMPERATURES, key=lambda t: _squared_error(_neighbor_residuals(kernel, t, fold), gram)
@@ -68,22 +71,23 @@ def learn_kernel(values, present, fold, texts: list[str], fixed=None) -> Kernel:
     return Kernel(weights, penalty, temperature)
 
 
-def _search_weights(weights: np.ndarray, loss) -> np.ndarray:
-    """Multiply one weight after the other by the factor that lowers the loss most."""
+def _change_weights(weights: np.ndarray, loss) -> np.ndarray:
+    """Multiply one weight after the other by the factor that lowers the loss most.
+
+    A weight is lowered, too, where that hardly costs anything: the kernel of an input of noise is
+    similar to a higher penalty.
+    """
     lowest = loss(weights)
-    for _ in range(N_ROUNDS):
-        before = lowest
-        for i in range(len(weights)):
-            for factor in FACTORS:
-                tried = weights * np.where(np.arange(len(weights)) == i, factor, 1.0)
-                if not tried.any():
-                    continue
-                tried /= tried.sum()
-                value = loss(tried)
-                if value < lowest - LEAST_GAIN:
-                    weights, lowest = tried, value
-        if lowest > before - LEAST_GAIN:
-            break
+    for i in range(len(weights)):
+        scaled = [weights * np.where(np.arange(len(weights)) == i, f, 1.0) for f in FACTORS]
+        tried = [values / values.sum() for values in scaled]
+        losses = [
+            loss(values) + (LEAST_GAIN if factor > 1 else -LEAST_GAIN)
+            for values, factor in zip(tried, FACTORS, strict=True)
+        ]
+        best = int(np.argmin(losses))
+        if losses[best] < lowest:
+            weights, lowest = tried[best], loss(tried[best])
     return weights
 
 
