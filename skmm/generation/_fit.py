@@ -1,0 +1,272 @@
+"""From a problem and settings to what is fitted: where numpy ends and torch begins."""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils import check_random_state
+
+from .._data.columns import ModalityColumns
+from .._data.scaling import ColumnScaler
+from .._progress import progress_bar
+from .._torch.checkpoint import Checkpoint
+from .._torch.device import choose_device
+from .._torch.generators import Generators, use_generators
+from .._torch.loop import EpochLoop, warn_of_interrupt
+from .._torch.modes import training_modes
+from .._torch.tensors import TrainingTensors
+from .._warnings import warn_user
+from ._decoder import DecoderSpec, FittedDecoder, build_network
+from ._fitted import FittedGenerator, make_decoder_rows
+from ._network import NO_TOKEN, pad_tokens
+from ._objective import GenerationObjective
+from ._prefix import PrefixSpec
+from ._problem import GenerationProblem
+from ._settings import GenerationSettings, TextTransformer
+from ._transformer import TransformerSpec
+from ._vocabulary import Vocabulary
+
+N_HIDDEN = 256  # the width of f_i
+LENGTH_RATIO = 1.5  # of the longest text that is generated to the longest of the fit
+MAX_TARGET = 512  # tokens of a text that are learned from
+
+
+@training_modes()
+def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGenerator:
+    """Fit a decoder to a problem.
+
+    Raises
+    ------
+    ValueError
+        If a modality is missing from all rows, too few rows can be held out, or training diverges.
+    """
+    problem = _select_rows(problem)
+    checkpoint = None if settings.checkpoint is None else Checkpoint(settings.checkpoint)
+    random_state = _open_random_state(settings, checkpoint)
+    fitting, held_out = _split_rows(problem.rows.n_rows, settings, random_state)
+    seed = random_state.randint(np.iinfo(np.int32).max)
+    rows, columns = problem.rows, problem.columns
+    every, weight = np.arange(rows.n_rows), np.ones(rows.n_rows)
+    groups = columns.network_groups
+    scaler = ColumnScaler.fit(rows.X, every, groups, rows.present, weight)
+    fitted = FittedGenerator(columns, scaler, np.full(len(groups), 1 / len(groups)))
+    if settings.alpha is not None:
+        fitted.alpha = settings.alpha
+    if settings.decoder is not None:
+        fitted.decoder, fitted.history = _fit_decoder(
+            problem, settings, fitted, (fitting, held_out), seed, checkpoint
+        )
+    return fitted
+
+
+def _select_rows(problem: GenerationProblem) -> GenerationProblem:
+    """Leave out rows that have nothing to generate a text from.
+
+    Raises
+    ------
+    ValueError
+        If a modality is missing from every row.
+    """
+    rows, names = problem.rows, problem.columns.network_names
+    absent = [n for n, present in zip(names, rows.present.T, strict=True) if not present.any()]
+    if absent:
+        raise ValueError(
+            f"Modality {absent[0]!r} is missing (all NaN) from every training row. Leave its "
+            "columns out, or check the step that makes them."
+        )
+    is_empty = ~rows.inputs.any(1)
+    if not is_empty.any():
+        return problem
+    warn_user(
+        f"{is_empty.sum()} of {len(is_empty)} training rows have no modality (the first is row "
+        f"{is_empty.argmax()}); they are left out.",
+    )
+    index = np.flatnonzero(~is_empty)
+    references = [problem.references[i] for i in index]
+    return problem._replace(rows=rows.take(index), references=references)
+
+
+def _open_random_state(
+    settings: GenerationSettings, checkpoint: Checkpoint | None
+) -> np.random.RandomState:
+    """Draw as the fit that is continued did, though ``random_state`` may say nothing of it."""
+    if checkpoint is None:
+        return check_random_state(settings.random_state)
+    if isinstance(settings.random_state, Integral):
+        checkpoint.seed = int(settings.random_state)
+    elif checkpoint.seed is None:
+        drawn = check_random_state(settings.random_state).randint(np.iinfo(np.int32).max)
+        checkpoint.seed = int(drawn)
+    return np.random.RandomState(checkpoint.seed)
+
+
+def _split_rows(
+    n_rows: int, settings: GenerationSettings, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Split rows into those to fit and those to hold out; each with all of its texts."""
+    if not settings.holds_out:
+        return np.arange(n_rows), None
+    order = random_state.permutation(n_rows)
+    n_held_out = round(settings.solver.validation_fraction * n_rows)
+    if not 0 < n_held_out < n_rows:
+        raise ValueError(
+            f"validation_fraction={settings.solver.validation_fraction} of {n_rows} rows is "
+            f"{n_held_out}; early_stopping needs rows to train on and rows to hold out."
+        )
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+
+class RepeatedRows:
+    """Rows of an array, one for each text: those of a row with several are stored once."""
+
+    def __init__(self, x: np.ndarray, index: np.ndarray):
+        self.x, self.index = x, index
+        self.shape, self.nbytes = (len(index), x.shape[1]), x.nbytes
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return self.x[self.index[rows]]
+
+
+class TextPairs(NamedTuple):
+    """A row for each text, of which rows that have several stand here several times."""
+
+    tensors: TrainingTensors
+    row: np.ndarray  # (n_texts,) of the problem
+    n_source: int  # columns of ``tensors.target`` that hold the source
+
+
+def _fit_decoder(
+    problem: GenerationProblem,
+    settings: GenerationSettings,
+    fitted: FittedGenerator,
+    split: tuple[np.ndarray, np.ndarray | None],
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> tuple[FittedDecoder, pd.DataFrame]:
+    """Build a network and train it; also return the frame of its history."""
+    device = choose_device(settings.device)
+    assert isinstance(settings.decoder, TextTransformer)
+    vocabulary = _learn_vocabulary(problem, settings.decoder)
+    pairs = _make_pairs(problem, fitted, vocabulary, device)
+    fitting, held_out = (_find_texts(pairs, rows, device) for rows in split)
+    if checkpoint:
+        checkpoint.identify({**settings.identity, "data": _digest(pairs, fitting, fitted.alpha)})
+    spec = _make_spec(fitted.columns, settings, vocabulary)
+    objective = GenerationObjective(pairs.n_source)
+    training = settings.training(len(fitting))
+    with use_generators(Generators.seeded(device, seed)):
+        network = build_network(spec, fitted.alpha).to(device)
+        loop = EpochLoop(network, pairs.tensors, fitting, held_out, objective, training)
+        is_whole = _train(loop, checkpoint)
+    objective.prepare_evaluation(network, pairs.tensors, fitting)
+    if checkpoint and is_whole:
+        checkpoint.remove()
+    longest = int((pairs.tensors.target[:, pairs.n_source :] != NO_TOKEN).sum(1).max())
+    max_length = math.ceil(LENGTH_RATIO * longest)
+    decoder = FittedDecoder(network.cpu().eval(), spec, vocabulary, max_length)
+    return decoder, objective.history_frame(loop.history)
+
+
+def _train(loop: EpochLoop, checkpoint: Checkpoint | None) -> bool:
+    """Run the epochs; return whether they came to their end, and were not interrupted."""
+    n_epochs, verbose = loop.settings.max_iter, loop.settings.verbose
+    with progress_bar(desc="generation", total=n_epochs, verbose=verbose) as bar:
+        try:
+            loop.run(bar, checkpoint)
+        except KeyboardInterrupt:
+            if not loop.history.terms:
+                raise
+            warn_of_interrupt(len(loop.history.terms), n_epochs)
+            return False
+    return True
+
+
+def _learn_vocabulary(problem: GenerationProblem, decoder: TextTransformer) -> Vocabulary:
+    """Learn the subwords of all texts, and of the source texts, in the order of the rows."""
+    texts = [text for of_row in problem.references for text in of_row]
+    return Vocabulary.learn(texts + (problem.rows.source or []), decoder.vocabulary_size)
+
+
+def _make_pairs(
+    problem: GenerationProblem,
+    fitted: FittedGenerator,
+    vocabulary: Vocabulary,
+    device: torch.device,
+) -> TextPairs:
+    """Pair each text with its row; the texts of a row have the weight of one, together."""
+    rows = make_decoder_rows(problem.rows.scale(fitted.columns, fitted.scaler), vocabulary)
+    n_texts = np.array([len(texts) for texts in problem.references])
+    row = np.repeat(np.arange(len(n_texts)), n_texts)
+    texts = [text for of_row in problem.references for text in of_row]
+    source, target = pad_tokens(rows.source), pad_tokens(_encode(texts, vocabulary))
+    weight = 1 / n_texts[row]
+    tensors = TrainingTensors(
+        RepeatedRows(rows.x, row),
+        torch.from_numpy(rows.inputs[row]).to(device),
+        torch.from_numpy(np.hstack([source[row], target])).to(device),
+        torch.from_numpy((weight / weight.mean()).astype(np.float32)).to(device),
+    )
+    return TextPairs(tensors, row, source.shape[1])
+
+
+def _encode(texts: list[str], vocabulary: Vocabulary) -> list[list[int]]:
+    """Encode the texts to learn; of very long ones the beginning."""
+    tokens = vocabulary.encode_target(texts)
+    is_long = [len(ids) > MAX_TARGET for ids in tokens]
+    if any(is_long):
+        warn_user(
+            f"{sum(is_long)} of {len(texts)} texts in y are longer than {MAX_TARGET} tokens; of "
+            "these the beginning is learned."
+        )
+    return [ids[:MAX_TARGET] for ids in tokens]
+
+
+def _find_texts(
+    pairs: TextPairs, rows: np.ndarray | None, device: torch.device
+) -> torch.Tensor | None:
+    """Return the positions of the texts of some rows."""
+    if rows is None:
+        return None
+    return torch.from_numpy(np.flatnonzero(np.isin(pairs.row, rows))).to(device)
+
+
+def _make_spec(
+    columns: ModalityColumns, settings: GenerationSettings, vocabulary: Vocabulary
+) -> DecoderSpec:
+    """Return what the network is built from."""
+    own = settings.decoder
+    assert isinstance(own, TextTransformer)
+    widths = [len(positions) for positions in columns.network_groups.values()]
+    return DecoderSpec(
+        PrefixSpec(widths, N_HIDDEN, own.dropout, settings.prefix_length, own.width),
+        TransformerSpec(
+            vocabulary.n_tokens,
+            own.n_layers,
+            own.width,
+            own.n_heads,
+            own.dropout,
+            vocabulary.start,
+            vocabulary.never_generated,
+        ),
+    )
+
+
+def _digest(pairs: TextPairs, fitting: torch.Tensor, alpha: np.ndarray) -> str:
+    """Digest the data of a fit, so that another one is not taken for it."""
+    digest = blake2b(digest_size=16)
+    x = pairs.tensors.x
+    assert isinstance(x, RepeatedRows)
+    tensors = [*pairs.tensors[1:], fitting]
+    for array in [x.x, x.index, alpha, *(tensor.cpu().numpy() for tensor in tensors)]:
+        digest.update(str((array.dtype, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""What is fitted: how rows of X become inputs, and what writes and measures their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._data.columns import ModalityColumns
+from .._data.persistence import frame_from_plain, frame_to_plain
+from .._data.scaling import ColumnScaler
+from ._decoder import MAX_SOURCE, DecoderRows, FittedDecoder
+from ._problem import InputRows
+from ._rows import Candidate, GenerationRows
+
+
+@dataclass
+class FittedGenerator:
+    """Made by `fit`, and held by the estimator in one attribute."""
+
+    columns: ModalityColumns
+    scaler: ColumnScaler
+    alpha: np.ndarray  # (m,) in the network's order
+    decoder: FittedDecoder | None = None
+    history: pd.DataFrame | None = None  # None where no decoder was trained
+
+    def propose(
+        self, inputs: InputRows, n_best: int, n_beams: int, max_length: int | None, device: str
+    ) -> list[list[Candidate]]:
+        """Return up to ``n_best`` texts of each row, the best first."""
+        rows = inputs.scale(self.columns, self.scaler)
+        decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)
+        found = self.decoder.search(decoder_rows, max(n_beams, n_best), max_length, device)
+        return [[Candidate(*pair) for pair in of_row[:n_best]] for of_row in found]
+
+    def log_likelihood(
+        self, inputs: InputRows, texts: Sequence[str], device: str
+    ) -> np.ndarray:
+        """Compute how likely a text (n,) of each row is, in nats."""
+        rows = inputs.scale(self.columns, self.scaler)
+        decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)
+        return self.decoder.log_likelihood(decoder_rows, texts, device)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return numbers, strings, arrays, and lists and dicts of these."""
+        return {
+            "columns": {"groups": self.columns.groups, "labels": self.columns.labels},
+            "scaler": self.scaler.state,
+            "alpha": self.alpha,
+            "decoder": None if self.decoder is None else self.decoder.to_plain(),
+            "history": None if self.history is None else frame_to_plain(self.history),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> FittedGenerator:
+        """Undo `to_plain`."""
+        decoder, history = plain["decoder"], plain["history"]
+        return cls(
+            columns=ModalityColumns(**plain["columns"]),
+            scaler=ColumnScaler.from_state(plain["scaler"]),
+            alpha=plain["alpha"],
+            decoder=None if decoder is None else FittedDecoder.from_plain(decoder),
+            history=None if history is None else frame_from_plain(history),
+        )
+
+
+def make_decoder_rows(rows: GenerationRows, vocabulary) -> DecoderRows:
+    """Convert scaled rows into what a decoder reads."""
+    x = np.concatenate(list(rows.blocks.values()), axis=1)
+    if rows.source is None:
+        return DecoderRows(x, rows.present, [[] for _ in range(len(x))])
+    source = [ids[:MAX_SOURCE] for ids in vocabulary.encode_source(rows.source)]
+    has_source = np.array([len(ids) > 0 for ids in source])
+    return DecoderRows(x, np.column_stack([rows.present, has_source]), source)
