@@ -27,12 +27,19 @@ from ._fitted import FittedGenerator, make_decoder_rows
 from ._network import NO_TOKEN, pad_tokens
 from ._objective import GenerationObjective
 from ._prefix import PrefixSpec
+from ._pretrained import (
+    PretrainedSpec,
+    PretrainedVocabulary,
+    load_model,
+    load_vocabulary,
+)
 from ._problem import GenerationProblem
 from ._settings import GenerationSettings, TextTransformer
 from ._transformer import TransformerSpec
 from ._vocabulary import Vocabulary
 
 N_HIDDEN = 256  # the width of f_i
+PREFIX_DROPOUT = 0.1  # before a pretrained decoder
 LENGTH_RATIO = 1.5  # of the longest text that is generated to the longest of the fit
 MAX_TARGET = 512  # tokens of a text that are learned from
 
@@ -154,17 +161,19 @@ def _fit_decoder(
 ) -> tuple[FittedDecoder, pd.DataFrame]:
     """Build a network and train it; also return the frame of its history."""
     device = choose_device(settings.device)
-    assert isinstance(settings.decoder, TextTransformer)
-    vocabulary = _learn_vocabulary(problem, settings.decoder)
+    if isinstance(settings.decoder, str):
+        vocabulary = load_vocabulary(settings.decoder)
+    else:
+        vocabulary = _learn_vocabulary(problem, settings.decoder)
     pairs = _make_pairs(problem, fitted, vocabulary, device)
     fitting, held_out = (_find_texts(pairs, rows, device) for rows in split)
     if checkpoint:
         checkpoint.identify({**settings.identity, "data": _digest(pairs, fitting, fitted.alpha)})
-    spec = _make_spec(fitted.columns, settings, vocabulary)
+    spec = _make_spec(fitted.columns, settings, vocabulary, seed, device)
     objective = GenerationObjective(pairs.n_source)
     training = settings.training(len(fitting))
     with use_generators(Generators.seeded(device, seed)):
-        network = build_network(spec, fitted.alpha).to(device)
+        network = build_network(spec, fitted.alpha, device)
         loop = EpochLoop(network, pairs.tensors, fitting, held_out, objective, training)
         is_whole = _train(loop, checkpoint)
     objective.prepare_evaluation(network, pairs.tensors, fitting)
@@ -172,7 +181,7 @@ def _fit_decoder(
         checkpoint.remove()
     longest = int((pairs.tensors.target[:, pairs.n_source :] != NO_TOKEN).sum(1).max())
     max_length = math.ceil(LENGTH_RATIO * longest)
-    decoder = FittedDecoder(network.cpu().eval(), spec, vocabulary, max_length)
+    decoder = FittedDecoder(spec, vocabulary, max_length, network.cpu().eval())
     return decoder, objective.history_frame(loop.history)
 
 
@@ -199,7 +208,7 @@ def _learn_vocabulary(problem: GenerationProblem, decoder: TextTransformer) -> V
 def _make_pairs(
     problem: GenerationProblem,
     fitted: FittedGenerator,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | PretrainedVocabulary,
     device: torch.device,
 ) -> TextPairs:
     """Pair each text with its row; the texts of a row have the weight of one, together."""
@@ -218,7 +227,7 @@ def _make_pairs(
     return TextPairs(tensors, row, source.shape[1])
 
 
-def _encode(texts: list[str], vocabulary: Vocabulary) -> list[list[int]]:
+def _encode(texts: list[str], vocabulary: Vocabulary | PretrainedVocabulary) -> list[list[int]]:
     """Encode the texts to learn; of very long ones the beginning."""
     tokens = vocabulary.encode_target(texts)
     is_long = [len(ids) > MAX_TARGET for ids in tokens]
@@ -240,14 +249,24 @@ def _find_texts(
 
 
 def _make_spec(
-    columns: ModalityColumns, settings: GenerationSettings, vocabulary: Vocabulary
+    columns: ModalityColumns,
+    settings: GenerationSettings,
+    vocabulary: Vocabulary | PretrainedVocabulary,
+    seed: int,
+    device: torch.device,
 ) -> DecoderSpec:
     """Return what the network is built from."""
-    own = settings.decoder
-    assert isinstance(own, TextTransformer)
     widths = [len(positions) for positions in columns.network_groups.values()]
+    length, own = settings.prefix_length, settings.decoder
+    if isinstance(own, str):
+        loaded = load_model(own, device)
+        prefix = PrefixSpec(widths, N_HIDDEN, PREFIX_DROPOUT, length, loaded.width, loaded.scale)
+        pretrained = PretrainedSpec(own, settings.finetune, seed, loaded.n_tokens, loaded.digest)
+        return DecoderSpec(prefix, None, pretrained)
+    assert own is not None
+    assert isinstance(vocabulary, Vocabulary)
     return DecoderSpec(
-        PrefixSpec(widths, N_HIDDEN, own.dropout, settings.prefix_length, own.width),
+        PrefixSpec(widths, N_HIDDEN, own.dropout, length, own.width, 1.0),
         TransformerSpec(
             vocabulary.n_tokens,
             own.n_layers,
@@ -257,6 +276,7 @@ def _make_spec(
             vocabulary.start,
             vocabulary.never_generated,
         ),
+        None,
     )
 
 

@@ -34,11 +34,9 @@ class FittedGenerator:
         rows = inputs.scale(self.columns, self.scaler)
         decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)
         found = self.decoder.search(decoder_rows, max(n_beams, n_best), max_length, device)
-        return [[Candidate(*pair) for pair in of_row[:n_best]] for of_row in found]
+        return [[Candidate(w.text, w.score) for w in of_row[:n_best]] for of_row in found]
 
-    def log_likelihood(
-        self, inputs: InputRows, texts: Sequence[str], device: str
-    ) -> np.ndarray:
+    def log_likelihood(self, inputs: InputRows, texts: Sequence[str], device: str) -> np.ndarray:
         """Compute how likely a text (n,) of each row is, in nats."""
         rows = inputs.scale(self.columns, self.scaler)
         decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)

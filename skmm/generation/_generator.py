@@ -144,9 +144,7 @@ class FusionTextGenerator(BaseEstimator):
         self._fitted = fit(GenerationProblem(rows, references, columns), settings)
         return self
 
-    def _read_training_rows(
-        self, X, y
-    ) -> tuple[np.ndarray, list[str] | None, ModalityColumns]:
+    def _read_training_rows(self, X, y) -> tuple[np.ndarray, list[str] | None, ModalityColumns]:
         """Validate X, and fit the transformer to it: features, source texts, and their columns."""
         if self.transformer is None:
             X, source = split_source(X, self.source)
@@ -169,9 +167,7 @@ class FusionTextGenerator(BaseEstimator):
         if self.transformer is None:
             X, source = split_source(X, self.source)
             with friendlier_errors(X, self):
-                X = validate_data(
-                    self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=False
-                )
+                X = validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=False)
         else:
             source = None if self.source is None else read_source(X, self.source)
             X, _ = _read_features(self.transformer_.transform(X))
@@ -199,12 +195,18 @@ class FusionTextGenerator(BaseEstimator):
         return self._fitted.log_likelihood(rows, texts, self.device)
 
     def score(self, X, y):
-        """chrF"""
+        """Compute chrF."""
         import sacrebleu
+
         refs = read_references(y)
         predicted = self.predict(X)
         m = max(map(len, refs))
-        return sacrebleu.corpus_chrf(list(predicted), [[r[i] if i < len(r) else None for r in refs] for i in range(m)]).score / 100
+        return (
+            sacrebleu.corpus_chrf(
+                list(predicted), [[r[i] if i < len(r) else None for r in refs] for i in range(m)]
+            ).score
+            / 100
+        )
 
     def __getstate__(self):
         """Pickle plain data, so that few types need to be trusted, and no GPU be there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +20,7 @@ class PrefixSpec(NamedTuple):
     dropout: float
     length: int
     width: int  # of the decoder
+    scale: float  # of its embeddings
 
 
 class FusedPrefix(nn.Module):
@@ -36,6 +36,7 @@ class FusedPrefix(nn.Module):
     def __init__(self, spec: PrefixSpec, modality_weights: Tensor):
         super().__init__()
         self.n_features, self.shape = list(spec.n_features), (spec.length, spec.width)
+        self.scale = spec.scale
         layers = PerceptronSpec((spec.n_hidden,), "gelu", spec.dropout, spec.dropout)
         self.encoders = nn.ModuleList(make_perceptron(n, layers, 1) for n in spec.n_features)
         self.normalizer = ModalityNormalizer(len(spec.n_features), spec.n_hidden)
@@ -47,7 +48,7 @@ class FusedPrefix(nn.Module):
         weights = renormalise(self.modality_weights, present.to(x.dtype))  # (n, m)
         values = self.normalizer(self.encode(x), weights)
         fused = weighted_sum(weights, values)  # (n, q)
-        return self.head(fused).unflatten(1, self.shape)
+        return self.scale * self.head(fused).unflatten(1, self.shape)
 
     def encode(self, x: Tensor) -> Tensor:
         """Compute f_i of each modality (n, m, q), not yet normalised."""

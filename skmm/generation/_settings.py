@@ -129,9 +129,7 @@ class GenerationSettings:
     def training(self, n_rows: int) -> TrainingSettings:
         """Return plain numbers for training on ``n_rows`` rows."""
         defaults = PRETRAINED if isinstance(self.decoder, str) else FROM_NOTHING
-        return self.solver._training_settings(
-            n_rows, defaults, self.modality_dropout, self.verbose
-        )
+        return self.solver._training_settings(n_rows, defaults, self.modality_dropout, self.verbose)
 
 
 def resolve_settings(generator, columns: ModalityColumns) -> GenerationSettings:

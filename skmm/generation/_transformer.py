@@ -81,7 +81,7 @@ class TransformerBlock(nn.Module):
         if past is not None:
             pairs = zip(past, cache, strict=True)
             cache = Cache(*(torch.cat([before, now], dim=3) for before, now in pairs))
-        n, b, h, t, _ = query.shape
+        b, t = query.shape[1], query.shape[3]
         of_row = query.transpose(1, 2).flatten(2, 3)  # (n, h, b t, d / h): one product for all
         far = self._score(of_row, memory.keys).masked_fill(hidden[:, None, None], -math.inf)
         far = far.unflatten(2, (b, t)).transpose(1, 2)  # (n, b, h, t, L)
@@ -155,9 +155,7 @@ class SmallTransformer(nn.Module):
         """Read the inputs of rows, to generate their texts token by token."""
         return TransformerStepper(self, self.read(prefix, source))
 
-    def run(
-        self, tokens: Tensor, memory: Memory, past: list[Cache]
-    ) -> tuple[Tensor, list[Cache]]:
+    def run(self, tokens: Tensor, memory: Memory, past: list[Cache]) -> tuple[Tensor, list[Cache]]:
         """Run tokens (n, b, t) after ``past`` ones; return (n, b, t, d) and all caches."""
         n_past = past[0].keys.shape[3] if past else 0
         hidden, caches = self._embed(tokens, n_past), []
