@@ -15,6 +15,7 @@ from .._data.scaling import ColumnScaler
 from ._decoder import MAX_SOURCE, DecoderRows, FittedDecoder
 from ._problem import InputRows
 from ._rows import Candidate, GenerationRows
+from ._shapley import shapley_values
 
 
 @dataclass
@@ -31,16 +32,29 @@ class FittedGenerator:
         self, inputs: InputRows, n_best: int, n_beams: int, max_length: int | None, device: str
     ) -> list[list[Candidate]]:
         """Return up to ``n_best`` texts of each row, the best first."""
-        rows = inputs.scale(self.columns, self.scaler)
-        decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)
-        found = self.decoder.search(decoder_rows, max(n_beams, n_best), max_length, device)
+        rows = self._scale(inputs)
+        decoder = self.decoder
+        found = decoder.search(
+            make_decoder_rows(rows, decoder.vocabulary), max(n_beams, n_best), max_length, device
+        )
         return [[Candidate(w.text, w.score) for w in of_row[:n_best]] for of_row in found]
 
     def log_likelihood(self, inputs: InputRows, texts: Sequence[str], device: str) -> np.ndarray:
         """Compute how likely a text (n,) of each row is, in nats."""
-        rows = inputs.scale(self.columns, self.scaler)
-        decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)
-        return self.decoder.log_likelihood(decoder_rows, texts, device)
+        rows = make_decoder_rows(self._scale(inputs), self.decoder.vocabulary)
+        return self.decoder.log_likelihood(rows, texts, device)
+
+    def contributions(self, inputs: InputRows, texts: Sequence[str], device: str) -> np.ndarray:
+        """Split the log-likelihood into parts of the inputs, and of none of them (n, p + 1)."""
+        rows = make_decoder_rows(self._scale(inputs), self.decoder.vocabulary)
+
+        def value(present: np.ndarray) -> np.ndarray:
+            return self.decoder.log_likelihood(rows._replace(inputs=present), texts, device)
+
+        return shapley_values(value, rows.inputs)
+
+    def _scale(self, inputs: InputRows) -> GenerationRows:
+        return inputs.scale(self.columns, self.scaler)
 
     def to_plain(self) -> dict[str, Any]:
         """Return numbers, strings, arrays, and lists and dicts of these."""

@@ -22,8 +22,11 @@ from .._data.columns import ModalityColumns, find_present, group_columns
 from .._data.validation import FLOATS, friendlier_errors, read_fitted
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import AdamW
+from ._corpus import corpus_chrf
 from ._problem import GenerationProblem, InputRows, read_references, read_source, split_source
 from ._settings import TextTransformer, resolve_settings
+
+PRIOR, SOURCE = "prior", "source"  # names beside those of modalities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +37,141 @@ if TYPE_CHECKING:
 
 
 class FusionTextGenerator(BaseEstimator):
+    """Write texts from several modalities: names, captions, translations.
+
+    The modalities of a row are fused into a prefix, which a decoder reads before it writes [1]_; it
+    may read a source text, too.
+
+    The defaults need no choice. Where you have one to make, look at these, in this order:
+
+    1. ``transformer``: what encodes raw columns, such as `skmm.ModalityTransformer`;
+    2. ``source``: the column of texts to translate, or otherwise read token by token;
+    3. ``decoder``: a pretrained model, where one fits the language and the rows are many;
+    4. ``solver``: how long and with how much regularisation is trained.
+
+    Parameters
+    ----------
+    transformer : transformer or None, default=None
+        Makes the features from X: it is cloned, and fitted in `fit`. None: X holds features.
+    source : str, default=None
+        A column of X with texts that the decoder reads token by token, beside what is fused.
+        Without ``transformer`` it is no feature; a ``transformer`` sees it as any other column.
+    decoder : {"transformer"}, TextTransformer, str, path-like or None, default="transformer"
+        What writes. "transformer" is ``TextTransformer()``, a small Transformer that is trained
+        from nothing. Any other string is the name, on the Hugging Face hub, or the folder of a
+        causal or sequence-to-sequence model of transformers, or the path of a GGUF file. None
+        writes nothing, and leaves it at the texts of neighbours.
+    modalities : None, "prefix" or dict, default=None
+        Which columns make up a modality. None reads names of the form ``modality__feature``, and
+        takes all columns for one modality where names have no such form. "prefix" insists on
+        them. A dict gives columns (names, positions or a slice) for each name, or, for columns
+        that stand in order, the number of columns for each name.
+    modality_weights : None, "uniform" or dict of str to float, default=None
+        How much each modality counts in what is fused. None: they are learned from rows that are
+        left out. A dict fixes them.
+    modality_dropout : float, default=0.1
+        The probability with which each modality of a row, and its source text, is left out in a
+        step of training, never all of them.
+    prefix_length : int, default=8
+        The number of vectors that the decoder reads of what is fused.
+    neighbors : int, default=16
+        The number of training rows whose texts, and their edits, are candidates beside those that
+        the decoder writes. 0: the decoder alone.
+    finetune : {"lora"} or None, default=None
+        How a pretrained decoder is adapted. None: it stays as it is, and the prefix alone is
+        trained. "lora" trains two small matrices beside each of its linear maps, too [2]_.
+    num_beams : int, default=4
+        The number of texts that beam search keeps of each row. It acts after `fit`, too.
+    max_new_tokens : int, default=None
+        The most tokens of a text that is written. None: half more than the longest in `fit`.
+    solver : {"adamw"} or AdamW, default="adamw"
+        How prefix and decoder are trained. "adamw" is
+        ``AdamW(early_stopping=True, n_iter_no_change=5)``. "auto" is a ``learning_rate_init`` of
+        0.002, a ``weight_decay`` of 0.1, 30 epochs and a ``batch_size`` of a tenth of the texts
+        but at least 16 and at most 128; of a pretrained decoder 0.001, 0.01, 10 and 8 to 32.
+        ``calibrate`` has to stay at its default.
+    checkpoint : path-like, default=None
+        A file to which the state of training is written after each epoch. A fit with the same
+        data and parameters goes on from there; when training is done, it is removed.
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, batches, dropout and the rows held out. On one machine's CPU
+        an int makes fits bit-identical. torch's own generator is left as it was.
+    device : str, default="auto"
+        The device that torch computes on: "cpu", "cuda", "cuda:1", "mps". "auto" is "cuda" where
+        there is one.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    modality_weights_ : dict of str to float
+        How much each modality counts; they sum to 1.
+    modalities_ : dict of str to list
+        The columns of each modality, by name or by position; with ``transformer``, of the features
+        that it makes.
+    transformer_ : transformer
+        The fitted ``transformer``, if there is one.
+    history_ : DataFrame of shape (`n_iter_`, 1) or (`n_iter_`, 2)
+        The loss in each epoch, in nats for a token; with rows held out also "validation_loss".
+        Missing with ``decoder=None``.
+    loss_curve_ : list of float
+        The loss in each epoch. Missing with ``decoder=None``.
+    n_iter_ : int
+        The number of epochs; 1 with ``decoder=None``.
+    n_features_in_ : int
+        Number of features seen in `fit`, without the source; with ``transformer`` of raw columns.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if X has names that are all strings.
+
+    See Also
+    --------
+    TextTransformer : The decoder that is trained from nothing.
+    skmm.ModalityTransformer : Make the columns from raw text, images and tables.
+
+    Notes
+    -----
+    A modality is missing from a row if all of its columns are NaN there; the others then have its
+    weight. A source text is missing if its cell is None, NaN or empty.
+
+    A text of ``y`` is one string of a row; where rows have several, such as five captions of a
+    picture, ``y`` is a list of lists. Each is learned from, and together they weigh as one.
+
+    References
+    ----------
+    .. [1] R. Mokady, A. Hertz, A. H. Bermano, "ClipCap: CLIP prefix for image captioning",
+       arXiv:2111.09734, 2021.
+    .. [2] E. J. Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022.
+
+    Examples
+    --------
+    Colours come from one modality, animals from another:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmm import AdamW
+    >>> from skmm.generation import FusionTextGenerator, TextTransformer
+    >>> rng = np.random.default_rng(0)
+    >>> colour, animal = rng.integers(0, 3, (2, 240))
+    >>> X = pd.DataFrame(np.hstack([np.eye(3)[colour], np.eye(3)[animal]]))
+    >>> X.columns = [f"paint__{i}" for i in range(3)] + [f"shape__{i}" for i in range(3)]
+    >>> names = np.array([["red", "green", "blue"], ["cat", "dog", "fish"]])
+    >>> y = [f"a {names[0, i]} {names[1, j]}" for i, j in zip(colour, animal)]
+    >>> decoder = TextTransformer(n_layers=1, width=32, dropout=0.0)
+    >>> solver = AdamW(0.01, max_iter=15)
+    >>> generator = FusionTextGenerator(decoder=decoder, solver=solver, neighbors=0, random_state=0)
+    >>> generator.fit(X[:200], y[:200]).score(X[200:], y[200:]) > 0.9
+    True
+
+    Which of two texts is likelier, and what each modality says of them:
+
+    >>> two = X[200:201]
+    >>> right, wrong = y[200], "a red fish" if y[200] != "a red fish" else "a blue cat"
+    >>> bool(generator.log_likelihood(two, [right]) > generator.log_likelihood(two, [wrong]))
+    True
+    >>> generator.contributions(two, [right]).columns.tolist()
+    ['paint', 'shape', 'prior']
+    """
+
     _fitted: FittedGenerator
     n_features_in_: int
 
@@ -134,17 +272,40 @@ class FusionTextGenerator(BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
+        """Learn to write the texts of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or DataFrame of raw columns
+            Features, or with ``transformer`` what it takes. With ``source`` a DataFrame.
+        y : array-like of str of shape (n_samples,), or list of list of str
+            The text of each row, or its texts.
+
+        Returns
+        -------
+        FusionTextGenerator
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If a text in y is no string or empty, ``source`` is no column of texts, a modality is
+            missing from all rows, parameters contradict each other, or training diverges.
+        OSError
+            If a pretrained ``decoder``, or its tokenizer, is neither on this machine nor to be
+            had.
+        """
         from ._fit import fit
 
         references = read_references(y)
         check_consistent_length(X, references)
-        X, source, columns = self._read_training_rows(X, y)
+        X, source, columns = self._read_training_rows(X)
         settings = resolve_settings(self, columns)
         rows = InputRows(X, find_present(X, columns.network_groups, columns.labels), source)
         self._fitted = fit(GenerationProblem(rows, references, columns), settings)
         return self
 
-    def _read_training_rows(self, X, y) -> tuple[np.ndarray, list[str] | None, ModalityColumns]:
+    def _read_training_rows(self, X) -> tuple[np.ndarray, list[str] | None, ModalityColumns]:
         """Validate X, and fit the transformer to it: features, source texts, and their columns."""
         if self.transformer is None:
             X, source = split_source(X, self.source)
@@ -156,8 +317,14 @@ class FusionTextGenerator(BaseEstimator):
             _check_n_features(self, X, reset=True)
             source = None if self.source is None else read_source(X, self.source)
             self.transformer_ = clone(self.transformer)
-            X, names = _read_features(self.transformer_.fit_transform(X, y))
+            X, names = _read_features(self.transformer_.fit_transform(X))
         groups = group_columns(self.modalities, names, X.shape[1])
+        taken = {PRIOR, SOURCE} & {*groups}
+        if taken:
+            raise ValueError(
+                f"X has a modality called {min(taken)!r}, a name that contributions has for "
+                "something else: rename it."
+            )
         labels = np.arange(X.shape[1]) if names is None else names
         return np.asarray(X), source, ModalityColumns(groups, labels.tolist())
 
@@ -176,8 +343,34 @@ class FusionTextGenerator(BaseEstimator):
         return InputRows(X, present, source)
 
     def predict(self, X, *, n_best=None, return_scores=False):
+        """Write the text of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or DataFrame of raw columns
+            As in `fit`.
+        n_best : int, default=None
+            The number of texts of each row, the best first. None: one, without a second axis.
+        return_scores : bool, default=False
+            Whether to return the scores by which texts are ranked, too.
+
+        Returns
+        -------
+        texts : ndarray of str of shape (n_samples,) or (n_samples, n_best)
+            The texts; "" where fewer than ``n_best`` were found.
+        scores : ndarray of shape (n_samples,) or (n_samples, n_best)
+            With ``return_scores``: the higher the better, to be compared within a row; -inf where
+            no text was found. Of a decoder alone the mean log-likelihood of a token.
+
+        Raises
+        ------
+        ValueError
+            If X is not like that of `fit`, or ``n_best`` is less than 1.
+        """
+        if n_best is not None and not (isinstance(n_best, Integral) and n_best >= 1):
+            raise ValueError(f"n_best must be an integer from 1 on, or None, got {n_best!r}.")
         rows = self._read_rows(X)
-        n_texts = 1 if n_best is None else n_best
+        n_texts = 1 if n_best is None else int(n_best)
         found = self._fitted.propose(
             rows, n_texts, self.num_beams, self.max_new_tokens, self.device
         )
@@ -191,22 +384,103 @@ class FusionTextGenerator(BaseEstimator):
         return (texts, scores) if return_scores else texts
 
     def log_likelihood(self, X, y):
-        rows, texts = self._read_rows(X), [t[0] for t in read_references(y)]
+        """Compute how likely given texts are: which of several fits a row best.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or DataFrame of raw columns
+            As in `fit`.
+        y : array-like of str of shape (n_samples,)
+            A text of each row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The log-likelihood of the text and of its end, in nats. Longer texts have a lower one.
+
+        Raises
+        ------
+        ValueError
+            If X is not like that of `fit`, or y holds anything but one text of each row.
+        """
+        rows, texts = self._read_pairs(X, y)
         return self._fitted.log_likelihood(rows, texts, self.device)
 
-    def score(self, X, y):
-        """Compute chrF."""
-        import sacrebleu
+    def contributions(self, X, y):
+        """Split `log_likelihood` by modality: by how many nats each made the text likelier.
 
-        refs = read_references(y)
-        predicted = self.predict(X)
-        m = max(map(len, refs))
-        return (
-            sacrebleu.corpus_chrf(
-                list(predicted), [[r[i] if i < len(r) else None for r in refs] for i in range(m)]
-            ).score
-            / 100
-        )
+        The parts are Shapley values [1]_: what the log-likelihood gains when a modality, or the
+        source text, is added to others, averaged over the orders in which they can be added. The
+        decoder runs once for each subset of the inputs. A modality that is left out is missing: the
+        others have its weight.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or DataFrame of raw columns
+            As in `fit`.
+        y : array-like of str of shape (n_samples,)
+            A text of each row.
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, n_modalities + 1) or (n_samples, n_modalities + 2)
+            Nats of each modality, in the order of ``modalities_``, with ``source`` of "source", and
+            of "prior", the log-likelihood before anything of the row is known. The sum of a row is
+            its `log_likelihood`. 0 for what a row lacks.
+
+        Raises
+        ------
+        ValueError
+            If X or y are as they may not be in `log_likelihood`, or there are more than 10 inputs.
+
+        References
+        ----------
+        .. [1] L. S. Shapley, "A value for n-person games", Contributions to the Theory of Games 2,
+           1953.
+        """
+        rows, texts = self._read_pairs(X, y)
+        parts = self._fitted.contributions(rows, texts, self.device)
+        columns = self._fitted.columns
+        m = len(columns.names)
+        parts[:, :m] = columns.to_user(parts[:, :m], axis=1)
+        names = [*columns.names, *([SOURCE] if self.source is not None else []), PRIOR]
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return pd.DataFrame(parts, index=index, columns=pd.Index(names))
+
+    def score(self, X, y):
+        """Return the character n-gram F-score (chrF) of what is written [1]_.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or DataFrame of raw columns
+            As in `fit`.
+        y : array-like of str of shape (n_samples,), or list of list of str
+            The right text of each row, or several of which each is right.
+
+        Returns
+        -------
+        float
+            chrF of all texts together, by sacrebleu, from 0 to 1.
+
+        References
+        ----------
+        .. [1] M. Popović, "chrF: character n-gram F-score for automatic MT evaluation", WMT 2015.
+        """
+        references = read_references(y)
+        check_consistent_length(X, references)
+        return corpus_chrf(list(self.predict(X)), references)
+
+    def _read_pairs(self, X, y) -> tuple[InputRows, list[str]]:
+        """Validate rows, and one text of each."""
+        references = read_references(y)
+        check_consistent_length(X, references)
+        several = next((row for row, texts in enumerate(references) if len(texts) > 1), None)
+        if several is not None:
+            raise ValueError(
+                f"y must hold one text of each row here, and row {several} has "
+                f"{len(references[several])}: ask for each of them."
+            )
+        return self._read_rows(X), [texts[0] for texts in references]
 
     def __getstate__(self):
         """Pickle plain data, so that few types need to be trusted, and no GPU be there."""

@@ -109,7 +109,13 @@ def split_source(X: Any, source: str | None) -> tuple[Any, list[str] | None]:
     """
     if source is None:
         return X, None
-    return X.drop(columns=[source]), read_source(X, source)
+    texts = read_source(X, source)
+    if X.shape[1] == 1:
+        raise ValueError(
+            f"X has no column beside source={source!r}, and nothing to fuse. A transformer makes "
+            "features of the text, too: transformer=ModalityTransformer()."
+        )
+    return X.drop(columns=[source]), texts
 
 
 def read_source(X: Any, source: str) -> list[str]:
@@ -123,7 +129,7 @@ def read_source(X: Any, source: str) -> list[str]:
     if not isinstance(X, pd.DataFrame):
         raise ValueError(
             f"source={source!r} names a column of texts, and X is a {type(X).__name__}: give a "
-            "DataFrame."
+            "DataFrame of pandas."
         )
     if source not in X.columns:
         raise ValueError(
