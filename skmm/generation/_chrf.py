@@ -90,6 +90,11 @@ def _number_occurrences(text: np.ndarray, name: np.ndarray) -> np.ndarray:
     return names
 
 
+def orders_of(names: np.ndarray) -> np.ndarray:
+    """Return the order of each feature, from 0 (n,)."""
+    return (names >> _ORDER_SHIFT).astype(np.intp) - 1
+
+
 def count_ngrams(texts: Sequence[str]) -> np.ndarray:
     """Count the n-grams of each order in each text (n, 6)."""
     lengths = np.array([sum(map(len, text.split())) for text in texts], dtype=float)
@@ -113,7 +118,7 @@ class NgramVocabulary(NamedTuple):
     @property
     def orders(self) -> np.ndarray:
         """The order of each feature, from 0 (F,)."""
-        return (self.names >> _ORDER_SHIFT).astype(np.intp) - 1
+        return orders_of(self.names)
 
     @property
     def bounds(self) -> np.ndarray:
