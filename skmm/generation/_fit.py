@@ -34,9 +34,12 @@ from ._pretrained import (
     load_vocabulary,
 )
 from ._problem import GenerationProblem
+from ._retrieval import FittedRetrieval, fit_retrieval
+from ._rows import GenerationRows, RetrievalSettings
 from ._settings import GenerationSettings, TextTransformer
 from ._transformer import TransformerSpec
 from ._vocabulary import Vocabulary
+from ._weights import fused_weights, learn_weights
 
 N_HIDDEN = 256  # the width of f_i
 PREFIX_DROPOUT = 0.1  # before a pretrained decoder
@@ -60,16 +63,49 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
     seed = random_state.randint(np.iinfo(np.int32).max)
     rows, columns = problem.rows, problem.columns
     every, weight = np.arange(rows.n_rows), np.ones(rows.n_rows)
-    groups = columns.network_groups
-    scaler = ColumnScaler.fit(rows.X, every, groups, rows.present, weight)
-    fitted = FittedGenerator(columns, scaler, np.full(len(groups), 1 / len(groups)))
-    if settings.alpha is not None:
-        fitted.alpha = settings.alpha
+    scaler = ColumnScaler.fit(rows.X, every, columns.network_groups, rows.present, weight)
+    scaled = rows.scale(columns, scaler)
+    retrieval = None
+    if settings.n_neighbors:
+        retrieval = _fit_retrieval(scaled, problem.references, settings, fitting, seed)
+    alpha = _find_weights(scaled, problem.references, settings, retrieval, fitting, seed)
+    fitted = FittedGenerator(columns, scaler, alpha, retrieval=retrieval)
     if settings.decoder is not None:
         fitted.decoder, fitted.history = _fit_decoder(
-            problem, settings, fitted, (fitting, held_out), seed, checkpoint
+            problem, settings, fitted, scaled, (fitting, held_out), seed, checkpoint
         )
     return fitted
+
+
+def _fit_retrieval(
+    rows: GenerationRows,
+    references: list[list[str]],
+    settings: GenerationSettings,
+    index: np.ndarray,
+    seed: int,
+) -> FittedRetrieval:
+    """Fit candidates and their ranking to the rows ``index``."""
+    retrieval = RetrievalSettings(settings.n_neighbors, settings.alpha)
+    chosen, weight = [references[i] for i in index], np.ones(len(index))
+    return fit_retrieval(rows.take(index), chosen, weight, None, retrieval, seed)
+
+
+def _find_weights(
+    rows: GenerationRows,
+    references: list[list[str]],
+    settings: GenerationSettings,
+    retrieval: FittedRetrieval | None,
+    index: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Return alpha: fixed, or learned from rows that were left out."""
+    if settings.alpha is not None:
+        return settings.alpha
+    if retrieval is not None:
+        return retrieval.modality_weights
+    if len(rows.blocks) == 1 and rows.source is None:
+        return np.ones(1)
+    return learn_weights(rows.take(index), [references[i] for i in index], seed)
 
 
 def _select_rows(problem: GenerationProblem) -> GenerationProblem:
@@ -155,6 +191,7 @@ def _fit_decoder(
     problem: GenerationProblem,
     settings: GenerationSettings,
     fitted: FittedGenerator,
+    scaled: GenerationRows,
     split: tuple[np.ndarray, np.ndarray | None],
     seed: int,
     checkpoint: Checkpoint | None,
@@ -165,7 +202,7 @@ def _fit_decoder(
         vocabulary = load_vocabulary(settings.decoder)
     else:
         vocabulary = _learn_vocabulary(problem, settings.decoder)
-    pairs = _make_pairs(problem, fitted, vocabulary, device)
+    pairs = _make_pairs(scaled, problem.references, vocabulary, device)
     fitting, held_out = (_find_texts(pairs, rows, device) for rows in split)
     if checkpoint:
         checkpoint.identify({**settings.identity, "data": _digest(pairs, fitting, fitted.alpha)})
@@ -173,7 +210,8 @@ def _fit_decoder(
     objective = GenerationObjective(pairs.n_source)
     training = settings.training(len(fitting))
     with use_generators(Generators.seeded(device, seed)):
-        network = build_network(spec, fitted.alpha, device)
+        alpha = fused_weights(fitted.alpha, len(scaled.blocks))
+        network = build_network(spec, alpha, device)
         loop = EpochLoop(network, pairs.tensors, fitting, held_out, objective, training)
         is_whole = _train(loop, checkpoint)
     objective.prepare_evaluation(network, pairs.tensors, fitting)
@@ -206,16 +244,16 @@ def _learn_vocabulary(problem: GenerationProblem, decoder: TextTransformer) -> V
 
 
 def _make_pairs(
-    problem: GenerationProblem,
-    fitted: FittedGenerator,
+    scaled: GenerationRows,
+    references: list[list[str]],
     vocabulary: Vocabulary | PretrainedVocabulary,
     device: torch.device,
 ) -> TextPairs:
     """Pair each text with its row; the texts of a row have the weight of one, together."""
-    rows = make_decoder_rows(problem.rows.scale(fitted.columns, fitted.scaler), vocabulary)
-    n_texts = np.array([len(texts) for texts in problem.references])
+    rows = make_decoder_rows(scaled, vocabulary)
+    n_texts = np.array([len(texts) for texts in references])
     row = np.repeat(np.arange(len(n_texts)), n_texts)
-    texts = [text for of_row in problem.references for text in of_row]
+    texts = [text for of_row in references for text in of_row]
     source, target = pad_tokens(rows.source), pad_tokens(_encode(texts, vocabulary))
     weight = 1 / n_texts[row]
     tensors = TrainingTensors(

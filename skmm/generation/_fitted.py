@@ -12,8 +12,9 @@ import pandas as pd
 from .._data.columns import ModalityColumns
 from .._data.persistence import frame_from_plain, frame_to_plain
 from .._data.scaling import ColumnScaler
-from ._decoder import MAX_SOURCE, DecoderRows, FittedDecoder
+from ._decoder import MAX_SOURCE, DecoderRows, FittedDecoder, WrittenText
 from ._problem import InputRows
+from ._retrieval import FittedRetrieval
 from ._rows import Candidate, GenerationRows
 from ._shapley import shapley_values
 
@@ -24,20 +25,23 @@ class FittedGenerator:
 
     columns: ModalityColumns
     scaler: ColumnScaler
-    alpha: np.ndarray  # (m,) in the network's order
+    alpha: np.ndarray  # (m,) in the network's order, or (m + 1,) with the source text last
     decoder: FittedDecoder | None = None
+    retrieval: FittedRetrieval | None = None
     history: pd.DataFrame | None = None  # None where no decoder was trained
 
     def propose(
         self, inputs: InputRows, n_best: int, n_beams: int, max_length: int | None, device: str
     ) -> list[list[Candidate]]:
         """Return up to ``n_best`` texts of each row, the best first."""
-        rows = self._scale(inputs)
-        decoder = self.decoder
-        found = decoder.search(
-            make_decoder_rows(rows, decoder.vocabulary), max(n_beams, n_best), max_length, device
-        )
-        return [[Candidate(w.text, w.score) for w in of_row[:n_best]] for of_row in found]
+        rows, written = self._scale(inputs), None
+        if self.decoder is not None:
+            decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)
+            written = self.decoder.search(decoder_rows, max(n_beams, n_best), max_length, device)
+        if self.retrieval is not None:
+            return self.retrieval.propose(rows, n_best, _as_extra(written))
+        assert written is not None
+        return [[Candidate(w.text, w.score) for w in of_row[:n_best]] for of_row in written]
 
     def log_likelihood(self, inputs: InputRows, texts: Sequence[str], device: str) -> np.ndarray:
         """Compute how likely a text (n,) of each row is, in nats."""
@@ -77,6 +81,15 @@ class FittedGenerator:
             decoder=None if decoder is None else FittedDecoder.from_plain(decoder),
             history=None if history is None else frame_from_plain(history),
         )
+
+
+def _as_extra(
+    written: list[list[WrittenText]] | None,
+) -> list[list[tuple[str, float]]] | None:
+    """Return what a decoder has written as candidates, with their log-likelihoods."""
+    if written is None:
+        return None
+    return [[(w.text, w.log_likelihood) for w in of_row] for of_row in written]
 
 
 def make_decoder_rows(rows: GenerationRows, vocabulary) -> DecoderRows:

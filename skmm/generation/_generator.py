@@ -24,9 +24,9 @@ from .._html import block_of_modalities, describe_width
 from .._hyperparameters import AdamW
 from ._corpus import corpus_chrf
 from ._problem import GenerationProblem, InputRows, read_references, read_source, split_source
-from ._settings import TextTransformer, resolve_settings
+from ._settings import SOURCE, TextTransformer, resolve_settings
 
-PRIOR, SOURCE = "prior", "source"  # names beside those of modalities
+PRIOR = "prior"  # what is likely before anything of a row is known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,8 +67,9 @@ class FusionTextGenerator(BaseEstimator):
         them. A dict gives columns (names, positions or a slice) for each name, or, for columns
         that stand in order, the number of columns for each name.
     modality_weights : None, "uniform" or dict of str to float, default=None
-        How much each modality counts in what is fused. None: they are learned from rows that are
-        left out. A dict fixes them.
+        How much each modality counts and, with ``source``, the "source" text: among neighbours, and
+        those of the modalities in what is fused. None: they are learned from rows that are left
+        out. A dict fixes them.
     modality_dropout : float, default=0.1
         The probability with which each modality of a row, and its source text, is left out in a
         step of training, never all of them.
@@ -105,7 +106,7 @@ class FusionTextGenerator(BaseEstimator):
     Attributes
     ----------
     modality_weights_ : dict of str to float
-        How much each modality counts; they sum to 1.
+        How much each modality counts and, with ``source``, "source"; they sum to 1.
     modalities_ : dict of str to list
         The columns of each modality, by name or by position; with ``transformer``, of the features
         that it makes.
@@ -240,8 +241,9 @@ class FusionTextGenerator(BaseEstimator):
     def modality_weights_(self):
         """How much each modality counts."""
         fitted = self._fitted_attribute("modality_weights_")
-        weights = fitted.columns.to_user(fitted.alpha)
-        return dict(zip(fitted.columns.names, weights.tolist(), strict=True))
+        names = [*fitted.columns.names, *([SOURCE] if self.source is not None else [])]
+        weights = _to_user(fitted.columns, fitted.alpha)
+        return dict(zip(names, weights.tolist(), strict=True))
 
     @property
     def history_(self):
@@ -439,10 +441,8 @@ class FusionTextGenerator(BaseEstimator):
            1953.
         """
         rows, texts = self._read_pairs(X, y)
-        parts = self._fitted.contributions(rows, texts, self.device)
         columns = self._fitted.columns
-        m = len(columns.names)
-        parts[:, :m] = columns.to_user(parts[:, :m], axis=1)
+        parts = _to_user(columns, self._fitted.contributions(rows, texts, self.device))
         names = [*columns.names, *([SOURCE] if self.source is not None else []), PRIOR]
         index = X.index if isinstance(X, pd.DataFrame) else None
         return pd.DataFrame(parts, index=index, columns=pd.Index(names))
@@ -508,6 +508,13 @@ class FusionTextGenerator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
+
+
+def _to_user(columns: ModalityColumns, values: np.ndarray) -> np.ndarray:
+    """Reorder the modalities, which stand before other inputs on the last axis."""
+    m = len(columns.names)
+    ordered = columns.to_user(values[..., :m], axis=-1)
+    return np.concatenate([ordered, values[..., m:]], axis=-1)
 
 
 def _read_features(features) -> tuple[np.ndarray, np.ndarray | None]:

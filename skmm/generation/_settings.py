@@ -26,6 +26,7 @@ FROM_NOTHING = SolverDefaults(
 PRETRAINED = SolverDefaults(
     learning_rate_init=0.001, weight_decay=0.01, max_iter=10, batch_size=(8, 32)
 )
+SOURCE = "source"  # the name of the source text among those of modalities
 PATIENCE = 5  # epochs, where solver is "adamw"
 # Parameters that say nothing of what is learned.
 INCIDENTAL = {"checkpoint", "device", "num_beams", "random_state", "transformer", "verbose"}
@@ -107,7 +108,7 @@ class GenerationSettings:
     """The parameters of a generator, resolved; modalities in the network's order."""
 
     decoder: TextTransformer | str | None  # a str is the name or folder of a model
-    alpha: np.ndarray | None  # (m,) fixed, sums to 1; None: it is learned
+    alpha: np.ndarray | None  # of the inputs, (m,) or (m + 1,) with the source; None: learned
     modality_dropout: float
     prefix_length: int
     n_neighbors: int
@@ -151,12 +152,9 @@ def resolve_settings(generator, columns: ModalityColumns) -> GenerationSettings:
             f"finetune={generator.finetune!r} adapts a pretrained decoder, and decoder="
             f"{generator.decoder!r} is none: give the name or the folder of one."
         )
-    weights, alpha = generator.modality_weights, None
-    if weights is not None:
-        alpha = columns.to_network(resolve_modality_weights(weights, columns.names))
     return GenerationSettings(
         decoder=decoder,
-        alpha=alpha,
+        alpha=_resolve_weights(generator, columns),
         modality_dropout=float(generator.modality_dropout),
         prefix_length=int(generator.prefix_length),
         n_neighbors=int(generator.neighbors),
@@ -170,6 +168,16 @@ def resolve_settings(generator, columns: ModalityColumns) -> GenerationSettings:
         verbose=bool(generator.verbose),
         identity=describe_parameters(generator, columns.names),
     )
+
+
+def _resolve_weights(generator, columns: ModalityColumns) -> np.ndarray | None:
+    """Return fixed weights of the inputs in the network's order, the source text last."""
+    if generator.modality_weights is None:
+        return None
+    m = len(columns.names)
+    names = [*columns.names, *([SOURCE] if generator.source is not None else [])]
+    alpha = resolve_modality_weights(generator.modality_weights, names)
+    return np.concatenate([columns.to_network(alpha[:m]), alpha[m:]])
 
 
 def describe_parameters(generator, names: Sequence[str]) -> dict[str, str]:
