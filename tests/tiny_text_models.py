@@ -76,7 +76,11 @@ def make_model(kind):
         cls = transformers.BartForConditionalGeneration
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return cls(config).eval()
+        model = cls(config).eval()
+        with torch.no_grad():  # so that what they read makes a difference to what they write
+            for parameter in model.parameters():
+                parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model
 
 
 def save_model(folder, kind):

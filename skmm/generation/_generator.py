@@ -371,19 +371,21 @@ class FusionTextGenerator(BaseEstimator):
         """
         if n_best is not None and not (isinstance(n_best, Integral) and n_best >= 1):
             raise ValueError(f"n_best must be an integer from 1 on, or None, got {n_best!r}.")
-        rows = self._read_rows(X)
-        n_texts = 1 if n_best is None else int(n_best)
-        found = self._fitted.propose(
-            rows, n_texts, self.num_beams, self.max_new_tokens, self.device
-        )
-        texts = np.full((len(found), n_texts), "", dtype=object)
-        scores = np.full((len(found), n_texts), -np.inf)
-        for row, candidates in enumerate(found):
-            for rank, (text, score) in enumerate(candidates):
-                texts[row, rank], scores[row, rank] = text, score
+        texts, scores = self._write(X, 1 if n_best is None else int(n_best))
         if n_best is None:
             texts, scores = texts[:, 0], scores[:, 0]
         return (texts, scores) if return_scores else texts
+
+    def _write(self, X, n_best: int) -> tuple[np.ndarray, np.ndarray]:
+        """Write the best texts of each row, with their scores (n, n_best) both."""
+        rows = self._read_rows(X)
+        found = self._fitted.propose(rows, n_best, self.num_beams, self.max_new_tokens, self.device)
+        texts = np.full((len(found), n_best), "", dtype=object)
+        scores = np.full((len(found), n_best), -np.inf)
+        for row, candidates in enumerate(found):
+            for rank, (text, score) in enumerate(candidates):
+                texts[row, rank], scores[row, rank] = text, score
+        return texts, scores
 
     def log_likelihood(self, X, y):
         """Compute how likely given texts are: which of several fits a row best.
@@ -468,7 +470,8 @@ class FusionTextGenerator(BaseEstimator):
         """
         references = read_references(y)
         check_consistent_length(X, references)
-        return corpus_chrf(list(self.predict(X)), references)
+        texts, _ = self._write(X, 1)
+        return corpus_chrf(texts[:, 0].tolist(), references)
 
     def _read_pairs(self, X, y) -> tuple[InputRows, list[str]]:
         """Validate rows, and one text of each."""

@@ -47,8 +47,8 @@ class GenerationNetwork(nn.Module):
 
     @property
     def scales(self) -> set[str]:
-        """The parameters that are not weights: there are none."""
-        return set()
+        """The parameters that have far to go: where the prefix is, on average."""
+        return {"prefix.head.bias"}
 
     def forward(self, x: Tensor, present: Tensor, source: Tensor, target: Tensor):
         """Compute the logits of texts (n, T), which are `NO_TOKEN` after their last tokens."""

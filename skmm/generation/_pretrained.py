@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -180,7 +181,8 @@ def build_decoder(spec: PretrainedSpec, device: torch.device) -> PretrainedDecod
         return PretrainedDecoder(loaded.model, [])
     peft = import_optional("peft", extra="generation", purpose='finetune="lora"')
     config = peft.LoraConfig(r=LORA_RANK, lora_alpha=LORA_SCALE, target_modules="all-linear")
-    with torch.random.fork_rng(devices=[]), model_modes():
+    with torch.random.fork_rng(devices=[]), model_modes(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of what peft asks of transformers
         torch.manual_seed(spec.seed)
         adapted = peft.get_peft_model(copy.deepcopy(loaded.model), config).to(device).eval()
     adapter = [parameter for parameter in adapted.parameters() if parameter.requires_grad]

@@ -9,22 +9,27 @@ from torch import Tensor
 
 
 class JoinedInputs(NamedTuple):
-    """Source and prefix of n rows as one sequence, of which shorter ones start later."""
+    """Source and prefix of n rows as one sequence."""
 
     embedded: Tensor  # (n, S + P, d)
     present: Tensor  # (n, S + P) 1 and 0
 
 
 def join_inputs(model: Any, prefix: Tensor, source: Tensor) -> JoinedInputs:
-    """Put the prefix (n, P, d) after the source (n, S), which is -1 after its last token.
+    """Join the prefix (n, P, d) and the source (n, S), which is -1 after its last token.
 
-    So it stands just before the text, whatever the length of the source.
+    Before an encoder the prefix comes first. A causal model reads it last, so that it stands just
+    before the text, and shorter sources start later; its positions are counted by what is present.
     """
-    encoder = model.get_encoder() if model.config.is_encoder_decoder else model
+    known = torch.ones(prefix.shape[:2], dtype=torch.int64, device=prefix.device)
+    if model.config.is_encoder_decoder:
+        embed = model.get_encoder().get_input_embeddings()
+        embedded = embed(source.clamp(min=0))
+        present = torch.cat([known, (source >= 0).long()], dim=1)
+        return JoinedInputs(torch.cat([prefix.to(embedded), embedded], dim=1), present)
     order = (source >= 0).long().argsort(dim=1, stable=True)  # what is missing comes first
     source = source.gather(1, order)
-    embedded = encoder.get_input_embeddings()(source.clamp(min=0))
-    known = torch.ones(prefix.shape[:2], dtype=torch.int64, device=prefix.device)
+    embedded = model.get_input_embeddings()(source.clamp(min=0))
     present = torch.cat([(source >= 0).long(), known], dim=1)
     return JoinedInputs(torch.cat([embedded, prefix.to(embedded)], dim=1), present)
 
