@@ -1,8 +1,8 @@
 """Texts that may be a row's: those of its neighbours, its source, and edits of both.
 
-An edit replaces one to three words (characters, in scripts without blanks) by a piece, or leaves them
-out. Pieces are words and short phrases of the training texts that the regression expects in the
-row's text, and the words of its source.
+An edit replaces one to three words (characters, in scripts without blanks) by a piece, or leaves
+them out. Pieces are words and short phrases of the training texts that the regression expects in
+the text of the row, and the words of its source.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ class Pieces(NamedTuple):
 
 def _pairs(text: str) -> list[str]:
     tokens = [EDGE, *(token for token in tokenize(text) if not token.isspace()), EDGE]
-    return [f"{a} {b}" for a, b in zip(tokens[:-1], tokens[1:], strict=True)]
+    return [f"{a} {b}" for a, b in pairwise(tokens)]
 
 
 def source_pieces(source: str) -> list[str]:
@@ -113,8 +114,8 @@ def search(
     n_steps: int,
     beam_width: int,
     n_best: int,
-) -> tuple[list[str], np.ndarray]:
-    """Edit the best texts again and again; return the best of all, with their scores."""
+) -> list[str]:
+    """Edit the best texts again and again; return the best of all, the best first."""
     texts = list(dict.fromkeys(starts))
     scores = score(texts)
     front = texts
@@ -128,4 +129,4 @@ def search(
         best = np.argsort(-scores, kind="stable")
         front = [texts[i] for i in best[:beam_width]]
     best = np.argsort(-scores, kind="stable")[:n_best]
-    return [texts[i] for i in best], scores[best]
+    return [texts[i] for i in best]

@@ -95,9 +95,14 @@ def orders_of(names: np.ndarray) -> np.ndarray:
     return (names >> _ORDER_SHIFT).astype(np.intp) - 1
 
 
+def count_characters(text: str) -> int:
+    """Count the characters of a text without blanks."""
+    return sum(map(len, text.split()))
+
+
 def count_ngrams(texts: Sequence[str]) -> np.ndarray:
     """Count the n-grams of each order in each text (n, 6)."""
-    lengths = np.array([sum(map(len, text.split())) for text in texts], dtype=float)
+    lengths = np.array([count_characters(text) for text in texts], dtype=float)
     return np.maximum(lengths[:, None] - np.arange(N_ORDERS), 0)
 
 
@@ -137,7 +142,7 @@ class NgramVocabulary(NamedTuple):
         return sparse.csr_array((ones, columns[known], indptr), (len(texts), len(self.names)))
 
 
-def chrf_of_counts(matches, n_hypothesis, n_reference) -> np.ndarray:
+def chrf_of_counts(matches, n_hypothesis, n_reference, every_order: bool = False) -> np.ndarray:
     """Compute chrF from numbers of n-grams, whose last axis is the order.
 
     Parameters
@@ -145,10 +150,14 @@ def chrf_of_counts(matches, n_hypothesis, n_reference) -> np.ndarray:
     matches, n_hypothesis, n_reference : array-like of shape (..., 6)
         N-grams that two texts have in common, and those of each of them. They may be expected
         values; the shapes are broadcast.
+    every_order : bool, default=False
+        chrF averages over the orders that both texts are long enough for, so that a text of one
+        character, if it is right, scores 1. True: over all orders of the reference, as in the chrF
+        of a whole corpus.
     """
     matches, n_hypothesis, n_reference = np.broadcast_arrays(matches, n_hypothesis, n_reference)
     counts = (n_hypothesis > 0) & (n_reference > 0)
-    n_orders = np.maximum(counts.sum(-1), 1)
+    n_orders = np.maximum((n_reference >= 0.5 if every_order else counts).sum(-1), 1)
     precision = np.divide(matches, n_hypothesis, where=counts, out=np.zeros(matches.shape))
     recall = np.divide(matches, n_reference, where=counts, out=np.zeros(matches.shape))
     precision, recall = precision.sum(-1) / n_orders, recall.sum(-1) / n_orders
@@ -177,13 +186,14 @@ def chrf_matrix(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndar
     return scores
 
 
-def chrf_of_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+def chrf_of_pairs(
+    hypotheses: Sequence[str], references: Sequence[str], every_order: bool = False
+) -> np.ndarray:
     """Compute the chrF of each hypothesis with the reference at its position (n,)."""
     vocabulary = NgramVocabulary.learn(references)
     common = vocabulary.encode(hypotheses).multiply(vocabulary.encode(references)).tocsr()
-    return chrf_of_counts(
-        sum_by_order(common, vocabulary), count_ngrams(hypotheses), count_ngrams(references)
-    )
+    matches = sum_by_order(common, vocabulary)
+    return chrf_of_counts(matches, count_ngrams(hypotheses), count_ngrams(references), every_order)
 
 
 def sum_by_order(values: sparse.csr_array, vocabulary: NgramVocabulary) -> np.ndarray:
@@ -192,11 +202,15 @@ def sum_by_order(values: sparse.csr_array, vocabulary: NgramVocabulary) -> np.nd
     return np.stack([values[:, a:b].sum(1) for a, b in pairwise(bounds)], axis=-1)
 
 
-def best_chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+def best_chrf(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], every_order: bool = False
+) -> np.ndarray:
     """Compute the chrF of each hypothesis with the nearest of its own references (n,)."""
     owner = np.repeat(np.arange(len(references)), [len(texts) for texts in references])
     scores = chrf_of_pairs(
-        [hypotheses[i] for i in owner], [text for texts in references for text in texts]
+        [hypotheses[i] for i in owner],
+        [text for texts in references for text in texts],
+        every_order,
     )
     best = np.zeros(len(hypotheses))
     np.maximum.at(best, owner, scores)

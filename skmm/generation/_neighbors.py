@@ -128,11 +128,3 @@ def _largest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.round(values.astype(np.float64), 6)  # float32 products of equal rows may differ
     order = np.argsort(-values, axis=1, kind="stable")[:, :k]
     return order, np.take_along_axis(values, order, 1)
-
-
-def neighbor_weights(similarity: np.ndarray, temperature: float) -> np.ndarray:
-    """Turn similarities (n, k) into probabilities: a softmax."""
-    if not similarity.shape[1]:
-        return similarity
-    weights = np.exp((similarity - similarity.max(1, keepdims=True)) / temperature)
-    return weights / weights.sum(1, keepdims=True)

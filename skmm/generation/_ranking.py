@@ -15,52 +15,42 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from ._candidates import Pieces
-from ._chrf import N_ORDERS, Features, chrf_of_counts, extract_features, orders_of
+from ._chrf import N_ORDERS, chrf_of_counts, count_characters, extract_features, orders_of
+from ._evidence import Evidence, find_names
 
+NEIGHBOR_LOG = 3  # the column of `ngram_features` with the neighbours' share, as a logarithm
 FLOOR = 0.01  # added to shares before their logarithm is taken
 MAX_SAMPLES = 300_000  # n-grams that the logistic regression is fitted to
 
 
-class Evidence(NamedTuple):
-    """What is known of the text of one row."""
-
-    names: np.ndarray  # uint64 (F,) of n-grams of the training texts
-    counts: np.ndarray  # (F,) in how many of the training texts they are
-    regression: np.ndarray  # (F,) the share of each n-gram, as predicted by the regression
-    neighbors: np.ndarray  # (F,) in the neighbours' texts
-    source: np.ndarray  # uint64, sorted: the source's n-grams
-    capitalized: np.ndarray  # the same, with capitals
-    copied: float  # the share of the source's n-grams that the neighbours' texts have
-    lengths: np.ndarray  # (3,) characters: by regression, by neighbours, of the source
-
-
 def ngram_features(evidence: Evidence, names: np.ndarray) -> np.ndarray:
     """Describe n-grams by the evidence for each (n, n_features)."""
-    position = np.searchsorted(evidence.names, names).clip(max=len(evidence.names) - 1)
-    is_known = evidence.names[position] == names
-    shares = [
-        np.where(is_known, values[position], 0).clip(0, 1)
-        for values in (evidence.regression, evidence.neighbors)
-    ]
-    counts = np.where(is_known, evidence.counts[position], 0)
-    logs = np.log(np.stack(shares) + FLOOR)
-    in_source = _is_in(names, evidence.source)
-    in_capitals = _is_in(names, evidence.capitalized) - in_source
-    copied = np.log(evidence.copied + FLOOR)
+    position, is_known = find_names(evidence.names, names)
+    regression, neighbors, counts = (
+        np.where(is_known, values[position], 0) if len(values) else np.zeros(len(names))
+        for values in (evidence.regression, evidence.neighbors, evidence.counts)
+    )
+    shares = np.stack([regression, neighbors]).clip(0, 1)
+    logs = np.log(shares + FLOOR)
+    in_source, log_rate = _copied(names, evidence.source, evidence.source_rates)
+    in_capitals, log_capital_rate = _copied(names, evidence.capitalized, evidence.capitalized_rates)
+    in_capitals = in_capitals * (1 - in_source)
+    is_new = (counts == 0).astype(float)
     order = orders_of(names)
-    columns = [*shares, *logs, in_source, in_capitals, np.log1p(counts), counts == 0]
-    columns += [in_source * value for value in (*logs, copied, counts == 0)]
-    columns += [in_capitals.clip(0) * value for value in (logs[0], copied)]
-    columns += [order / N_ORDERS * value for value in (*logs, in_source, in_source * copied)]
+    columns = [*shares, *logs, np.log1p(counts), is_new]
+    columns += [in_source * value for value in (1.0, *logs, log_rate, is_new)]
+    columns += [in_capitals * value for value in (1.0, logs[0], log_capital_rate, is_new)]
+    columns += [order / N_ORDERS * value for value in (*logs, in_source, in_source * log_rate)]
     columns += list(np.eye(N_ORDERS)[order].T)
     return np.stack(columns, axis=1)
 
 
-def _is_in(names: np.ndarray, sorted_names: np.ndarray) -> np.ndarray:
-    if not len(sorted_names):
-        return np.zeros(len(names))
-    position = np.searchsorted(sorted_names, names).clip(max=len(sorted_names) - 1)
-    return (sorted_names[position] == names).astype(float)
+def _copied(names, copied_names, rates) -> tuple[np.ndarray, np.ndarray]:
+    """Return which n-grams may be copied, and the logarithm of the probability that they are."""
+    position, is_in = find_names(copied_names, names)
+    if not len(rates):
+        return np.zeros(len(names)), np.zeros(len(names))
+    return is_in.astype(float), np.log(rates[position] + FLOOR)
 
 
 class MatchModel(NamedTuple):
@@ -72,11 +62,22 @@ class MatchModel(NamedTuple):
     length_intercept: float
 
     @classmethod
+    def default(cls) -> MatchModel:
+        """Believe the neighbours."""
+        names = np.zeros(1, dtype=np.uint64)
+        empty = Evidence(*[names] * 8, np.zeros(3))
+        coefficients = np.zeros(ngram_features(empty, names).shape[1])
+        coefficients[NEIGHBOR_LOG] = 1.0
+        return cls(coefficients, 0.0, np.array([0.0, 1.0, 0.0]), 0.0)
+
+    @classmethod
     def learn(cls, evidence: Sequence[Evidence], candidates, references, weight) -> MatchModel:
         """Fit to n-grams of the candidates and of the sources of rows that were left out."""
         features, labels, weights = [], [], []
         for row, (item, texts) in enumerate(zip(evidence, candidates, strict=True)):
             names = np.unique(np.concatenate([extract_features(texts).name, item.source]))
+            if not len(names):
+                continue
             features.append(ngram_features(item, names))
             labels.append(np.isin(names, extract_features([references[row]]).name))
             weights.append(np.full(len(names), weight[row]))
@@ -91,18 +92,18 @@ class MatchModel(NamedTuple):
     def expected_counts(self, evidence: Evidence) -> np.ndarray:
         """Return the expected number of n-grams of each order (6,)."""
         length = evidence.lengths @ self.length_coefficients + self.length_intercept
-        return np.maximum(max(length, 1.0) - np.arange(N_ORDERS), 0.1)
+        return np.maximum(max(length, 1.0) - np.arange(N_ORDERS), 0)
 
     def expected_chrf(self, evidence: Evidence, texts: Sequence[str]) -> np.ndarray:
         """Compute the chrF of each text with the expected one (n,)."""
-        found: Features = extract_features(texts)
+        found = extract_features(texts)
         names, position = np.unique(found.name, return_inverse=True)
         logits = ngram_features(evidence, names) @ self.coefficients + self.intercept
         bins = found.text * N_ORDERS + orders_of(found.name)
         size = N_ORDERS * len(texts)
         matches = np.bincount(bins, expit(logits)[position], size).reshape(-1, N_ORDERS)
         counts = np.bincount(bins, minlength=size).reshape(-1, N_ORDERS)
-        return chrf_of_counts(matches, counts, self.expected_counts(evidence))
+        return chrf_of_counts(matches, counts, self.expected_counts(evidence), every_order=True)
 
 
 def _fit_logistic(x: np.ndarray, labels: np.ndarray, weight) -> tuple[np.ndarray, float]:
@@ -116,15 +117,15 @@ def _fit_logistic(x: np.ndarray, labels: np.ndarray, weight) -> tuple[np.ndarray
     return coefficients, float(model.intercept_[0] - mean @ coefficients)
 
 
-def count_characters(text: str) -> int:
-    """Count the characters of a text without blanks."""
-    return sum(map(len, text.split()))
-
-
 class Ranker(NamedTuple):
-    """A linear estimate of a candidate's chrF, learned from candidates of rows that were left out."""
+    """A linear estimate of a candidate's chrF, learned from rows that were left out."""
 
     coefficients: np.ndarray
+
+    @classmethod
+    def default(cls) -> Ranker:
+        """Believe the expected chrF."""
+        return cls(np.array([1.0, 0.0, 0.0, 0.0]))
 
     @classmethod
     def learn(cls, features: list[np.ndarray], scores: list[np.ndarray], weight) -> Ranker:

@@ -1,4 +1,9 @@
-"""Texts by retrieval: what is learned of training rows, and the candidates of new ones."""
+"""Texts by retrieval: training rows with what was learned of them, and the candidates of new rows.
+
+Of n training rows with d columns and texts of t characters, fitting takes the kernels of at most
+`MAX_LANDMARKS` rows r: O(r^3 + n r (d + 6 t)) time, and memory for the rows themselves and for
+`MAX_TARGET_VALUES` numbers. A prediction compares a row with all n: O(n d).
+"""
 
 from __future__ import annotations
 
@@ -9,101 +14,90 @@ import numpy as np
 from scipy import linalg, sparse
 
 from .._data.rows import assign_folds
-from ._candidates import Pieces, search, source_pieces
-from ._chrf import NgramVocabulary, best_chrf, chrf_matrix, extract_features
-from ._neighbors import (
-    Inputs,
-    InputSpace,
-    combine,
-    find_neighbors,
-    kernels,
-    neighbor_weights,
-)
-from ._ranking import Evidence, MatchModel, Ranker, candidate_features, count_characters
+from ._candidates import MAX_PIECES
+from ._choice import Choice, find_candidates, learn_choice, left_out_rows, open_rows
+from ._chrf import NgramVocabulary, best_chrf, chrf_matrix
+from ._evidence import Smoother, TrainingTexts, choose_reference
+from ._likelihood import TextLikelihood, learn_scale, text_profiles
+from ._neighbors import Inputs, InputSpace, combine, find_neighbors, kernels, row_scales
+from ._ranking import candidate_features
 from ._rows import Candidate, GenerationRows, RetrievalSettings
-from ._smoothing import Kernel, learn_kernel, left_out_neighbors, left_out_smoother
+from ._smoothing import (
+    Kernel,
+    learn_kernel,
+    left_out_neighbors,
+    left_out_smoother,
+    softmax,
+)
 
 MAX_LANDMARKS = 2048  # training rows whose kernel matrix is inverted
-MAX_WEIGHT_ROWS = 1000  # on which weights are learned
-MAX_RANKED_ROWS = 600  # on which the choice among candidates is learned
+MAX_WEIGHT_ROWS = 1000  # on which the weights of the inputs are learned
+MAX_CHOICE_ROWS = 500  # on which the choice among candidates is learned
 MAX_TARGET_VALUES = 2**25  # of the regression's targets
 N_FOLDS = 5
-N_STARTS = 6  # texts that are edited
-N_PIECES = 8  # that they are edited with, beside those of the source
-N_STEPS = 2
-BEAM_WIDTH = 3
-N_RANKED = 40  # candidates of each row, of which the ranker chooses
-ROWS_AT_ONCE = 64
+CHUNK = 1024  # training rows
+QUERY_CHUNK = 64
+JITTER = 1e-3  # relative to the mean of the diagonal
+DECODER_WEIGHTS = np.linspace(0, 1, 11)
 
 
-class TargetTexts(NamedTuple):
-    """Training texts as rows of the n-grams and pieces they have."""
+class Regression(NamedTuple):
+    """A kernel ridge regression from rows to what their texts have."""
 
-    vocabulary: NgramVocabulary
-    pieces: Pieces
-    shares: sparse.csr_array  # (n, F + P) of references that have each n-gram, and each piece
-    n_characters: np.ndarray  # (n,) the mean over references
-    copied: np.ndarray  # (n,) share of the source's n-grams that are in the text
-
-    @property
-    def n_ngrams(self) -> int:
-        return len(self.vocabulary.names)
+    landmarks: np.ndarray  # (r,) training rows
+    solver: np.ndarray  # (r, r)
+    targets: sparse.csr_array | np.ndarray  # (r, F + P) `TrainingTexts.marks`
+    target_characters: np.ndarray  # (r,)
 
     @classmethod
-    def learn(cls, references: list[list[str]], source: list[str] | None) -> TargetTexts:
-        texts = [text for group in references for text in group]
-        max_features = max(N_FOLDS, MAX_TARGET_VALUES // min(len(references), MAX_LANDMARKS))
-        vocabulary = NgramVocabulary.learn(texts, max_features)
-        pieces = Pieces.learn(texts)
-        return cls.describe(references, source, vocabulary, pieces)
-
-    @classmethod
-    def describe(cls, references, source, vocabulary, pieces) -> TargetTexts:
-        texts = [text for group in references for text in group]
-        counts = np.array([len(group) for group in references])
-        owner = np.repeat(np.arange(len(references)), counts)
-        columns = np.arange(len(texts))
-        mean = sparse.csr_array((1 / counts[owner], (owner, columns)), dtype=np.float32)
-        marks = sparse.hstack([vocabulary.encode(texts), pieces.mark(texts)], format="csr")
-        characters = np.array([count_characters(text) for text in texts], dtype=float)
-        copied = np.zeros(len(references))
-        if source is not None:
-            copied = np.array(
-                [_copied_share(s, group[0]) for s, group in zip(source, references, strict=True)]
-            )
-        return cls(vocabulary, pieces, (mean @ marks).tocsr(), mean @ characters, copied)
+    def fit(cls, inputs: Inputs, texts: TrainingTexts, kernel: Kernel, landmarks: np.ndarray):
+        """Fit to all rows, by functions of the similarity to the landmarks."""
+        near = inputs.take(landmarks)
+        square = similarity(near, near, kernel)
+        if len(landmarks) == inputs.n_rows:
+            penalty = kernel.penalty * np.eye(len(square), dtype=square.dtype)
+            return cls(landmarks, linalg.inv(square + penalty), texts.marks, texts.n_characters)
+        products = np.zeros_like(square)
+        targets = np.zeros((len(landmarks), texts.marks.shape[1]), dtype=np.float32)
+        characters = np.zeros(len(landmarks))
+        for start in range(0, inputs.n_rows, CHUNK):
+            rows = slice(start, start + CHUNK)
+            chunk = similarity(near, inputs.take(rows), kernel)  # (r, chunk)
+            products += chunk @ chunk.T
+            targets += chunk @ texts.marks[rows]
+            characters += chunk @ texts.n_characters[rows]
+        products += kernel.penalty * square
+        products[np.diag_indices_from(products)] += JITTER * np.diag(products).mean()
+        return cls(landmarks, linalg.inv(products), targets, characters)
 
 
-def _copied_share(source: str, text: str) -> float:
-    names = extract_features([source]).name
-    return float(np.isin(names, extract_features([text]).name).mean()) if len(names) else 0.0
-
-
-class RowSmoother(NamedTuple):
-    """Weights with which rows of training texts predict those of other rows."""
-
-    regression: np.ndarray  # (n, r) on rows of ``targets``
-    targets: sparse.csr_array | np.ndarray  # (r, F + P)
-    extra: np.ndarray  # (r,) characters
-    neighbors: sparse.csr_array  # (n, n_training)
+def similarity(left: Inputs, right: Inputs, kernel: Kernel) -> np.ndarray:
+    """Compute the similarity of all rows, the sum over the inputs (n_left, n_right)."""
+    return combine(kernels(left, right), left.present, right.present, kernel.weights)
 
 
 class FittedRetrieval:
     """Training rows, their texts, and what was learned of them: plain data."""
 
-    def __init__(self, space, inputs, texts, references, kernel, landmarks, solver, targets, extra):
-        self.space: InputSpace = space
-        self.inputs: Inputs = inputs
-        self.texts: TargetTexts = texts
-        self.references: list[list[str]] = references
-        self.kernel: Kernel = kernel
-        self.landmarks: np.ndarray = landmarks
-        self.solver: np.ndarray = solver
-        self.targets = targets
-        self.target_characters: np.ndarray = extra
-        self.n_neighbors = 0
-        self.match: MatchModel | None = None
-        self.ranker: Ranker | None = None
+    def __init__(
+        self,
+        space: InputSpace,
+        inputs: Inputs,
+        references: list[list[str]],
+        texts: TrainingTexts,
+        kernel: Kernel,
+        regression: Regression,
+        n_neighbors: int,
+    ):
+        self.space = space
+        self.inputs = inputs
+        self.references = references
+        self.texts = texts
+        self.kernel = kernel
+        self.regression = regression
+        self.n_neighbors = n_neighbors
+        self.choice = Choice.default()
+        self.likelihood = TextLikelihood(self._background(), 1.0)
         self.decoder_weight = 0.0
 
     @property
@@ -111,129 +105,121 @@ class FittedRetrieval:
         """The weights of the inputs (m,), or with a source text (m + 1,); they sum to 1."""
         return self.kernel.weights
 
-    def smooth(self, inputs: Inputs) -> RowSmoother:
-        near = inputs_kernel(inputs, self.inputs.take(self.landmarks), self.kernel)
-        found = find_neighbors(inputs, self.inputs, self.kernel.weights, self.n_neighbors)
-        weights = neighbor_weights(found.similarity, self.kernel.temperature)
-        k = weights.shape[1]
-        neighbors = sparse.csr_array(
-            (weights.ravel(), found.index.ravel(), np.arange(len(weights) + 1) * k),
-            (len(weights), self.inputs.n_rows),
-        )
-        return RowSmoother(near @ self.solver, self.targets, self.target_characters, neighbors)
-
     def propose(
         self,
         rows: GenerationRows,
         n_best: int = 1,
-        extra: list[list[tuple[str, float]]] | None = None,
+        extra: Sequence[Sequence[tuple[str, float]]] | None = None,
     ) -> list[list[Candidate]]:
-        """Find the best texts of each row, the best first."""
+        """Find texts of each row, the best first.
+
+        Parameters
+        ----------
+        rows : GenerationRows
+        n_best : int, default=1
+            Texts of each row; there may be fewer, without neighbours none.
+        extra : list of lists of (str, float), default=None
+            The texts that a decoder generates, with their log-likelihoods.
+        """
         found = []
-        for start in range(0, rows.n_rows, ROWS_AT_ONCE):
-            chunk = rows.take(slice(start, start + ROWS_AT_ONCE))
-            smoother = self.smooth(self.space.embed(chunk))
-            for i, evidence in enumerate(gather_evidence(smoother, self.texts, chunk.source)):
-                beams = extra[start + i] if extra is not None else []
-                texts = self._find_candidates(smoother, i, evidence, chunk.source, beams)
-                found.append(self._rank(texts, evidence, beams, n_best))
+        for row, (texts, scores) in enumerate(self._score_candidates(rows, extra)):
+            if extra is not None and extra[row]:
+                weight = self.decoder_weight
+                scores = (1 - weight) * scores + weight * decoder_chrf(texts, extra[row])
+            best = np.argsort(-scores, kind="stable")[:n_best]
+            found.append([Candidate(texts[i], float(scores[i])) for i in best])
         return found
 
-    def _find_candidates(self, smoother, row, evidence, source, beams) -> list[str]:
-        assert self.match is not None
-        starts = neighbor_texts(smoother, row, self.references)
-        source_text = source[row] if source is not None else ""
-        texts, _ = propose_edits(
-            smoother, row, starts, source_text, evidence, self.match, self.texts
+    def learn_decoder_weight(
+        self,
+        rows: GenerationRows,
+        references: Sequence[Sequence[str]],
+        extra: Sequence[Sequence[tuple[str, float]]],
+    ) -> None:
+        """Choose how much a decoder counts, by the chrF of rows that nobody was fitted to."""
+        totals = np.zeros(len(DECODER_WEIGHTS))
+        for row, (texts, scores) in enumerate(self._score_candidates(rows, extra)):
+            if not extra[row]:
+                continue
+            right = best_chrf(texts, [references[row]] * len(texts), every_order=True)
+            by_decoder = decoder_chrf(texts, extra[row])
+            for i, weight in enumerate(DECODER_WEIGHTS):
+                mixed = (1 - weight) * scores + weight * by_decoder
+                totals[i] += right[np.argsort(-mixed, kind="stable")[0]]
+        self.decoder_weight = float(DECODER_WEIGHTS[np.round(totals, 9).argmax()])
+
+    def _score_candidates(self, rows: GenerationRows, extra):
+        """Yield the candidates of each row with their estimated chrF."""
+        for start in range(0, rows.n_rows, QUERY_CHUNK):
+            chunk = rows.take(slice(start, start + QUERY_CHUNK))
+            smoother = self._smooth(self.space.embed(chunk))
+            opened = open_rows(smoother, self.texts, self.references, chunk.source)
+            for i, row in enumerate(opened, start):
+                beams = [] if extra is None else [text for text, _ in extra[i]]
+                candidates = find_candidates(row, self.choice.match)
+                texts = list(dict.fromkeys([*candidates, *beams]))
+                if not texts:
+                    yield texts, np.empty(0)
+                    continue
+                expected = self.choice.match.expected_chrf(row.evidence, texts)
+                features = candidate_features(texts, expected, row.evidence, self.texts.pieces)
+                yield texts, self.choice.ranker.score(features)
+
+    def _smooth(self, inputs: Inputs) -> Smoother:
+        near = similarity(inputs, self.inputs.take(self.regression.landmarks), self.kernel)
+        found = find_neighbors(inputs, self.inputs, self.kernel.weights, self.n_neighbors)
+        weights = softmax(found.similarity / self.kernel.temperature)
+        ends = np.arange(len(weights) + 1) * weights.shape[1]
+        neighbors = sparse.csr_array(
+            (weights.ravel(), found.index.ravel(), ends), (len(weights), self.inputs.n_rows)
         )
-        return list(dict.fromkeys([*texts, *(text for text, _ in beams)]))
+        _, solver, targets, characters = self.regression
+        return Smoother(near @ solver, targets, characters, neighbors)
 
-    def _rank(self, texts, evidence, beams, n_best) -> list[Candidate]:
-        assert self.match is not None
-        assert self.ranker is not None
-        expected = self.match.expected_chrf(evidence, texts)
-        features = candidate_features(texts, expected, evidence, self.texts.pieces)
-        scores = self.ranker.score(features)
-        if beams and self.decoder_weight:
-            scores = (1 - self.decoder_weight) * scores
-            scores = scores + self.decoder_weight * decoder_chrf(texts, beams)
-        best = np.argsort(-scores, kind="stable")[:n_best]
-        return [Candidate(texts[i], float(scores[i])) for i in best]
+    def log_scores(self, rows: GenerationRows, texts: Sequence[str]) -> np.ndarray:
+        """Score one text of each row, in nats relative to a row of which nothing is known (n,)."""
+        return self.contributions(rows, texts).sum(1)
+
+    def contributions(self, rows: GenerationRows, texts: Sequence[str]) -> np.ndarray:
+        """Split `log_scores` exactly among the inputs (n, m), or with a source (n, m + 1)."""
+        parts = np.empty((rows.n_rows, len(self.kernel.weights)))
+        for start in range(0, rows.n_rows, CHUNK):
+            chunk = slice(start, start + CHUNK)
+            inputs = self.space.embed(rows.take(chunk))
+            profiles = text_profiles(texts[chunk], self.texts.vocabulary)
+            values = self._weights_by_input(inputs)  # (m, chunk, r)
+            on_landmarks = self._ngram_targets() @ profiles.T  # (r, chunk)
+            if sparse.issparse(on_landmarks):
+                on_landmarks = on_landmarks.toarray()
+            raw = np.einsum("mir,ri->im", values, on_landmarks)
+            raw -= (profiles @ self.likelihood.background.T) * inputs.present
+            parts[chunk] = raw * self.likelihood.scale
+        return parts
+
+    def _weights_by_input(self, inputs: Inputs) -> np.ndarray:
+        """Compute the regression's weights of the landmarks, split by input (m, n, r)."""
+        near = self.inputs.take(self.regression.landmarks)
+        weights = self.kernel.weights
+        scales = row_scales(inputs.present, weights)[:, None] * row_scales(near.present, weights)
+        return (kernels(inputs, near) * scales * weights[:, None, None]) @ self.regression.solver
+
+    def _ngram_targets(self):
+        return self.regression.targets[:, : len(self.texts.vocabulary.names)]
+
+    def _background(self) -> np.ndarray:
+        """Compute the mean shares that each input predicts of the landmarks (m, F)."""
+        inputs = self.inputs.take(self.regression.landmarks)
+        total = np.zeros((len(self.kernel.weights), len(inputs.present)))
+        for start in range(0, inputs.n_rows, CHUNK):
+            total += self._weights_by_input(inputs.take(slice(start, start + CHUNK))).sum(1)
+        n_present = np.maximum(inputs.present.sum(0), 1)
+        return np.asarray((total / n_present[:, None]) @ self._ngram_targets())
 
 
-def decoder_chrf(texts: list[str], beams: list[tuple[str, float]]) -> np.ndarray:
-    """Compute the chrF that each text is expected to have, if the decoder's beams are right."""
-    log_likelihoods = np.array([value for _, value in beams])
-    probabilities = np.exp(log_likelihoods - log_likelihoods.max())
-    probabilities /= probabilities.sum()
+def decoder_chrf(texts: Sequence[str], beams: Sequence[tuple[str, float]]) -> np.ndarray:
+    """Compute the chrF that each text is expected to have by the decoder's beams (n,)."""
+    probabilities = softmax(np.array([[value for _, value in beams]]))[0]
     return chrf_matrix(texts, [text for text, _ in beams]) @ probabilities
-
-
-def inputs_kernel(left: Inputs, right: Inputs, kernel: Kernel) -> np.ndarray:
-    return combine(kernels(left, right), left.present, right.present, kernel.weights)
-
-
-def neighbor_texts(smoother: RowSmoother, row: int, references) -> list[str]:
-    """List the texts of a row's neighbours, the nearest neighbour's first."""
-    start, end = smoother.neighbors.indptr[row : row + 2]
-    index = smoother.neighbors.indices[start:end]
-    order = np.argsort(-smoother.neighbors.data[start:end], kind="stable")
-    return list(dict.fromkeys(text for i in index[order].tolist() for text in references[i]))
-
-
-def gather_evidence(smoother: RowSmoother, texts: TargetTexts, source) -> list[Evidence]:
-    """Predict the n-grams of each row."""
-    n = texts.n_ngrams
-    regression = np.asarray(smoother.regression @ smoother.targets[:, :n])
-    near = (smoother.neighbors @ texts.shares[:, :n]).toarray()
-    counts = np.asarray(texts.shares[:, :n].sum(0))
-    lengths = np.column_stack(
-        [
-            smoother.regression @ smoother.extra,
-            smoother.neighbors @ texts.n_characters,
-            [count_characters(s) for s in source] if source is not None else np.zeros(len(near)),
-        ]
-    )
-    copied = smoother.neighbors @ texts.copied
-    empty = np.empty(0, dtype=np.uint64)
-    evidence = []
-    for i in range(len(near)):
-        plain = capitalized = empty
-        if source is not None and source[i]:
-            plain = np.unique(extract_features([source[i]]).name)
-            capitalized = np.unique(extract_features([source[i].title()]).name)
-        evidence.append(
-            Evidence(
-                texts.vocabulary.names,
-                counts,
-                regression[i],
-                near[i],
-                plain,
-                capitalized,
-                float(copied[i]),
-                lengths[i],
-            )
-        )
-    return evidence
-
-
-def propose_edits(smoother, row, starts, source, evidence, match, texts):
-    """Score the neighbours' texts and the source, edit the best, and return the best of all."""
-    starts = list(dict.fromkeys([*starts, source] if source else starts))
-    expected = match.expected_chrf(evidence, starts)
-    best = np.argsort(-expected, kind="stable")[:N_STARTS]
-    shares = np.asarray(smoother.regression[row] @ smoother.targets[:, texts.n_ngrams :]).ravel()
-    likely = np.argsort(-shares, kind="stable")[:N_PIECES]
-    pieces = [texts.pieces.texts[i] for i in likely] + source_pieces(source)
-
-    def score(new: list[str]) -> np.ndarray:
-        return match.expected_chrf(evidence, new)
-
-    found, scores = search([starts[i] for i in best], pieces, score, N_STEPS, BEAM_WIDTH, N_RANKED)
-    more = [text for text in starts[:N_STARTS] if text not in found]
-    if more:
-        found, scores = found + more, np.concatenate([scores, score(more)])
-    return found, scores
 
 
 def fit_retrieval(
@@ -244,130 +230,86 @@ def fit_retrieval(
     settings: RetrievalSettings,
     seed: int,
 ) -> FittedRetrieval:
-    """Learn similarity, the regression and the choice among candidates."""
+    """Learn similarity, the regression and the choice among candidates from training rows.
+
+    Parameters
+    ----------
+    rows : GenerationRows
+    references : list of lists of str
+        The texts of each row, at least one.
+    weight : ndarray of shape (n,)
+        Rows of weight 0 are left out.
+    groups : ndarray of shape (n,), default=None
+        Rows of one group are left out together.
+    settings : RetrievalSettings
+    seed : int
+    """
     kept = np.flatnonzero(weight > 0)
-    rows, references = rows.take(kept), [references[i] for i in kept]
-    weight = weight[kept] / weight[kept].mean()
+    rows, references = rows.take(kept), [references[i] for i in kept.tolist()]
     random_state = np.random.RandomState(seed)
-    order = random_state.permutation(rows.n_rows)
-    landmarks = np.sort(order[:MAX_LANDMARKS])
-    groups = None if groups is None else groups[kept]
+    landmarks = np.sort(random_state.permutation(len(kept))[:MAX_LANDMARKS])
+    fold = _assign_folds(
+        None if groups is None else groups[kept][landmarks], len(landmarks), random_state
+    )
+    sample = random_state.permutation(len(landmarks))
     space = InputSpace.learn(rows)
     inputs = space.embed(rows)
     near = inputs.take(landmarks)
-    fold = draw_folds(landmarks, groups, random_state)
     values = kernels(near, near)
-    chosen = np.sort(random_state.permutation(len(landmarks))[:MAX_WEIGHT_ROWS])
+    targets = [choose_reference(references, i) for i in landmarks.tolist()]
+    chosen = np.sort(sample[:MAX_WEIGHT_ROWS])
     kernel = learn_kernel(
         values[:, chosen[:, None], chosen],
         near.present[chosen],
-        [_one_reference(references, i) for i in landmarks[chosen]],
+        [targets[i] for i in chosen.tolist()],
         fold[chosen],
         settings.modality_weights,
     )
-    texts = TargetTexts.learn(references, rows.source)
-    square = combine(values, near.present, near.present, kernel.weights)
-    fitted = solve(space, inputs, texts, references, kernel, landmarks, square)
-    fitted.n_neighbors = settings.n_neighbors
-    learn_choice(fitted, rows, references, weight, fold, square, chosen[:MAX_RANKED_ROWS])
+    vocabulary = NgramVocabulary.learn(
+        [text for group in references for text in group],
+        max(MAX_PIECES, MAX_TARGET_VALUES // len(landmarks) - MAX_PIECES),
+    )
+    texts = TrainingTexts.describe(references, rows.source, vocabulary)
+    regression = Regression.fit(inputs, texts, kernel, landmarks)
+    fitted = FittedRetrieval(
+        space, inputs, references, texts, kernel, regression, settings.n_neighbors
+    )
+    if len(np.unique(fold)) > 1:
+        square = combine(values, near.present, near.present, kernel.weights)
+        _learn_on_left_out(
+            fitted, rows, weight[kept], square, fold, np.sort(sample[:MAX_CHOICE_ROWS])
+        )
     return fitted
 
 
-def draw_folds(landmarks, groups, random_state) -> np.ndarray:
-    n_folds = min(N_FOLDS, len(landmarks))
-    groups = None if groups is None else groups[landmarks]
+def _assign_folds(groups, n_rows: int, random_state) -> np.ndarray:
+    """Assign a fold to each row; groups stay whole if there are several."""
     if groups is not None and len(np.unique(groups)) < 2:
         groups = None
-    return assign_folds(np.zeros(len(landmarks), dtype=int), n_folds, random_state, groups)
+    n_folds = min(N_FOLDS, n_rows)
+    if n_folds < 2:
+        return np.zeros(n_rows, dtype=int)
+    return assign_folds(np.zeros(n_rows, dtype=int), n_folds, random_state, groups)
 
 
-def _one_reference(references: Sequence[Sequence[str]], row: int) -> str:
-    """Choose one of a row's references, another for each row."""
-    return references[row][row % len(references[row])]
-
-
-def solve(space, inputs, texts, references, kernel, landmarks, square) -> FittedRetrieval:
-    """Fit the kernel ridge regression to all rows, by the columns of the landmarks."""
-    identity = np.eye(len(landmarks), dtype=square.dtype)
-    if len(landmarks) == inputs.n_rows:
-        solver = linalg.inv(square + kernel.penalty * identity)
-        targets, extra = texts.shares, texts.n_characters
-    else:
-        products = np.zeros_like(square)
-        targets = np.zeros((len(landmarks), texts.shares.shape[1]), dtype=np.float32)
-        extra = np.zeros(len(landmarks))
-        for start in range(0, inputs.n_rows, 1024):
-            rows = slice(start, start + 1024)
-            chunk = inputs_kernel(inputs.take(landmarks), inputs.take(rows), kernel)
-            products += chunk @ chunk.T
-            targets += chunk @ texts.shares[rows]
-            extra += chunk @ texts.n_characters[rows]
-        solver = linalg.inv(products + kernel.penalty * square + 1e-4 * identity)
-    return FittedRetrieval(
-        space, inputs, texts, references, kernel, landmarks, solver, targets, extra
+def _learn_on_left_out(fitted, rows, weight, square, fold, chosen) -> None:
+    """Learn the choice among candidates, and the unit of likelihoods."""
+    landmarks = fitted.regression.landmarks
+    references = [fitted.references[i] for i in landmarks.tolist()]
+    source = None if rows.source is None else [rows.source[i] for i in landmarks.tolist()]
+    regression = left_out_smoother(square, fitted.kernel.penalty, fold)
+    neighbors = left_out_neighbors(square, fitted.kernel.temperature, fold)
+    vocabulary = fitted.texts.vocabulary
+    index, opened, texts = left_out_rows(
+        regression, neighbors, fold, chosen, references, source, vocabulary, fitted.n_neighbors
     )
-
-
-def learn_choice(fitted, rows, references, weight, fold, square, chosen) -> None:
-    """Learn the probabilities of n-grams and the ranker, on rows that were left out."""
-    landmarks, kernel = fitted.landmarks, fitted.kernel
-    regression = left_out_smoother(square, kernel.penalty, fold)
-    near = left_out_neighbors(square, kernel.temperature, fold)
-    left_out = []
-    for number in np.unique(fold[chosen]):
-        index = chosen[fold[chosen] == number]
-        others = np.flatnonzero(fold != number)
-        other_references = [references[i] for i in landmarks[others]]
-        source = None if rows.source is None else [rows.source[i] for i in landmarks]
-        other_source = None if source is None else [source[i] for i in others]
-        pieces = Pieces.learn([t for group in other_references for t in group])
-        texts = TargetTexts.describe(
-            other_references, other_source, fitted.texts.vocabulary, pieces
-        )
-        smoother = RowSmoother(
-            regression[np.ix_(index, others)],
-            texts.shares,
-            texts.n_characters,
-            _keep_largest(near[np.ix_(index, others)], fitted.n_neighbors),
-        )
-        row_source = None if source is None else [source[i] for i in index]
-        evidence = gather_evidence(smoother, texts, row_source)
-        for i, row in enumerate(index):
-            starts = neighbor_texts(smoother, i, other_references)
-            text = row_source[i] if row_source is not None else ""
-            left_out.append((landmarks[row], smoother, i, starts, text, evidence[i], texts))
-    _learn_from(fitted, left_out, references, weight)
-
-
-def _keep_largest(weights: np.ndarray, k: int) -> sparse.csr_array:
-    k = min(k, weights.shape[1])
-    index = np.argsort(-weights, axis=1, kind="stable")[:, :k]
-    values = np.take_along_axis(weights, index, 1)
-    values /= values.sum(1, keepdims=True)
-    return sparse.csr_array(
-        (values.ravel(), index.ravel(), np.arange(len(weights) + 1) * k), weights.shape
-    )
-
-
-def _learn_from(fitted, left_out, references, weight) -> None:
-    row_weight = np.array([weight[item[0]] for item in left_out])
-    targets = [_one_reference(references, item[0]) for item in left_out]
-    evidence = [item[5] for item in left_out]
-    starts = [item[3][:N_STARTS] for item in left_out]
-    match = MatchModel.learn(evidence, starts, targets, row_weight)
-    found = [_edit(item, match) for item in left_out]
-    both = [[*a, *b[:10]] for a, b in zip(starts, found, strict=True)]
-    match = MatchModel.learn(evidence, both, targets, row_weight)
-    found = [_edit(item, match) for item in left_out]
-    features, scores = [], []
-    for item, texts in zip(left_out, found, strict=True):
-        expected = match.expected_chrf(item[5], texts)
-        features.append(candidate_features(texts, expected, item[5], item[6].pieces))
-        scores.append(best_chrf(texts, [references[item[0]]] * len(texts)))
-    fitted.match = match
-    fitted.ranker = Ranker.learn(features, scores, row_weight)
-
-
-def _edit(item, match) -> list[str]:
-    _, smoother, i, starts, source, evidence, texts = item
-    return propose_edits(smoother, i, starts, source, evidence, match, texts)[0]
+    right = [references[i] for i in index.tolist()]
+    if any(row.starts for row in opened):
+        fitted.choice = learn_choice(opened, texts, right, weight[landmarks[index]])
+    targets = [choose_reference(right, i) for i in range(len(right))]
+    profiles = text_profiles(targets, vocabulary)
+    marks = fitted.texts.marks[landmarks, : len(vocabulary.names)]
+    scores = regression[index] @ (marks @ profiles.T).toarray()
+    scores = scores - profiles @ np.asarray(marks.mean(0)).ravel()
+    scale = learn_scale(scores, targets)
+    fitted.likelihood = fitted.likelihood._replace(scale=scale)

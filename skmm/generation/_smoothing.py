@@ -1,4 +1,4 @@
-"""How the weights of the inputs are learned, by what kernel ridge regression predicts of unseen rows.
+"""How the weights of the inputs are learned: by the errors of a kernel ridge regression.
 
 Kernel ridge regression predicts the n-grams of a row's text as a weighted sum over those of the
 training texts; the weights are a row of a smoother matrix. Those of rows that were left out, fold
@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.special import softmax as scipy_softmax
 
 from ._chrf import NgramVocabulary, count_ngrams
 from ._neighbors import combine
 
 PENALTIES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 TEMPERATURES = (0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
-FACTORS = (0.0, 0.4, 2.5)  # by which weights are tried
+FACTORS = (0.1, 0.4, 2.5)  # by which weights are tried
 N_ROUNDS = 3
 LEAST_GAIN = 1e-4  # of the squared error, relative to 1
 
@@ -114,9 +115,12 @@ def _neighbor_residuals(kernel: np.ndarray, temperature: float, fold: np.ndarray
 
 def left_out_neighbors(kernel: np.ndarray, temperature: float, fold: np.ndarray) -> np.ndarray:
     """Compute the softmax weights (n, n) of rows of other folds."""
-    logits = np.where(fold[:, None] == fold, -np.inf, kernel / temperature)
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
+    return softmax(np.where(fold[:, None] == fold, -np.inf, kernel / temperature))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Turn logits (n, k) into weights that sum to 1 in each row; there may be none."""
+    return scipy_softmax(logits, axis=1) if logits.shape[1] else logits
 
 
 def left_out_smoother(kernel: np.ndarray, penalty: float, fold: np.ndarray) -> np.ndarray:
