@@ -150,6 +150,15 @@ class FittedDecoder:
             likelihood[index] = -token_losses(logits, target).sum(1).cpu().double().numpy()
         return likelihood
 
+    def prior(self, rows: DecoderRows, texts: Sequence[str], device: str) -> np.ndarray:
+        """Compute the log-likelihood (n,) of texts of a row of which nothing is known."""
+        distinct = list(dict.fromkeys(texts))
+        nothing = rows.take(np.zeros(len(distinct), dtype=int))
+        nothing = nothing._replace(inputs=np.zeros_like(nothing.inputs))
+        values = self.log_likelihood(nothing, distinct, device)
+        of_text = dict(zip(distinct, values.tolist(), strict=True))
+        return np.array([of_text[text] for text in texts])
+
     def _prepare(self, device: str) -> tuple[GenerationNetwork, torch.device, torch.dtype]:
         """Return the network on a device; a small one in float64.
 

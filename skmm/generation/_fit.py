@@ -23,7 +23,8 @@ from .._torch.modes import training_modes
 from .._torch.tensors import TrainingTensors
 from .._warnings import warn_user
 from ._decoder import DecoderSpec, FittedDecoder, build_network
-from ._fitted import FittedGenerator, make_decoder_rows
+from ._fitted import FittedGenerator, as_extra, make_decoder_rows
+from ._mixture import RETRIEVAL_ALONE, draw_contest, learn_likelihood_weights
 from ._network import NO_TOKEN, pad_tokens
 from ._objective import GenerationObjective
 from ._prefix import PrefixSpec
@@ -65,29 +66,63 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
     every, weight = np.arange(rows.n_rows), np.ones(rows.n_rows)
     scaler = ColumnScaler.fit(rows.X, every, columns.network_groups, rows.present, weight)
     scaled = rows.scale(columns, scaler)
-    retrieval = None
-    if settings.n_neighbors:
-        retrieval = _fit_retrieval(scaled, problem.references, settings, fitting, seed)
+    retrieval, n_neighbors = None, settings.n_neighbors
+    if n_neighbors:
+        wanted = RetrievalSettings(n_neighbors, settings.alpha)
+        retrieval = _fit_retrieval(scaled, problem.references, wanted, fitting, seed)
     alpha = _find_weights(scaled, problem.references, settings, retrieval, fitting, seed)
     fitted = FittedGenerator(columns, scaler, alpha, retrieval=retrieval)
     if settings.decoder is not None:
         fitted.decoder, fitted.history = _fit_decoder(
             problem, settings, fitted, scaled, (fitting, held_out), seed, checkpoint
         )
+    if retrieval is not None and fitted.decoder is None:
+        fitted.likelihood_weights = RETRIEVAL_ALONE
+    elif retrieval is not None and held_out is not None:
+        unseen = scaled.take(held_out), [problem.references[i] for i in held_out]
+        _learn_mixture(fitted, *unseen, settings, seed)
+        # What was learned of unseen rows stays; the candidates are those of all rows.
+        wanted = RetrievalSettings(n_neighbors, alpha)
+        fitted.retrieval = _fit_retrieval(scaled, problem.references, wanted, every, seed)
+        fitted.retrieval.decoder_weight = retrieval.decoder_weight
     return fitted
+
+
+def _learn_mixture(
+    fitted: FittedGenerator,
+    rows: GenerationRows,
+    references: list[list[str]],
+    settings: GenerationSettings,
+    seed: int,
+) -> None:
+    """Learn how much the decoder counts beside retrieval, on rows that neither has seen."""
+    decoder, retrieval = fitted.decoder, fitted.retrieval
+    assert decoder is not None
+    assert retrieval is not None
+    decoder_rows = make_decoder_rows(rows, decoder.vocabulary)
+    written = decoder.search(
+        decoder_rows, settings.num_beams, settings.max_new_tokens, settings.device
+    )
+    retrieval.learn_decoder_weight(rows, references, as_extra(written))
+    fitted.likelihood_weights = RETRIEVAL_ALONE
+    contest = draw_contest(references, seed)
+    if contest is not None:
+        index, texts = contest.flat
+        terms = fitted.likelihood_terms(rows.take(index), texts, settings.device)
+        terms = terms.reshape(len(terms), -1, contest.n_texts)
+        fitted.likelihood_weights = learn_likelihood_weights(terms)
 
 
 def _fit_retrieval(
     rows: GenerationRows,
     references: list[list[str]],
-    settings: GenerationSettings,
+    settings: RetrievalSettings,
     index: np.ndarray,
     seed: int,
 ) -> FittedRetrieval:
     """Fit candidates and their ranking to the rows ``index``."""
-    retrieval = RetrievalSettings(settings.n_neighbors, settings.alpha)
     chosen, weight = [references[i] for i in index], np.ones(len(index))
-    return fit_retrieval(rows.take(index), chosen, weight, None, retrieval, seed)
+    return fit_retrieval(rows.take(index), chosen, weight, None, settings, seed)
 
 
 def _find_weights(

@@ -400,7 +400,11 @@ class FusionTextGenerator(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            The log-likelihood of the text and of its end, in nats. Longer texts have a lower one.
+            The log-likelihood of the text, in nats, to be compared within a row. With
+            ``neighbors=0`` that of the decoder, of all texts and their ends. With
+            ``decoder=None`` how much likelier it is than for a row of which nothing is known, by
+            a regression from the row to the text's character n-grams. With both a sum of these,
+            whose weights make the right texts of held-out rows likeliest among others.
 
         Raises
         ------
@@ -413,10 +417,11 @@ class FusionTextGenerator(BaseEstimator):
     def contributions(self, X, y):
         """Split `log_likelihood` by modality: by how many nats each made the text likelier.
 
-        The parts are Shapley values [1]_: what the log-likelihood gains when a modality, or the
-        source text, is added to others, averaged over the orders in which they can be added. The
-        decoder runs once for each subset of the inputs. A modality that is left out is missing: the
-        others have its weight.
+        The regression behind the candidates is a sum over the modalities, and its parts are the
+        terms of that sum. Those of the decoder are Shapley values [1]_: what its log-likelihood
+        gains when a modality, or the source text, is added to others, averaged over the orders in
+        which they can be added. It runs once for each subset of these; one that is left out is
+        missing, and the others have its weight.
 
         Parameters
         ----------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._data.rows import assign_folds
 from ._neighbors import InputSpace, kernels
-from ._retrieval import MAX_WEIGHT_ROWS, draw_folds
+from ._retrieval import MAX_WEIGHT_ROWS, N_FOLDS
 from ._rows import GenerationRows
 from ._smoothing import learn_kernel
 
@@ -21,7 +22,8 @@ def learn_weights(rows: GenerationRows, references: list[list[str]], seed: int) 
     random_state = np.random.RandomState(seed)
     chosen = np.sort(random_state.permutation(rows.n_rows)[:MAX_WEIGHT_ROWS])
     inputs = InputSpace.learn(rows).embed(rows.take(chosen))
-    fold = draw_folds(chosen, None, random_state)
+    n_folds = min(N_FOLDS, len(chosen))
+    fold = assign_folds(np.zeros(len(chosen), dtype=int), n_folds, random_state)
     texts = [references[i][0] for i in chosen]
     return learn_kernel(kernels(inputs, inputs), inputs.present, texts, fold).weights
 

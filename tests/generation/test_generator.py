@@ -419,3 +419,78 @@ def test_before_fit(unseen):
             call(unseen.X)
     for name in ("modality_weights_", "history_", "modalities_"):
         assert not hasattr(model, name)
+
+
+# Candidates of neighbours, and the decoder beside them
+
+
+@pytest.fixture(scope="module")
+def small_training(training):
+    return training.X[:120], training.y[:120]
+
+
+@pytest.fixture(scope="module")
+def candidates(small_training):
+    model = FusionTextGenerator(decoder=None, neighbors=4, random_state=0)
+    return model.fit(*small_training)
+
+
+@pytest.fixture(scope="module")
+def both(quick, small_training):
+    return quick(neighbors=4, solver=AdamW(0.01, max_iter=20, batch_size=16)).fit(*small_training)
+
+
+@pytest.mark.parametrize("name", ["candidates", "both"])
+def test_candidates_name_unseen_rows(request, name, unseen, tmp_path):
+    model = request.getfixturevalue(name)
+    texts, scores = model.predict(unseen.X, n_best=2, return_scores=True)
+    assert np.mean(texts[:, 0] == unseen.y) > 0.8
+    assert (np.diff(scores, axis=1) <= 0).all()
+    weights = model.modality_weights_
+    assert weights["noise"] < 0.05 < 0.3 < min(weights["paint"], weights["shape"])
+    likelihood = model.log_likelihood(unseen.X, unseen.y)
+    wrong = np.roll(unseen.y, 1)
+    differs = wrong != unseen.y
+    assert (likelihood > model.log_likelihood(unseen.X, wrong))[differs].mean() > 0.9
+    parts = model.contributions(unseen.X, unseen.y)
+    np.testing.assert_allclose(parts.sum(axis=1), likelihood)
+    assert abs(parts["noise"].mean()) < 0.1 * min(parts["paint"].mean(), parts["shape"].mean())
+    skops.io.dump(model, tmp_path / "model.skops")
+    loaded = skops.io.load(tmp_path / "model.skops", trusted=skmm.trusted_types)
+    for copy in (pickle.loads(pickle.dumps(model)), loaded):
+        np.testing.assert_array_equal(copy.predict(unseen.X, n_best=2), texts)
+        np.testing.assert_array_equal(copy.log_likelihood(unseen.X, unseen.y), likelihood)
+
+
+def test_without_a_decoder_nothing_is_trained(candidates):
+    assert candidates.n_iter_ == 1
+    for name in ("history_", "loss_curve_"):
+        with pytest.raises(AttributeError, match="decoder=None"):
+            getattr(candidates, name)
+
+
+def test_candidates_without_a_modality(candidates, unseen):
+    animals = [text.split()[-1] for text in unseen.y]
+    texts = candidates.predict(unseen.without("paint"))
+    assert np.mean([t.split()[-1] == a for t, a in zip(texts, animals, strict=True)]) > 0.8
+
+
+def test_weights_are_fixed_for_candidates_too(small_training, unseen):
+    weights = {"paint": 0.0, "shape": 1.0, "noise": 0.0}
+    model = FusionTextGenerator(decoder=None, neighbors=4, modality_weights=weights)
+    model.fit(*small_training)
+    assert model.modality_weights_ == weights
+    np.testing.assert_array_equal(
+        model.predict(unseen.X), model.predict(unseen.X.assign(paint__0=9.0, paint__1=-9.0))
+    )
+
+
+def test_the_source_text_is_copied(small_training, training, unseen):
+    """Texts of words that no training row has, which only the source tells."""
+    X = training.with_source()[:120]
+    y = [f"the {word}" for word in X["word"]]
+    model = FusionTextGenerator(decoder=None, neighbors=4, source="word").fit(X, y)
+    new = unseen.with_source()[:6].assign(word=["pink", "ochre", "teal", "mauve", "cyan", "beige"])
+    texts = model.predict(new)
+    assert np.mean([word in text for word, text in zip(new["word"], texts, strict=True)]) > 0.6
+    assert model.modality_weights_["source"] > 0.5
