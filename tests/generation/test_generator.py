@@ -488,7 +488,9 @@ def test_weights_are_fixed_for_candidates_too(small_training, unseen):
 def test_the_source_text_is_copied():
     """Texts of words that no training row has, which only the source tells."""
     rng = np.random.default_rng(0)
-    words = ["".join(rng.choice([*"bdfgklmnprst"], 3) + rng.choice([*"aeiou"], 3)) for _ in range(130)]
+    words = [
+        "".join(rng.choice([*"bdfgklmnprst"], 3) + rng.choice([*"aeiou"], 3)) for _ in range(130)
+    ]
     X = pd.DataFrame({"size": rng.normal(size=130), "word": words})
     y = [f"the {word}" for word in words]
     model = FusionTextGenerator(decoder=None, neighbors=4, source="word", random_state=0)
