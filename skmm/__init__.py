@@ -3,52 +3,11 @@
 from importlib import import_module
 from types import ModuleType
 
+from ._trusted_types import trusted_types
 from .compose import ModalityTransformer, TabularEncoder, infer_modalities
 from .fusion import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 
 __version__ = "0.1.0.dev0"
-
-# The types in skops files of fitted estimators: skops.io.load(file, trusted=skmm.trusted_types).
-# Strings, so that nothing is imported until it is used.
-trusted_types = [
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
-    "skmm._data.reduction.BoundedScaler",
-    "skmm._data.reduction.PiecewiseLinearEncoder",
-    "skmm._data.reduction.QuantileBinner",
-    "skmm._hyperparameters.AdamW",
-    "skmm._hyperparameters.LBFGS",
-    "skmm._hyperparameters.MLP",
-    "skmm.alignment._aligner.CrossModalAligner",
-    "skmm.alignment._zero_shot.ZeroShotClassifier",
-    "skmm.audio._descriptor.AudioDescriptor",
-    "skmm.audio._encoder.AudioEncoder",
-    "skmm.audio._preparing.AudioPreprocessor",
-    "skmm.compose._tabular.TabularEncoder",
-    "skmm.compose._transformer.ModalityTransformer",
-    "skmm.compose._vectors.VectorEncoder",
-    "skmm.fusion._classifier.FusionClassifier",
-    "skmm.fusion._late.LateFusionClassifier",
-    "skmm.fusion._regressor.FusionRegressor",
-    "skmm.fusion._rules.Additive",
-    "skmm.fusion._rules.Attention",
-    "skmm.fusion._rules.Bilinear",
-    "skmm.fusion._rules.Concat",
-    "skmm.fusion._rules.Gated",
-    "skmm.fusion._rules.Late",
-    "skmm.fusion._rules.Weighted",
-    "skmm.image._descriptor.ImageDescriptor",
-    "skmm.image._encoder.ImageEncoder",
-    "skmm.image._preparing.ImagePreprocessor",
-    "skmm.text._descriptor.TextDescriptor",
-    "skmm.text._encoder.TextEncoder",
-    "skmm.text._preparing.TextCleaner",
-    "skmm.text._tokenizing.TextTokenizer",
-    "skmm.video._encoder.VideoEncoder",
-]
 
 __all__ = [
     "LBFGS",
@@ -70,6 +29,7 @@ _SUBMODULES = {
     "datasets",
     "distributed",
     "encoding",
+    "generation",
     "image",
     "inspection",
     "model_selection",

@@ -34,6 +34,7 @@ from threadpoolctl import threadpool_limits
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STORE = RESULTS / "suite.json"
 PAGE = RESULTS / "suite.md"
+NOTES = RESULTS.parent / "suite_notes.md"  # written by hand; they end the page
 
 
 def make_parser():
@@ -152,7 +153,8 @@ def main() -> None:
 
     def save():
         write_store(STORE, known)
-        PAGE.write_text(render(known, n_folds, **describe_run("run.py")))
+        page = render(known, n_folds, **describe_run("run.py"))
+        PAGE.write_text(f"{page}\n{NOTES.read_text()}")
 
     tables = {name: make_tables(arguments.packages)[name] for name in arguments.only}
     run_tables(tables, known, models, n_folds, save, stop_after=arguments.stop_after)

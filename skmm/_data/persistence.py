@@ -1,6 +1,7 @@
 """Fitted objects as plain data, and plain data as safetensors.
 
-Plain data are numbers, strings, arrays, and lists and dicts of these.
+Plain data are numbers, strings, arrays, and lists and dicts of these. Estimators of scikit-learn
+among them are written as skops does, whose types are checked before any of them is built.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pandas as pd
 
 from .._files import replace_file
 from .._optional import import_optional
+from .._trusted_types import trusted_types
 
 FORMAT = "3"
 FRAME = "__skmm_frame__"
@@ -201,14 +203,40 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
             for key, item in value.items()
         ]
         return {"dict": pairs}
-    raise TypeError(
-        f"save_weights cannot write {name}, a {type(value).__name__}. Use pickle, joblib or skops."
-    )
+    if hasattr(value, "get_params"):
+        arrays[name] = _dump_estimator(value)
+        return {"estimator": name}
+    raise TypeError(f"save_weights cannot write {name}, a {type(value).__name__}. Pickle it.")
+
+
+def _dump_estimator(estimator: Any) -> np.ndarray:
+    """Return an estimator of scikit-learn as bytes, an array of uint8."""
+    skops = _import_skops()
+    content = skops.dumps(estimator)
+    untrusted = set(skops.get_untrusted_types(data=content)) - set(trusted_types)
+    if untrusted:
+        raise TypeError(
+            f"save_weights cannot write {type(estimator).__name__}: loading it would run code of "
+            f"{sorted(untrusted)}. Pickle it, or name these to skops: "
+            "skops.io.load(file, trusted=[*skmm.trusted_types, ...])."
+        )
+    return np.frombuffer(content, dtype=np.uint8)
+
+
+def _load_estimator(content: np.ndarray) -> Any:
+    """Undo `_dump_estimator`, building nothing but types that are trusted."""
+    return _import_skops().loads(content.tobytes(), trusted=trusted_types)
+
+
+def _import_skops():
+    return import_optional("skops.io", extra="save", purpose="Saving estimators with the weights")
 
 
 def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if not isinstance(value, dict):
         return value
+    if "estimator" in value:
+        return _load_estimator(arrays[value["estimator"]])
     if "array" in value:
         return arrays[value["array"]].reshape(value["shape"])
     if "items" in value:

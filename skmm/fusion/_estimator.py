@@ -297,6 +297,9 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     def save_weights(self, path):
         """Save what was learned as safetensors, with all that predicting needs in its header.
 
+        Estimators of scikit-learn, as those that ``interaction`` mixes in, are among the arrays in
+        the form of skops.
+
         Parameters
         ----------
         path : str or path-like
@@ -305,17 +308,12 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         Raises
         ------
         ImportError
-            If safetensors is not installed (``pip install 'skmm[save]'``).
+            If safetensors or skops is not installed (``pip install 'skmm[save]'``).
         TypeError
-            If the model of a modality is an estimator, or trees are mixed in by ``interaction``:
-            these are no arrays. Pickle it.
+            If the model of a modality, or ``interaction``, is an estimator of another package than
+            scikit-learn: its code would run where it is loaded. Pickle it.
         """
         check_is_fitted(self)
-        if self._fitted.interaction is not None and self._fitted.interaction.models:
-            raise TypeError(
-                f"save_weights writes arrays, and interaction={self.interaction!r} has mixed in "
-                "other models: use pickle, joblib or skops, or fit with interaction=None."
-            )
         learned = self._learned_state(self.__getstate__())
         write_weights(path, type(self).__name__, describe_parameters(self), learned)
 

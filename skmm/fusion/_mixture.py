@@ -76,6 +76,7 @@ class MixtureProblem(NamedTuple):
     tasks: Sequence[Task]
     seed: int
     verbose: bool = False
+    groups: np.ndarray | None = None  # (n,) rows of one group are alike by more than X
 
     @property
     def share(self) -> np.ndarray:
@@ -127,6 +128,7 @@ def fit_interaction(
         problem.tasks,
         seed,
         settings.verbose,
+        None if problem.groups is None else problem.groups[rows.index][order],
     )
     models = default_models(data) if estimator == "auto" else {"interaction": Candidate(estimator)}
     return learn_mixture(data, models)
@@ -271,14 +273,21 @@ def _cross_fit(
 
 
 def _gains(problem: MixtureProblem, outputs: np.ndarray) -> bool:
-    """Return whether rows are predicted better than by the network, by more than chance."""
+    """Return whether rows are predicted better than by the network, by more than chance.
+
+    The standard error is that of independent rows, or of independent groups (Liang and Zeger 1986).
+    """
     target, share = torch.from_numpy(problem.rows.target), problem.share
     before, after = (
         row_losses(problem.tasks, torch.from_numpy(values), target).sum(1).numpy()
         for values in (problem.outputs, outputs)
     )
     gain = before - after
-    error = math.sqrt(share**2 @ (gain - share @ gain) ** 2)
+    deviations = share * (gain - share @ gain)
+    if problem.groups is not None:
+        _, group = np.unique(problem.groups, return_inverse=True)
+        deviations = np.bincount(group, deviations)
+    error = math.sqrt(deviations @ deviations)
     return bool(share @ gain > STANDARD_ERRORS * error)
 
 

@@ -1,1 +1,6 @@
 """Text from what was fused: names, captions and translations of rows of several modalities."""
+
+from ._generator import FusionTextGenerator
+from ._settings import TextTransformer
+
+__all__ = ["FusionTextGenerator", "TextTransformer"]

@@ -1,13 +1,19 @@
 """Parameters as strings: values that are equal, and values that are not."""
 
+import functools
+from pathlib import Path
+
 import numpy as np
 import pytest
+import skops.io
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.preprocessing import FunctionTransformer
 
 from skmm import MLP, AdamW, FusionClassifier
-from skmm._data.persistence import describe_value
+from skmm._data.persistence import _digest, describe_value, read_weights, write_weights
 from skmm.fusion import Attention
 
 
@@ -92,3 +98,20 @@ def test_weights_are_loaded_into_equal_parameters(data, small, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict_proba(X.to_numpy()), model.predict_proba(X.to_numpy())
     )
+
+
+def test_no_code_of_a_file_is_run(tmp_path):
+    path = tmp_path / "w"
+    write_weights(path, "Estimator", {}, {"model": RandomForestClassifier(3)})
+    assert read_weights(path, "Estimator", {})["model"].n_estimators == 3
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+    ran = tmp_path / "ran"
+    evil = FunctionTransformer(functools.partial(Path.touch, ran))
+    arrays = {"model": np.frombuffer(skops.io.dumps(evil), dtype=np.uint8)}
+    del header["digest"]
+    header["digest"] = _digest(header, arrays)
+    save_file(arrays, path, metadata=header)
+    with pytest.raises(ValueError, match=r"/w' .*functools\.partial"):
+        read_weights(path, "Estimator", {})
+    assert not ran.exists()

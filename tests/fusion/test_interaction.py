@@ -236,10 +236,15 @@ def test_a_killed_fit_ends_with_the_same_mixture(
     np.testing.assert_array_equal(again.predict(X), fitted["numbers"].predict(X))
 
 
-def test_save_weights_names_what_it_cannot_write(X, fitted, tmp_path):
-    with pytest.raises(TypeError, match="interaction"):
-        fitted["numbers"].save_weights(tmp_path / "w")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_weights_are_saved_with_the_models_that_are_mixed_in(X, fitted, tmp_path, kind):
+    model = fitted[kind]
+    assert model.modality_weights_["interaction"] > 0
+    model.save_weights(tmp_path / "w")
+    loaded = clone(model).load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    np.testing.assert_array_equal(loaded.contributions(X[:20]), model.contributions(X[:20]))
+    assert loaded.modality_weights_ == model.modality_weights_
 
 
 def test_a_stream_goes_on_with_it(X, product, fitted):

@@ -617,7 +617,7 @@ def test_errors_name_the_modality(X, targets, kind, models, parameters, match):
         make_fusion(kind, models, **parameters).fit(X, targets[kind])
 
 
-def test_what_estimators_cannot_do(X, targets, tmp_path):
+def test_what_estimators_cannot_do(X, targets):
     y = targets["classes"]
     model = make_fusion("classes")
     for fitted in (model, model.fit(X, y)):
@@ -626,9 +626,21 @@ def test_what_estimators_cannot_do(X, targets, tmp_path):
             fitted.partial_fit(X, y, classes=np.unique(y))
         assert re.search(r"modality_model.*LogisticRegression", str(error.value.__cause__))
     assert hasattr(FusionClassifier(), "partial_fit")
-    with pytest.raises(TypeError, match=r"LogisticRegression.*pickle"):
-        model.save_weights(tmp_path / "w")
-    assert not list(tmp_path.iterdir())
+
+
+class OfAnotherPackage(LogisticRegression):
+    """A type that nothing trusts."""
+
+
+def test_save_weights_writes_estimators_of_scikit_learn_alone(X, targets, tmp_path):
+    model = make_fusion("classes", LogisticRegression()).fit(X, targets["classes"])
+    model.save_weights(tmp_path / "w")
+    loaded = clone(model).load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    other = make_fusion("classes", OfAnotherPackage()).fit(X, targets["classes"])
+    with pytest.raises(TypeError, match=r"OfAnotherPackage.*[Pp]ickle"):
+        other.save_weights(tmp_path / "other")
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
 
 
 def test_an_error_of_an_estimator_is_raised_as_it_is(X, targets):
