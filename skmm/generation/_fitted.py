@@ -13,10 +13,10 @@ from .._data.columns import ModalityColumns
 from .._data.persistence import frame_from_plain, frame_to_plain
 from .._data.scaling import ColumnScaler
 from ._decoder import MAX_SOURCE, DecoderRows, FittedDecoder, WrittenText
+from ._fitted_retrieval import FittedRetrieval
 from ._mixture import DECODER_ALONE, LikelihoodWeights
 from ._persistence import retrieval_from_plain, retrieval_to_plain
 from ._problem import InputRows
-from ._retrieval import FittedRetrieval
 from ._rows import Candidate, GenerationRows
 from ._shapley import shapley_values
 

@@ -98,8 +98,17 @@ def combine(values: np.ndarray, left: np.ndarray, right: np.ndarray, weights) ->
     ``left`` and ``right`` mark which inputs the rows have, bool (n, m).
     """
     summed = np.tensordot(weights.astype(values.dtype), values, 1)
-    scales = row_scales(left, weights)[:, None] * row_scales(right, weights)
-    return summed * scales.astype(values.dtype)
+    return summed * _scales(left, right, weights, values.dtype)
+
+
+def terms(values: np.ndarray, left: np.ndarray, right: np.ndarray, weights) -> np.ndarray:
+    """Return what `combine` adds, of each input (m, n_left, n_right)."""
+    scales = _scales(left, right, weights, values.dtype)
+    return values * weights.astype(values.dtype)[:, None, None] * scales
+
+
+def _scales(left, right, weights, dtype) -> np.ndarray:
+    return (row_scales(left, weights)[:, None] * row_scales(right, weights)).astype(dtype)
 
 
 class Neighbors(NamedTuple):

@@ -15,10 +15,10 @@ from ._candidates import Pieces
 from ._choice import Choice
 from ._chrf import NgramVocabulary
 from ._evidence import Copying, TrainingTexts
+from ._fitted_retrieval import FittedRetrieval
 from ._likelihood import TextLikelihood
 from ._neighbors import Inputs, InputSpace
 from ._ranking import MatchModel, Ranker
-from ._retrieval import FittedRetrieval, Regression
 from ._smoothing import Kernel
 
 KIND = "__kind__"
@@ -35,7 +35,6 @@ TUPLES = {
         NgramVocabulary,
         Pieces,
         Ranker,
-        Regression,
         TextLikelihood,
         TrainingTexts,
     )
