@@ -24,6 +24,7 @@ from .._torch.tensors import TrainingTensors
 from .._warnings import warn_user
 from ._decoder import DecoderSpec, FittedDecoder, build_network
 from ._fitted import FittedGenerator, as_extra, make_decoder_rows
+from ._fitted_retrieval import FittedRetrieval
 from ._mixture import RETRIEVAL_ALONE, draw_contest, learn_likelihood_weights
 from ._network import NO_TOKEN, pad_tokens
 from ._objective import GenerationObjective
@@ -35,7 +36,7 @@ from ._pretrained import (
     load_vocabulary,
 )
 from ._problem import GenerationProblem
-from ._retrieval import FittedRetrieval, fit_retrieval
+from ._retrieval import fit_retrieval
 from ._rows import GenerationRows, RetrievalSettings
 from ._settings import GenerationSettings, TextTransformer
 from ._transformer import TransformerSpec

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._data.rows import assign_folds
 from ._neighbors import InputSpace, kernels
-from ._retrieval import MAX_WEIGHT_ROWS, N_FOLDS
+from ._retrieval import MAX_WEIGHT_ROWS, draw_folds
 from ._rows import GenerationRows
 from ._smoothing import learn_kernel
 
@@ -22,10 +21,9 @@ def learn_weights(rows: GenerationRows, references: list[list[str]], seed: int) 
     random_state = np.random.RandomState(seed)
     chosen = np.sort(random_state.permutation(rows.n_rows)[:MAX_WEIGHT_ROWS])
     inputs = InputSpace.learn(rows).embed(rows.take(chosen))
-    n_folds = min(N_FOLDS, len(chosen))
-    fold = assign_folds(np.zeros(len(chosen), dtype=int), n_folds, random_state)
+    fold = draw_folds(chosen, None, random_state)
     texts = [references[i][0] for i in chosen]
-    return learn_kernel(kernels(inputs, inputs), inputs.present, texts, fold).weights
+    return learn_kernel(kernels(inputs, inputs), inputs.present, fold, texts).weights
 
 
 def fused_weights(alpha: np.ndarray, n_modalities: int) -> np.ndarray:
