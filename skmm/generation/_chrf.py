@@ -27,11 +27,12 @@ CHUNK_VALUES = 2**22  # numbers of a matrix that are held at once
 # sorted by order; then a hash of the n-gram's characters and of the occurrence. Of a million
 # features, two have the same name with a probability of a millionth.
 _ORDER_SHIFT = np.uint64(61)
+_HASH_SHIFT = np.uint64(3)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Features(NamedTuple):
-    """The features of texts, sorted by text and name."""
+    """The features of texts, sorted by text, those of a text by order."""
 
     text: np.ndarray  # (N,) position of the text that has the feature
     name: np.ndarray  # uint64 (N,)
@@ -48,12 +49,12 @@ def extract_features(texts: Sequence[str]) -> Features:
         fits = remaining >= order
         last = characters[order - 1 :]
         hashes[: len(last)] = _mix(hashes[: len(last)] + last)
-        text, name = owner[fits], hashes[fits] >> np.uint64(64 - int(_ORDER_SHIFT))
+        text, name = owner[fits], hashes[fits] >> _HASH_SHIFT
         found_texts.append(text)
         found_names.append(_number_occurrences(text, name) | np.uint64(order) << _ORDER_SHIFT)
     text, name = np.concatenate(found_texts), np.concatenate(found_names)
-    order = np.lexsort((name, text))
-    return Features(text[order], name[order])
+    by_text = np.argsort(text, kind="stable")
+    return Features(text[by_text], name[by_text])
 
 
 def _join(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -76,17 +77,14 @@ def _number_occurrences(text: np.ndarray, name: np.ndarray) -> np.ndarray:
     """Give the second, third ... occurrence of an n-gram in a text names of their own."""
     if not len(name):
         return name
-    order = np.lexsort((name, text))
-    is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = (np.diff(text[order]) != 0) | (name[order][1:] != name[order][:-1])
-    starts = np.flatnonzero(is_first)
+    key = _mix(name + text.astype(np.uint64) * _MULTIPLIER)  # one for each n-gram of each text
+    order = np.argsort(key)
+    starts = np.flatnonzero(np.append(True, np.diff(key[order]) != 0))
     occurrence = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
-    names = name.copy()
     repeated = order[occurrence > 0]
     numbers = occurrence[occurrence > 0].astype(np.uint64)
-    names[repeated] = _mix(name[repeated] + numbers * _MULTIPLIER) >> np.uint64(
-        64 - int(_ORDER_SHIFT)
-    )
+    names = name.copy()
+    names[repeated] = _mix(name[repeated] + numbers * _MULTIPLIER) >> _HASH_SHIFT
     return names
 
 

@@ -139,7 +139,7 @@ def gather_evidence(
             for copying, share, form in zip(
                 texts.copying, shares, (text, capitalize(text)), strict=True
             ):
-                names = extract_features([form]).name
+                names = np.sort(extract_features([form]).name)
                 copied += [names, copying.rate(names, share[row])]
         evidence.append(
             Evidence(

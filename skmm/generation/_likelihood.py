@@ -43,8 +43,8 @@ class LikelihoodScales(NamedTuple):
 def learn_scales(
     values: np.ndarray,
     present: np.ndarray,
-    texts: Sequence[str],
     fold: np.ndarray,
+    texts: Sequence[str],
     weights: np.ndarray,
     vocabulary: NgramVocabulary,
 ) -> LikelihoodScales:
@@ -55,9 +55,9 @@ def learn_scales(
     values : ndarray of shape (m, n, n)
         Kernels of each input.
     present : ndarray of bool, shape (n, m)
+    fold : ndarray of int, shape (n,)
     texts : sequence of str
         Of the rows; equal ones are right for the same rows.
-    fold : ndarray of int, shape (n,)
     weights : ndarray of shape (m,)
     vocabulary : NgramVocabulary
     """

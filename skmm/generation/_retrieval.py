@@ -66,7 +66,7 @@ def fit_retrieval(
     values = kernels(near, near)
     chosen = np.sort(sample[:MAX_WEIGHT_ROWS])
     targets = [choose_reference(references, i) for i in landmarks[chosen].tolist()]
-    learned_on = values[:, chosen[:, None], chosen], near.present[chosen], targets, fold[chosen]
+    learned_on = values[:, chosen[:, None], chosen], near.present[chosen], fold[chosen], targets
     kernel = learn_kernel(*learned_on, settings.modality_weights)
     likelihood = learn_scales(*learned_on, kernel.weights, texts.vocabulary)
     regression = Regression.fit(inputs, texts, kernel, landmarks)

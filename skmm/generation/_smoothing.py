@@ -32,7 +32,7 @@ class Kernel(NamedTuple):
     temperature: float  # of the nearest neighbours' softmax
 
 
-def learn_kernel(values, present, texts: list[str], fold, fixed=None) -> Kernel:
+def learn_kernel(values, present, fold, texts: list[str], fixed=None) -> Kernel:
     """Choose weights, penalty and temperature by the squared error on rows that are left out.
 
     Parameters
@@ -40,10 +40,10 @@ def learn_kernel(values, present, texts: list[str], fold, fixed=None) -> Kernel:
     values : ndarray of shape (m, n, n)
         Kernels of each input.
     present : ndarray of bool, shape (n, m)
-    texts : list of str
-        Of the rows.
     fold : ndarray of int, shape (n,)
         Rows of one fold are left out together.
+    texts : list of str
+        Of the rows.
     fixed : ndarray of shape (m,), default=None
         Weights of the inputs; None: they are learned.
     """

@@ -15,7 +15,7 @@ def learn(texts=TEXTS, fold=FOLD, noise=0.1):
     inputs = InputSpace.learn(rows).embed(rows)
     vocabulary = NgramVocabulary.learn(texts)
     weights = np.full(3, 1 / 3)
-    return learn_scales(kernels(inputs, inputs), inputs.present, texts, fold, weights, vocabulary)
+    return learn_scales(kernels(inputs, inputs), inputs.present, fold, texts, weights, vocabulary)
 
 
 def test_noise_counts_less_than_what_finds_the_right_text():

@@ -44,7 +44,7 @@ def test_left_out_neighbors_are_of_other_folds(values):
 
 
 def test_noise_has_hardly_a_weight(values):
-    kernel = learn_kernel(*values, TEXTS, FOLD)
+    kernel = learn_kernel(*values, FOLD, TEXTS)
     assert kernel.weights.sum() == pytest.approx(1)
     color, noise, shape = kernel.weights
     assert noise < 0.1 < min(color, shape)
@@ -52,11 +52,11 @@ def test_noise_has_hardly_a_weight(values):
 
 def test_fixed_weights_stay(values):
     fixed = np.array([0.2, 0.5, 0.3])
-    np.testing.assert_array_equal(learn_kernel(*values, TEXTS, FOLD, fixed).weights, fixed)
+    np.testing.assert_array_equal(learn_kernel(*values, FOLD, TEXTS, fixed).weights, fixed)
 
 
 def test_one_fold_has_nothing_to_learn_from(values):
-    kernel = learn_kernel(*values, TEXTS, np.zeros(len(PAIRS), dtype=int))
+    kernel = learn_kernel(*values, np.zeros(len(PAIRS), dtype=int), TEXTS)
     np.testing.assert_allclose(kernel.weights, 1 / 3)
 
 
