@@ -370,7 +370,7 @@ class FusionTextGenerator(BaseEstimator):
         ValueError
             If X is not like that of `fit`, or ``n_best`` is less than 1.
         """
-        if n_best is not None and not (isinstance(n_best, Integral) and n_best >= 1):
+        if n_best is not None and not (isinstance(n_best, Integral) and int(n_best) >= 1):
             raise ValueError(f"n_best must be an integer from 1 on, or None, got {n_best!r}.")
         texts, scores = self._write(X, 1 if n_best is None else int(n_best))
         if n_best is None:
@@ -468,7 +468,7 @@ class FusionTextGenerator(BaseEstimator):
         Returns
         -------
         float
-            chrF of all texts together, by sacrebleu, from 0 to 1.
+            The chrF of all texts together, by sacrebleu, from 0 to 1.
 
         References
         ----------
