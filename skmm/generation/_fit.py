@@ -159,11 +159,11 @@ def _select_rows(problem: GenerationProblem) -> GenerationProblem:
             f"Modality {absent[0]!r} is missing (all NaN) from every training row. Leave its "
             "columns out, or check the step that makes them."
         )
-    is_empty = ~rows.inputs.any(1)
+    is_empty = np.logical_not(rows.inputs.any(axis=1))
     if not is_empty.any():
         return problem
     warn_user(
-        f"{is_empty.sum()} of {len(is_empty)} training rows have no modality (the first is row "
+        f"{is_empty.sum()} of {rows.n_rows} training rows have no modality (the first is row "
         f"{is_empty.argmax()}); they are left out.",
     )
     index = np.flatnonzero(~is_empty)
@@ -234,12 +234,10 @@ def _fit_decoder(
 ) -> tuple[FittedDecoder, pd.DataFrame]:
     """Build a network and train it; also return the frame of its history."""
     device = choose_device(settings.device)
-    if isinstance(settings.decoder, str):
-        vocabulary = load_vocabulary(settings.decoder)
-    else:
-        vocabulary = _learn_vocabulary(problem, settings.decoder)
+    vocabulary = _find_vocabulary(problem, settings.decoder)
     pairs = _make_pairs(scaled, problem.references, vocabulary, device)
-    fitting, held_out = (_find_texts(pairs, rows, device) for rows in split)
+    fitting = _find_texts(pairs, split[0], device)
+    held_out = None if split[1] is None else _find_texts(pairs, split[1], device)
     if checkpoint:
         checkpoint.identify({**settings.identity, "data": _digest(pairs, fitting, fitted.alpha)})
     spec = _make_spec(fitted.columns, settings, vocabulary, seed, device)
@@ -273,8 +271,13 @@ def _train(loop: EpochLoop, checkpoint: Checkpoint | None) -> bool:
     return True
 
 
-def _learn_vocabulary(problem: GenerationProblem, decoder: TextTransformer) -> Vocabulary:
-    """Learn the subwords of all texts, and of the source texts, in the order of the rows."""
+def _find_vocabulary(
+    problem: GenerationProblem, decoder: TextTransformer | str | None
+) -> Vocabulary | PretrainedVocabulary:
+    """Load the tokenizer of a model, or learn the subwords of all texts and source texts."""
+    if isinstance(decoder, str):
+        return load_vocabulary(decoder)
+    assert decoder is not None
     texts = [text for of_row in problem.references for text in of_row]
     return Vocabulary.learn(texts + (problem.rows.source or []), decoder.vocabulary_size)
 
@@ -313,12 +316,8 @@ def _encode(texts: list[str], vocabulary: Vocabulary | PretrainedVocabulary) -> 
     return [ids[:MAX_TARGET] for ids in tokens]
 
 
-def _find_texts(
-    pairs: TextPairs, rows: np.ndarray | None, device: torch.device
-) -> torch.Tensor | None:
+def _find_texts(pairs: TextPairs, rows: np.ndarray, device: torch.device) -> torch.Tensor:
     """Return the positions of the texts of some rows."""
-    if rows is None:
-        return None
     return torch.from_numpy(np.flatnonzero(np.isin(pairs.row, rows))).to(device)
 
 

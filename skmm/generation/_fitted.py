@@ -42,7 +42,8 @@ class FittedGenerator:
             decoder_rows = make_decoder_rows(rows, self.decoder.vocabulary)
             written = self.decoder.search(decoder_rows, max(n_beams, n_best), max_length, device)
         if self.retrieval is not None:
-            return self.retrieval.propose(rows, n_best, as_extra(written))
+            extra = None if written is None else as_extra(written)
+            return self.retrieval.propose(rows, n_best, extra)
         assert written is not None
         return [[Candidate(w.text, w.score) for w in of_row[:n_best]] for of_row in written]
 
@@ -119,12 +120,8 @@ class FittedGenerator:
         )
 
 
-def as_extra(
-    written: list[list[WrittenText]] | None,
-) -> list[list[tuple[str, float]]] | None:
+def as_extra(written: list[list[WrittenText]]) -> list[list[tuple[str, float]]]:
     """Return what a decoder has written as candidates, with their log-likelihoods."""
-    if written is None:
-        return None
     return [[(w.text, w.log_likelihood) for w in of_row] for of_row in written]
 
 

@@ -22,8 +22,8 @@ from .._data.columns import ModalityColumns, find_present, group_columns
 from .._data.validation import FLOATS, friendlier_errors, read_fitted
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import AdamW
-from ._corpus import corpus_chrf
 from ._problem import GenerationProblem, InputRows, read_references, read_source, split_source
+from ._scorers import corpus_score
 from ._settings import SOURCE, TextTransformer, resolve_settings
 
 PRIOR = "prior"  # what is likely before anything of a row is known
@@ -89,7 +89,7 @@ class FusionTextGenerator(BaseEstimator):
         How prefix and decoder are trained. "adamw" is
         ``AdamW(early_stopping=True, n_iter_no_change=5)``. "auto" is a ``learning_rate_init`` of
         0.002, a ``weight_decay`` of 0.1, 30 epochs and a ``batch_size`` of a tenth of the texts
-        but at least 16 and at most 128; of a pretrained decoder 0.001, 0.01, 10 and 8 to 32.
+        but at least 16 and at most 128; of a pretrained decoder 0.0003, 0.01, 10 and 8 to 32.
         ``calibrate`` has to stay at its default.
     checkpoint : path-like, default=None
         A file to which the state of training is written after each epoch. A fit with the same
@@ -127,6 +127,7 @@ class FusionTextGenerator(BaseEstimator):
     See Also
     --------
     TextTransformer : The decoder that is trained from nothing.
+    chrf : Make a scorer for searches, as `bleu` does.
     skmm.ModalityTransformer : Make the columns from raw text, images and tables.
 
     Notes
@@ -369,7 +370,7 @@ class FusionTextGenerator(BaseEstimator):
         ValueError
             If X is not like that of `fit`, or ``n_best`` is less than 1.
         """
-        if n_best is not None and not (isinstance(n_best, Integral) and n_best >= 1):
+        if n_best is not None and not (isinstance(n_best, Integral) and int(n_best) >= 1):
             raise ValueError(f"n_best must be an integer from 1 on, or None, got {n_best!r}.")
         texts, scores = self._write(X, 1 if n_best is None else int(n_best))
         if n_best is None:
@@ -467,7 +468,7 @@ class FusionTextGenerator(BaseEstimator):
         Returns
         -------
         float
-            chrF of all texts together, by sacrebleu, from 0 to 1.
+            The chrF of all texts together, by sacrebleu, from 0 to 1.
 
         References
         ----------
@@ -476,7 +477,7 @@ class FusionTextGenerator(BaseEstimator):
         references = read_references(y)
         check_consistent_length(X, references)
         texts, _ = self._write(X, 1)
-        return corpus_chrf(texts[:, 0].tolist(), references)
+        return corpus_score("CHRF", {}, texts[:, 0].tolist(), references)
 
     def _read_pairs(self, X, y) -> tuple[InputRows, list[str]]:
         """Validate rows, and one text of each."""

@@ -212,7 +212,8 @@ def _load_model(name: str, device: torch.device) -> Backbone:
         )
     weight = model.get_input_embeddings().weight
     scale = float(weight.float().square().mean().sqrt())
-    loaded = LoadedModel(model, digest_model(model), *weight.shape, scale)
+    n_tokens, width = weight.shape
+    loaded = LoadedModel(model, digest_model(model), n_tokens, width, scale)
     return Backbone(loaded, loaded.digest, loaded.width)
 
 

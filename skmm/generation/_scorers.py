@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from numbers import Integral
 from typing import Any, ClassVar
 
 from .._optional import import_optional
 from ._problem import read_references
+
+
+def corpus_score(
+    metric: str,
+    parameters: Mapping[str, Any],
+    texts: Sequence[str],
+    references: Sequence[Sequence[str]],
+) -> float:
+    """Compute a metric of sacrebleu over all texts, each with its references, from 0 to 1."""
+    metrics = import_optional("sacrebleu.metrics", extra="generation", purpose=metric)
+    streams = [list(stream) for stream in zip_longest(*references)]  # None where a row has fewer
+    return getattr(metrics, metric)(**parameters).corpus_score(list(texts), streams).score / 100
 
 
 class _TextScorer:
@@ -17,15 +30,8 @@ class _TextScorer:
     _metric: ClassVar[str]  # its name in sacrebleu.metrics
 
     def __call__(self, estimator, X, y) -> float:
-        references = read_references(y)
-        metrics = import_optional("sacrebleu.metrics", extra="generation", purpose=self._name)
-        metric = getattr(metrics, self._metric)(**self._parameters())
-        streams = [
-            list(stream) for stream in zip_longest(*references)
-        ]  # None where a row has fewer
-        return (
-            metric.corpus_score([str(text) for text in estimator.predict(X)], streams).score / 100
-        )
+        texts = [str(text) for text in estimator.predict(X)]
+        return corpus_score(self._metric, self._parameters(), texts, read_references(y))
 
     def _parameters(self) -> dict[str, Any]:
         raise NotImplementedError

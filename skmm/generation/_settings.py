@@ -24,7 +24,7 @@ FROM_NOTHING = SolverDefaults(
     learning_rate_init=0.002, weight_decay=0.1, max_iter=30, batch_size=(16, 128)
 )
 PRETRAINED = SolverDefaults(
-    learning_rate_init=0.001, weight_decay=0.01, max_iter=10, batch_size=(8, 32)
+    learning_rate_init=0.0003, weight_decay=0.01, max_iter=10, batch_size=(8, 32)
 )
 SOURCE = "source"  # the name of the source text among those of modalities
 PATIENCE = 5  # epochs, where solver is "adamw"

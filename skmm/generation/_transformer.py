@@ -160,6 +160,7 @@ class SmallTransformer(nn.Module):
         n_past = past[0].keys.shape[3] if past else 0
         hidden, caches = self._embed(tokens, n_past), []
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, TransformerBlock)
             before = past[i] if past else None
             hidden, cache = block.continue_from(hidden, memory.caches[i], ~memory.present, before)
             caches.append(cache)

@@ -23,7 +23,8 @@ def learn_weights(rows: GenerationRows, references: list[list[str]], seed: int) 
     inputs = InputSpace.learn(rows).embed(rows.take(chosen))
     fold = draw_folds(chosen, None, random_state)
     texts = [references[i][0] for i in chosen]
-    return learn_kernel(kernels(inputs, inputs), inputs.present, fold, texts).weights
+    values = kernels(inputs, inputs)
+    return learn_kernel(values, inputs.present, texts=texts, fold=fold).weights
 
 
 def fused_weights(alpha: np.ndarray, n_modalities: int) -> np.ndarray:
