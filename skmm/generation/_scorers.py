@@ -20,7 +20,8 @@ def corpus_score(
     """Compute a metric of sacrebleu over all texts, each with its references, from 0 to 1."""
     metrics = import_optional("sacrebleu.metrics", extra="generation", purpose=metric)
     streams = [list(stream) for stream in zip_longest(*references)]  # None where a row has fewer
-    return getattr(metrics, metric)(**parameters).corpus_score(list(texts), streams).score / 100
+    score = getattr(metrics, metric)(**parameters).corpus_score(list(texts), streams).score
+    return min(score / 100, 1.0)  # BLEU of equal texts is a rounding error above
 
 
 class _TextScorer:
