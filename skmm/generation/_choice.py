@@ -112,7 +112,7 @@ def left_out_rows(
     fold: np.ndarray,
     chosen: np.ndarray,
     references: Sequence[Sequence[str]],
-    source: Sequence[str] | None,
+    source: list[str] | None,
     vocabulary: NgramVocabulary,
     n_neighbors: int,
 ) -> tuple[np.ndarray, list[OpenRow], list[TrainingTexts]]:
@@ -135,7 +135,7 @@ def left_out_rows(
     for number in np.unique(fold[chosen]):
         held_out = chosen[fold[chosen] == number]
         others = np.flatnonzero(fold != number)
-        other_references = [references[i] for i in others]
+        other_references = [references[i] for i in others.tolist()]
         texts = TrainingTexts.describe(other_references, _take(source, others), vocabulary)
         smoother = Smoother(
             regression[np.ix_(held_out, others)],
@@ -149,7 +149,7 @@ def left_out_rows(
     return np.concatenate(index), rows, row_texts
 
 
-def _take(texts: Sequence[str] | None, index: np.ndarray) -> list[str] | None:
+def _take(texts: list[str] | None, index: np.ndarray) -> list[str] | None:
     return None if texts is None else [texts[i] for i in index.tolist()]
 
 

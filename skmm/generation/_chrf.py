@@ -206,7 +206,7 @@ def best_chrf(
     """Compute the chrF of each hypothesis with the nearest of its own references (n,)."""
     owner = np.repeat(np.arange(len(references)), [len(texts) for texts in references])
     scores = chrf_of_pairs(
-        [hypotheses[i] for i in owner],
+        [hypotheses[i] for i in owner.tolist()],
         [text for texts in references for text in texts],
         every_order,
     )

@@ -101,6 +101,18 @@ class Smoother(NamedTuple):
     neighbors: sparse.csr_array  # (n, n_training) sum to 1
 
 
+class Copies(NamedTuple):
+    """N-grams of a source that may be in the text."""
+
+    names: np.ndarray  # uint64, sorted
+    rates: np.ndarray  # the probability that each of them is copied
+
+
+def no_copies() -> Copies:
+    """Return those of a row without a source."""
+    return Copies(np.empty(0, dtype=np.uint64), np.empty(0))
+
+
 class Evidence(NamedTuple):
     """What is known of the text of one row."""
 
@@ -108,10 +120,8 @@ class Evidence(NamedTuple):
     counts: np.ndarray  # (F,) training texts that have them
     regression: np.ndarray  # (F,) probability by the regression; it may lie outside [0, 1]
     neighbors: np.ndarray  # (F,) by the neighbours
-    source: np.ndarray  # uint64, sorted: the source's n-grams
-    source_rates: np.ndarray  # the probability that each of them is copied
-    capitalized: np.ndarray  # uint64, sorted: those of the source with capitals
-    capitalized_rates: np.ndarray
+    source: Copies  # its n-grams
+    capitalized: Copies  # those of the source with capitals
     lengths: np.ndarray  # (3,) characters: by the regression, by neighbours, of the source
 
 
@@ -133,21 +143,18 @@ def gather_evidence(
     shares = [smoother.neighbors @ copying.shares for copying in texts.copying]
     evidence = []
     for row, text in enumerate(source):
-        copied = [np.empty(0, dtype=np.uint64), np.empty(0)] * 2
-        if texts.copying:
-            copied = []
-            for copying, share, form in zip(
-                texts.copying, shares, (text, capitalize(text)), strict=True
-            ):
-                names = np.sort(extract_features([form]).name)
-                copied += [names, copying.rate(names, share[row])]
+        copied = [no_copies(), no_copies()]
+        for i, copying in enumerate(texts.copying):
+            names = np.sort(extract_features([capitalize(text) if i else text]).name)
+            copied[i] = Copies(names, copying.rate(names, shares[i][row]))
         evidence.append(
             Evidence(
                 texts.vocabulary.names,
                 texts.counts,
                 regression[row],
                 neighbors[row],
-                *copied,
+                copied[0],
+                copied[1],
                 lengths[row],
             )
         )

@@ -81,11 +81,12 @@ def _left_out_scores(values, present, weights, fold, matches, penalty) -> np.nda
     scores = np.zeros_like(values)
     for number in np.unique(fold):
         rows, others = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-        square = combine(values[:, others[:, None], others], *[present[others]] * 2, weights)
+        known = present[others]
+        square = combine(values[:, others[:, None], others], known, known, weights)
         square[np.diag_indices_from(square)] += penalty
         dual = linalg.solve(square, matches[others], assume_a="pos")  # (n_others, n)
         near = values[:, rows[:, None], others]
-        predicted = terms(near, present[rows], present[others], weights) @ dual
+        predicted = terms(near, present[rows], known, weights) @ dual
         has = present[rows].T[:, :, None]  # (m, n_rows, 1)
         mean = (predicted * has).sum(1, keepdims=True) / np.maximum(has.sum(1, keepdims=True), 1)
         scores[:, rows] = (predicted - mean) * has

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ._candidates import Pieces
 from ._chrf import N_ORDERS, chrf_of_counts, count_characters, extract_features, orders_of
-from ._evidence import Evidence, find_names
+from ._evidence import Copies, Evidence, find_names, no_copies
 
 NEIGHBOR_LOG = 3  # the column of `ngram_features` with the neighbours' share, as a logarithm
 FLOOR = 0.01  # added to shares before their logarithm is taken
@@ -32,8 +32,8 @@ def ngram_features(evidence: Evidence, names: np.ndarray) -> np.ndarray:
     )
     shares = np.stack([regression, neighbors]).clip(0, 1)
     logs = np.log(shares + FLOOR)
-    in_source, log_rate = _copied(names, evidence.source, evidence.source_rates)
-    in_capitals, log_capital_rate = _copied(names, evidence.capitalized, evidence.capitalized_rates)
+    in_source, log_rate = _copied(names, evidence.source)
+    in_capitals, log_capital_rate = _copied(names, evidence.capitalized)
     in_capitals = in_capitals * (1 - in_source)
     is_new = (counts == 0).astype(float)
     order = orders_of(names)
@@ -45,12 +45,12 @@ def ngram_features(evidence: Evidence, names: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _copied(names, copied_names, rates) -> tuple[np.ndarray, np.ndarray]:
+def _copied(names: np.ndarray, copies: Copies) -> tuple[np.ndarray, np.ndarray]:
     """Return which n-grams may be copied, and the logarithm of the probability that they are."""
-    position, is_in = find_names(copied_names, names)
-    if not len(rates):
+    position, is_in = find_names(copies.names, names)
+    if not len(copies.names):
         return np.zeros(len(names)), np.zeros(len(names))
-    return is_in.astype(float), np.log(rates[position] + FLOOR)
+    return is_in.astype(float), np.log(copies.rates[position] + FLOOR)
 
 
 class MatchModel(NamedTuple):
@@ -65,7 +65,8 @@ class MatchModel(NamedTuple):
     def default(cls) -> MatchModel:
         """Believe the neighbours."""
         names = np.zeros(1, dtype=np.uint64)
-        empty = Evidence(*[names] * 8, np.zeros(3))
+        none, one = no_copies(), np.zeros(1)
+        empty = Evidence(names, one, one, one, none, none, np.zeros(3))
         coefficients = np.zeros(ngram_features(empty, names).shape[1])
         coefficients[NEIGHBOR_LOG] = 1.0
         return cls(coefficients, 0.0, np.array([0.0, 1.0, 0.0]), 0.0)
@@ -75,7 +76,7 @@ class MatchModel(NamedTuple):
         """Fit to n-grams of the candidates and of the sources of rows that were left out."""
         features, labels, weights = [], [], []
         for row, (item, texts) in enumerate(zip(evidence, candidates, strict=True)):
-            names = np.unique(np.concatenate([extract_features(texts).name, item.source]))
+            names = np.unique(np.concatenate([extract_features(texts).name, item.source.names]))
             if not len(names):
                 continue
             features.append(ngram_features(item, names))

@@ -53,8 +53,8 @@ def test_evidence_of_a_row_is_the_weighted_sum(texts):
     np.testing.assert_allclose(first.neighbors, (marks[0] + marks[1]) / 2)
     np.testing.assert_allclose(first.regression, marks[0] + marks[1])
     np.testing.assert_allclose(first.lengths, [11 + 7.5, (11 + 7.5) / 2, 9])
-    assert len(first.source) == len(first.source_rates) == 9 + 8 + 7 + 6 + 5 + 4
-    assert len(second.source) == 0
+    assert len(first.source.names) == len(first.source.rates) == 9 + 8 + 7 + 6 + 5 + 4
+    assert len(second.source.names) == 0
 
 
 def test_without_a_source_nothing_is_copied(texts):
@@ -62,4 +62,4 @@ def test_without_a_source_nothing_is_copied(texts):
     weights = np.array([[1.0, 0.0, 0.0]])
     smoother = Smoother(weights, texts.marks, texts.n_characters, sparse.csr_array(weights))
     (evidence,) = gather_evidence(smoother, texts, None)
-    assert len(evidence.source) == len(evidence.capitalized) == 0
+    assert len(evidence.source.names) == len(evidence.capitalized.names) == 0

@@ -4,7 +4,7 @@ from sacrebleu.metrics import CHRF
 
 from skmm.generation._candidates import Pieces
 from skmm.generation._chrf import extract_features
-from skmm.generation._evidence import Evidence
+from skmm.generation._evidence import Copies, Evidence
 from skmm.generation._ranking import MatchModel, Ranker, candidate_features, ngram_features
 
 TEXTS = ["red circle", "blue circle", "red star", "blue star", "green ring"]
@@ -16,10 +16,10 @@ def make_evidence(shares, source=""):
     names, counts = np.unique(features.name, return_counts=True)
     values = np.zeros(len(names))
     np.add.at(values, np.searchsorted(names, features.name), np.array(shares)[features.text])
-    source_names = extract_features([source]).name
-    copied = source_names, np.full(len(source_names), 0.9)
+    source_names = np.sort(extract_features([source]).name)
+    copies = Copies(source_names, np.full(len(source_names), 0.9))
     lengths = np.array([9.0, 9.0, 0.0])
-    return Evidence(names, counts, values, values, *copied, *copied, lengths)
+    return Evidence(names, counts, values, values, copies, copies, lengths)
 
 
 @pytest.fixture
