@@ -8,7 +8,8 @@ from typing import Any
 from .._optional import import_optional
 
 PADDING, START, END, UNKNOWN = range(4)
-SPECIAL = ["<pad>", "<start>", "<end>", "<unknown>"]
+# With a character that is for private use, so that they are not found in texts.
+SPECIAL = [f"\ue001{name}" for name in ("padding", "start", "end", "unknown")]
 SPACES = "\u2581\u2423\u2420\ue000"  # what stands for a space: the first that no text has
 
 
