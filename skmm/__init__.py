@@ -29,6 +29,7 @@ _SUBMODULES = {
     "datasets",
     "distributed",
     "encoding",
+    "generation",
     "image",
     "inspection",
     "model_selection",

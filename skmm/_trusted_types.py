@@ -34,6 +34,8 @@ trusted_types = [
     "skmm.fusion._rules.Gated",
     "skmm.fusion._rules.Late",
     "skmm.fusion._rules.Weighted",
+    "skmm.generation._generator.FusionTextGenerator",
+    "skmm.generation._settings.TextTransformer",
     "skmm.image._descriptor.ImageDescriptor",
     "skmm.image._encoder.ImageEncoder",
     "skmm.image._preparing.ImagePreprocessor",

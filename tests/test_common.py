@@ -8,6 +8,7 @@ import pickle
 import pkgutil
 import re
 import tempfile
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from skmm.compose import VectorEncoder
 from skmm.encoding import TorchEncoder
 from skmm.encoding.engine import patch_torchvision
 from skmm.fusion import FusionRule, Gated, Late
+from skmm.generation import FusionTextGenerator, TextTransformer
 from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.text import TextCleaner, TextDescriptor, TextEncoder, TextTokenizer
 from skmm.video import VideoEncoder
@@ -70,9 +72,39 @@ ESTIMATORS = [
     ModalityTransformer([("trans1", StandardScaler(), [0, 1])]),
     TabularEncoder(),
 ]
+
+
+class GeneratorOfNumbers(FusionTextGenerator):
+    """Names the numbers that the checks have as y, and numbers the texts that it writes.
+
+    So what the checks compute with predictions can be computed, and equal numbers are equal texts.
+    """
+
+    def fit(self, X, y):
+        return super().fit(X, name_numbers(y))
+
+    def score(self, X, y):
+        return super().score(X, name_numbers(y))
+
+    def predict(self, X):
+        return np.array([zlib.crc32(text.encode()) for text in super().predict(X)], dtype=float)
+
+
+def name_numbers(y):
+    if y is None:
+        return None
+    return [f"number {value:.3g}" for value in np.asarray(y).reshape(len(y), -1)[:, 0]]
+
+
+GENERATORS = [
+    GeneratorOfNumbers(
+        decoder=TextTransformer(1, 16, 2), neighbors=0, solver=AdamW(0.01, max_iter=3)
+    ),
+    GeneratorOfNumbers(decoder=None, neighbors=4),
+]
 # Parameters that belong together. They have no fit, predict or transform, of which most of
 # scikit-learn's checks ask something; those that ask nothing of them are run.
-SETTINGS = [MLP(), AdamW(), LBFGS(), FusionRule(), *(rule() for rule in RULES)]
+SETTINGS = [MLP(), AdamW(), LBFGS(), FusionRule(), *(rule() for rule in RULES), TextTransformer()]
 
 
 def save_audio_model():
@@ -196,7 +228,7 @@ def expected_failed_checks(estimator):
     return {}
 
 
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
+@parametrize_with_checks([*ESTIMATORS, *GENERATORS], expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -422,6 +454,7 @@ def test_every_public_estimator_is_checked():
     (mark,) = test_scikit_learn_checks.pytestmark
     counts = Counter(type(getattr(row, "values", row)[0]) for row in mark.args[1])
     assert min(counts.values()) >= 40
+    counts[FusionTextGenerator] = counts.pop(GeneratorOfNumbers)
     columns = {type(estimator) for estimator, _ in ENCODERS + PREPARERS}
     columns |= {type(estimator) for estimator in COLUMN_CLASSIFIERS}
     settings = {type(parameters) for parameters in SETTINGS}

@@ -125,8 +125,39 @@ def test_description_names_sources_and_licences(emoji):
     assert "{" not in emoji.DESCR
 
 
+@pytest.mark.parametrize("language", ["ar", "de", "en", "fa", "ja", "zh"])
+def test_names_in_a_language_are_the_target_of_the_same_rows(emoji, language):
+    bunch = load_openmoji(language=language, image_size=2)
+    assert bunch.target.name == f"name_{language}"
+    assert bunch.data["name"].equals(emoji.data["name"])
+    assert bunch.details["category"].equals(emoji.target)
+    assert bunch.target_names is None
+    assert f'"{language}"' in bunch.DESCR
+    for name in bunch.target:
+        assert isinstance(name, str)
+        assert name == name.strip()
+        assert not {"_", ":"} & {name[0], name[-1]}
+    names = {
+        "ar": "وجه باسم بعينين باسمتين",
+        "de": "lächelndes gesicht mit lachenden augen",
+        "en": "smiling face with smiling eyes",
+        "fa": "لبخند خجالتی",
+        "ja": "にこにこ",
+        "zh": "羞涩微笑",
+    }
+    row = emoji.details["emoji"].tolist().index("\N{SMILING FACE WITH SMILING EYES}")
+    assert bunch.target[row] == names[language]
+
+
+def test_names_in_a_language_come_as_arrays_too():
+    X, y = load_openmoji(language="fr", image_size=2, as_frame=False, return_X_y=True)
+    assert X.shape == (1898, 2)
+    assert y.shape == (1898,)
+    assert y[0].startswith("touches")
+
+
 @pytest.mark.parametrize(
-    "parameters", [{"image_size": 0}, {"image_size": 64.0}, {"as_frame": "yes"}]
+    "parameters", [{"language": "xx"}, {"image_size": 0}, {"image_size": 64.0}, {"as_frame": "yes"}]
 )
 def test_bad_parameters_are_named(parameters):
     with pytest.raises(
@@ -140,6 +171,13 @@ def test_absent_package_is_named_with_the_extra(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)  # Python's own way to make an import fail
     with pytest.raises(ImportError, match=rf"{package}: pip install 'skmm\[datasets\]'"):
         load_openmoji()
+
+
+def test_absent_package_of_names_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "emoji", None)
+    load_openmoji(image_size=1)
+    with pytest.raises(ImportError, match=r"emoji: pip install 'skmm\[datasets\]'"):
+        load_openmoji(image_size=1, language="de")
 
 
 def test_drawings_are_found_with_and_without_the_variation_selector(emoji):
