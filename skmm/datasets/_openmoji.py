@@ -200,7 +200,7 @@ def _find_names(characters, language: str) -> list[str]:
             f"{len(characters)} emoji, such as {', '.join(missing[:3])}: pip install -U emoji"
         )
     names = (emoji.EMOJI_DATA[char][language] for char in characters)
-    return [name.strip(":").replace("_", " ") for name in names]
+    return [name.strip(":").replace("_", " ").strip() for name in names]
 
 
 def _find_drawings(code_points: list[str], folder: Traversable) -> list[Traversable]:

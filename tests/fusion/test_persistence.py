@@ -26,7 +26,17 @@ from skmm.alignment import CrossModalAligner
 from skmm.compose import ModalityTransformer, infer_modalities
 from skmm.fusion import Attention, Gated, Late
 
-ROOMS = ["alignment", "audio", "compose", "encoding", "fusion", "image", "text", "video"]
+ROOMS = [
+    "alignment",
+    "audio",
+    "compose",
+    "encoding",
+    "fusion",
+    "generation",
+    "image",
+    "text",
+    "video",
+]
 
 
 def in_joblib(model):
