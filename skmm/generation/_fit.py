@@ -13,6 +13,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from .._data.columns import ModalityColumns
+from .._data.rows import sample_holdout
 from .._data.scaling import ColumnScaler
 from .._progress import progress_bar
 from .._torch.checkpoint import Checkpoint
@@ -61,7 +62,7 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
     problem = _select_rows(problem)
     checkpoint = None if settings.checkpoint is None else Checkpoint(settings.checkpoint)
     random_state = _open_random_state(settings, checkpoint)
-    fitting, held_out = _split_rows(problem.rows.n_rows, settings, random_state)
+    fitting, held_out = _split_rows(problem, settings, random_state)
     seed = random_state.randint(np.iinfo(np.int32).max)
     rows, columns = problem.rows, problem.columns
     every, weight = np.arange(rows.n_rows), np.ones(rows.n_rows)
@@ -70,8 +71,8 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
     retrieval, n_neighbors = None, settings.n_neighbors
     if n_neighbors:
         wanted = RetrievalSettings(n_neighbors, settings.alpha)
-        retrieval = _fit_retrieval(scaled, problem.references, wanted, fitting, seed)
-    alpha = _find_weights(scaled, problem.references, settings, retrieval, fitting, seed)
+        retrieval = _fit_retrieval(problem, scaled, wanted, fitting, seed)
+    alpha = _find_weights(problem, scaled, settings, retrieval, fitting, seed)
     fitted = FittedGenerator(columns, scaler, alpha, retrieval=retrieval)
     if settings.decoder is not None:
         fitted.decoder, fitted.history = _fit_decoder(
@@ -84,7 +85,7 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
         _learn_mixture(fitted, *unseen, settings, seed)
         # What was learned of unseen rows stays; the candidates are those of all rows.
         wanted = RetrievalSettings(n_neighbors, alpha)
-        fitted.retrieval = _fit_retrieval(scaled, problem.references, wanted, every, seed)
+        fitted.retrieval = _fit_retrieval(problem, scaled, wanted, every, seed)
         fitted.retrieval.decoder_weight = retrieval.decoder_weight
     return fitted
 
@@ -115,20 +116,22 @@ def _learn_mixture(
 
 
 def _fit_retrieval(
-    rows: GenerationRows,
-    references: list[list[str]],
+    problem: GenerationProblem,
+    scaled: GenerationRows,
     settings: RetrievalSettings,
     index: np.ndarray,
     seed: int,
 ) -> FittedRetrieval:
     """Fit candidates and their ranking to the rows ``index``."""
-    chosen, weight = [references[i] for i in index], np.ones(len(index))
-    return fit_retrieval(rows.take(index), chosen, weight, None, settings, seed)
+    references, groups = problem.select_texts(index)
+    return fit_retrieval(
+        scaled.take(index), references, np.ones(len(index)), groups, settings, seed
+    )
 
 
 def _find_weights(
-    rows: GenerationRows,
-    references: list[list[str]],
+    problem: GenerationProblem,
+    scaled: GenerationRows,
     settings: GenerationSettings,
     retrieval: FittedRetrieval | None,
     index: np.ndarray,
@@ -139,9 +142,9 @@ def _find_weights(
         return settings.alpha
     if retrieval is not None:
         return retrieval.modality_weights
-    if len(rows.blocks) == 1 and rows.source is None:
+    if len(scaled.blocks) == 1 and scaled.source is None:
         return np.ones(1)
-    return learn_weights(rows.take(index), [references[i] for i in index], seed)
+    return learn_weights(scaled.take(index), *problem.select_texts(index), seed)
 
 
 def _select_rows(problem: GenerationProblem) -> GenerationProblem:
@@ -167,8 +170,8 @@ def _select_rows(problem: GenerationProblem) -> GenerationProblem:
         f"{is_empty.argmax()}); they are left out.",
     )
     index = np.flatnonzero(~is_empty)
-    references = [problem.references[i] for i in index]
-    return problem._replace(rows=rows.take(index), references=references)
+    references, groups = problem.select_texts(index)
+    return problem._replace(rows=rows.take(index), references=references, groups=groups)
 
 
 def _open_random_state(
@@ -186,11 +189,16 @@ def _open_random_state(
 
 
 def _split_rows(
-    n_rows: int, settings: GenerationSettings, random_state: np.random.RandomState
+    problem: GenerationProblem, settings: GenerationSettings, random_state: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Split rows into those to fit and those to hold out; each with all of its texts."""
+    n_rows = problem.rows.n_rows
     if not settings.holds_out:
         return np.arange(n_rows), None
+    if problem.groups is not None:
+        fraction, codes = settings.solver.validation_fraction, np.zeros(n_rows)
+        held_out = sample_holdout(codes, fraction, random_state, problem.groups)
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
     order = random_state.permutation(n_rows)
     n_held_out = round(settings.solver.validation_fraction * n_rows)
     if not 0 < n_held_out < n_rows:

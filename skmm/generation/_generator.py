@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from .._data.columns import ModalityColumns, find_present, group_columns
+from .._data.rows import check_groups
 from .._data.validation import FLOATS, friendlier_errors, read_fitted
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import AdamW
@@ -274,7 +275,7 @@ class FusionTextGenerator(BaseEstimator):
         return hasattr(self, "_fitted")
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y, groups=None):
         """Learn to write the texts of rows.
 
         Parameters
@@ -283,6 +284,10 @@ class FusionTextGenerator(BaseEstimator):
             Features, or with ``transformer`` what it takes. With ``source`` a DataFrame.
         y : array-like of str of shape (n_samples,), or list of list of str
             The text of each row, or its texts.
+        groups : array-like of shape (n_samples,), default=None
+            Group labels: rows that are held out, to learn weights or for early stopping, are whole
+            groups. Give them where new rows are of new groups, such as pictures that have several
+            rows each: a picture that was seen would otherwise name the text, and weigh too much.
 
         Returns
         -------
@@ -305,7 +310,8 @@ class FusionTextGenerator(BaseEstimator):
         X, source, columns = self._read_training_rows(X)
         settings = resolve_settings(self, columns)
         rows = InputRows(X, find_present(X, columns.network_groups, columns.labels), source)
-        self._fitted = fit(GenerationProblem(rows, references, columns), settings)
+        labels = check_groups(groups, rows.n_rows)
+        self._fitted = fit(GenerationProblem(rows, references, columns, labels), settings)
         return self
 
     def _read_training_rows(self, X) -> tuple[np.ndarray, list[str] | None, ModalityColumns]:

@@ -53,6 +53,12 @@ class GenerationProblem(NamedTuple):
     rows: InputRows
     references: list[list[str]]  # one or more of each row
     columns: ModalityColumns
+    groups: np.ndarray | None = None  # (n,) rows of one are held out together
+
+    def select_texts(self, index: np.ndarray) -> tuple[list[list[str]], np.ndarray | None]:
+        """Return the texts, and the groups, of some rows."""
+        groups = None if self.groups is None else self.groups[index]
+        return [self.references[i] for i in index.tolist()], groups
 
 
 def read_references(y: Any) -> list[list[str]]:

@@ -10,7 +10,9 @@ from ._rows import GenerationRows
 from ._smoothing import learn_kernel
 
 
-def learn_weights(rows: GenerationRows, references: list[list[str]], seed: int) -> np.ndarray:
+def learn_weights(
+    rows: GenerationRows, references: list[list[str]], groups: np.ndarray | None, seed: int
+) -> np.ndarray:
     """Learn the weights of the inputs without candidates, as `fit_retrieval` does with them.
 
     Returns
@@ -21,7 +23,7 @@ def learn_weights(rows: GenerationRows, references: list[list[str]], seed: int) 
     random_state = np.random.RandomState(seed)
     chosen = np.sort(random_state.permutation(rows.n_rows)[:MAX_WEIGHT_ROWS])
     inputs = InputSpace.learn(rows).embed(rows.take(chosen))
-    fold = draw_folds(chosen, None, random_state)
+    fold = draw_folds(chosen, groups, random_state)
     texts = [references[i][0] for i in chosen]
     values = kernels(inputs, inputs)
     return learn_kernel(values, inputs.present, texts=texts, fold=fold).weights

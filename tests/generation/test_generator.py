@@ -497,3 +497,33 @@ def test_the_source_text_is_copied():
     texts = model.fit(X[:120], y[:120]).predict(X[120:])
     assert np.mean(texts == y[120:]) > 0.6
     assert model.modality_weights_["source"] > 0.5
+
+
+def with_photos_of_items(names, seed, n_rows_of_item=4):
+    """Return X with pictures that are equal in rows of one item, but say nothing of new items."""
+    item = np.arange(len(names.X)) // n_rows_of_item
+    photos = np.random.default_rng(seed).normal(size=(item.max() + 1, 6))[item]
+    columns = [f"photo__{i}" for i in range(6)]
+    return pd.concat([names.X, pd.DataFrame(photos, columns=columns)], axis=1), item
+
+
+@pytest.mark.parametrize("parameters", [{"decoder": None, "neighbors": 8}, {"neighbors": 0}])
+def test_rows_of_a_group_are_held_out_together(quick, training, parameters):
+    X, item = with_photos_of_items(training, seed=3)
+    y = [training.y[4 * i] for i in item]  # rows of one item have one name
+    X.loc[:, X.columns.str.startswith(("paint", "shape"))] += np.random.default_rng(0).normal(
+        0, 0.7, (len(X), 10)
+    )
+    generator = quick(solver=AdamW(0.01, max_iter=1), **parameters)
+    by_row, by_group = (
+        clone(generator).fit(X, y, groups=groups).modality_weights_["photo"]
+        for groups in (None, item)
+    )
+    assert by_row > 0.3
+    assert by_group < 0.1
+
+
+@pytest.mark.parametrize("groups", [[1, 2, 3], np.ones(260)], ids=["too few", "one"])
+def test_unusable_groups_are_named(quick, training, groups):
+    with pytest.raises(ValueError, match="groups"):
+        quick().fit(training.X, training.y, groups=groups)
