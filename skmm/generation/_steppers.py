@@ -91,9 +91,14 @@ class SequenceStepper:
 
     def next(self, tokens: Tensor, rows: Tensor, beams: Tensor) -> Tensor:
         """Append a token to each beam; compute the log-likelihood of each next one (r, b, V)."""
-        order = _flatten_beams(rows, beams, len(self.present), self.n_rows)
-        reorder(self.cache, order, len(self.present))
-        self.n_rows, self.present = len(rows), self.present[order]
+        n_before = len(self.present)
+        order = _flatten_beams(rows, beams, n_before, self.n_rows)
+        if len(order) == n_before and len(rows) == self.n_rows:
+            # What was encoded is the same in all beams of a row.
+            reorder(self.cache.self_attention_cache, order, n_before)
+        else:
+            self.cache.reorder_cache(order)
+            self.n_rows, self.present = len(rows), self.present[order]
         # Of what was encoded the cache has keys and values; only its shape is looked at.
         hidden = self.encoded.last_hidden_state
         self.encoded.last_hidden_state = hidden[:1].expand(len(order), -1, -1)
