@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import re
 from bisect import bisect_left
@@ -123,13 +124,14 @@ def name_category(value: Any) -> str:
     if isinstance(value, pd.Interval):
         left, right = name_category(value.left), name_category(value.right)
         return f"{'(['[value.closed_left]}{left}, {right}{')]'[value.closed_right]}"
-    if isinstance(value, Decimal | Fraction):
-        value = float(value)
     if isinstance(value, datetime.date | np.datetime64):
         value = pd.Timestamp(value)
         return str(value if value.tz is None else value.tz_convert("UTC"))
-    is_number = isinstance(value, Real | np.bool_)
-    return str(int(float(value))) if is_number and float(value).is_integer() else str(value)
+    if isinstance(value, Real | Decimal | np.bool_):
+        if math.isfinite(value) and value == int(value):  # as integer, for floats are not exact
+            return str(int(value))
+        return str(float(value)) if isinstance(value, Decimal | Fraction) else str(value)
+    return str(value)
 
 
 def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:

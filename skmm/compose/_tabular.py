@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._data.frames import as_pandas, check_no_records, check_not_empty, without_arrow_types
-from ._categories import one_hot
+from ._categories import name_types, one_hot, warn_of_unknown
 from ._columns import (
     LARGEST,
     are_strings,
@@ -163,7 +163,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        columns = derive(self._prepare(X), self.derived_)
+        prepared = self._prepare(X)
+        self._warn_of_unknown(X, prepared)
+        columns = derive(prepared, self.derived_)
         statistics = None
         if self.target_encoder_ is not None:
             chosen = columns[self.target_encoder_.feature_names_in_]
@@ -201,6 +203,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         self.notations_: dict[str, tuple[str, str]] = {}
         self.kinds_ = {column: self._inspect(values) for column, values in X.items()}
         prepared = self._prepare(X)
+        self._category_types = {
+            column: name_types(values)
+            for column, values in X.items()
+            if self.kinds_[column] == "categories"
+        }
         categories = [column for column, kind in self.kinds_.items() if kind == "categories"]
         many = [c for c in categories if prepared[c].nunique(dropna=False) > MAX_CATEGORIES]
         self.derived_ = find_recipes(prepared, self.kinds_, many)
@@ -227,6 +234,16 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         elif kind == "categories" and values.dtype == object:
             check_categories(values)
         return kind
+
+    def _warn_of_unknown(self, X: pd.DataFrame, prepared: pd.DataFrame) -> None:
+        if not self._category_types:
+            return
+        seen = self.columns_.named_transformers_["categories"].categories_
+        categories = dict(zip(self._category_types, seen, strict=True))
+        for column, values in X.items():
+            if column in categories:
+                types = self._category_types[str(column)]
+                warn_of_unknown(values, prepared[column], categories[str(column)], types)
 
     def _make_transformer(self, prepared: pd.DataFrame, categories: list[str]) -> ColumnTransformer:
         numeric = [column for column in prepared if column not in categories]

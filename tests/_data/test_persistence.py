@@ -112,7 +112,10 @@ def test_weights_are_loaded_into_equal_parameters(data, small, tmp_path):
             {"modality_weights": {"text": 1, "image": 3}, "interaction": None},
             {"modality_weights": {"text": 0.25, "image": 0.75}, "interaction": None},
         ),
-        ({"modality_model": "linear"}, {"modality_model": dict.fromkeys(["text", "image"], MLP(()))}),
+        (
+            {"modality_model": "linear"},
+            {"modality_model": dict.fromkeys(["text", "image"], MLP(()))},
+        ),
         (
             {"alignment": "cosine", "alignment_weight": 2.0},
             {"alignment": "cosine", "alignment_weight": {("image", "text"): 2}},
