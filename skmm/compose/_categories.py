@@ -14,19 +14,17 @@ from sklearn.preprocessing import OneHotEncoder
 from .._data.cells import describe_cell, is_missing, shorten
 from .._warnings import warn_user
 
-FEW_ROWS = 16  # of more, scikit-learn's own method takes less time
+FEW_ROWS = 16  # of more, pandas and scikit-learn take less time
 MANY_UNKNOWN = 20  # rows in which each category is unknown, by no chance
 _DATES = datetime.date | datetime.timedelta | np.datetime64 | np.timedelta64 | pd.Period
 _FAMILIES = {str: "texts", Real | Decimal | np.bool_: "numbers", _DATES: "dates"}
 
 
-def one_hot(encoder: OneHotEncoder, columns: pd.DataFrame) -> np.ndarray:
-    """Encode columns by a fitted encoder; those of a few rows by looking categories up.
+def one_hot_of_few(encoder: OneHotEncoder, columns: np.ndarray) -> np.ndarray:
+    """Encode columns of a few rows by a fitted encoder, by looking categories up.
 
     What `fit` did not see is an infrequent category, where there are such.
     """
-    if len(columns) > FEW_ROWS:
-        return encoder.transform(columns)
     infrequent = getattr(encoder, "infrequent_categories_", [None] * columns.shape[1])
     blocks = []
     for position, categories in enumerate(encoder.categories_):
@@ -34,7 +32,7 @@ def one_hot(encoder: OneHotEncoder, columns: pd.DataFrame) -> np.ndarray:
         kept = [category for category in map(_key, categories) if category not in rare]
         places: dict[Any, int] = {category: place for place, category in enumerate(kept)}
         block = np.zeros((len(columns), len(kept) + 1))  # the last: infrequent, or nothing
-        for row, value in enumerate(columns.iloc[:, position].array):
+        for row, value in enumerate(columns[:, position]):
             block[row, places.get(_key(value), -1)] = 1
         blocks.append(block if rare else block[:, :-1])
     return np.hstack(blocks)

@@ -92,7 +92,7 @@ def to_float(values: pd.Series, kind: str) -> np.ndarray:
             f"Column {values.name!r} holds {kind}, and {_describe_unlike(values, kind)} is none. "
             "Fix it, or make it None if it is missing."
         ) from e
-    _check_finite(floats, values)
+    check_finite(floats, values)
     return floats
 
 
@@ -155,7 +155,7 @@ def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
             f"Column {values.name!r} holds numbers{unit} as text; {cell} "
             "is none: it counts as missing. Rewrite it, or turn the column into numbers before."
         )
-    _check_finite(numbers, values)
+    check_finite(numbers, values)
     return numbers
 
 
@@ -185,7 +185,8 @@ _CONVERTERS = {
 }
 
 
-def _check_finite(floats: np.ndarray, values: pd.Series) -> None:
+def check_finite(floats: np.ndarray, values: pd.Series) -> None:
+    """Raise ValueError if a number is infinite, or so large that its square overflows."""
     too_large = np.flatnonzero(np.abs(floats) > LARGEST)
     if len(too_large):
         row = too_large[0]

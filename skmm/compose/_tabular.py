@@ -14,11 +14,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._data.frames import as_pandas, check_no_records, check_not_empty, without_arrow_types
-from ._categories import name_types, one_hot, warn_of_unknown
+from ._categories import FEW_ROWS, name_types, one_hot_of_few, warn_of_unknown
 from ._columns import (
     LARGEST,
     are_strings,
     check_categories,
+    check_finite,
     find_kind,
     name_category,
     read_texts,
@@ -292,21 +293,30 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _encode(self, prepared: pd.DataFrame) -> np.ndarray:
         """Transform by `columns_`, without what scikit-learn checks again at each step."""
-        blocks, names = [np.empty((len(prepared), 0))], prepared.columns.to_list()
+        names = prepared.columns.to_list()
+        place = {name: position for position, name in enumerate(names)}
+        # Of a few rows, pandas takes longer to select columns than all else takes.
+        cells = prepared.to_numpy() if len(prepared) <= FEW_ROWS else None
+        blocks = [np.empty((len(prepared), 0))]
         for name, transformer, columns in self.columns_.transformers_:
             if name == "remainder" or not len(columns):
                 continue
-            is_all = len(columns) == len(names) and columns == names
-            chosen = prepared if is_all else prepared[columns]
+            if cells is not None:
+                chosen = cells[:, [place[column] for column in columns]]
+            else:
+                is_all = len(columns) == len(names) and columns == names
+                chosen = prepared if is_all else prepared[columns]
             if name == "numbers":
                 imputer, scaler = transformer[0], transformer[1]
-                numbers = chosen.to_numpy()
+                numbers = np.asarray(chosen, dtype=np.float64)
                 imputed = np.where(np.isnan(numbers), imputer.statistics_, numbers)
                 blocks.append((imputed - scaler.mean_) / scaler.scale_)
             elif name == "bounded":
-                blocks.append(chosen.to_numpy())
+                blocks.append(np.asarray(chosen, dtype=np.float64))
+            elif isinstance(chosen, np.ndarray):
+                blocks.append(one_hot_of_few(transformer, chosen))
             else:
-                blocks.append(one_hot(transformer, chosen))
+                blocks.append(transformer.transform(chosen))
         return np.hstack(blocks).astype(np.float32)
 
     def _finish(self, encoded: np.ndarray, statistics: np.ndarray | None, X: pd.DataFrame):
@@ -321,17 +331,16 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         numbers = {c for c, kind in self.kinds_.items() if kind == "numbers"} - {*self.notations_}
         columns = zip(X.columns.to_list(), X.dtypes.to_list(), strict=True)
         plain = [column in numbers and _is_plain(dtype) for column, dtype in columns]
-        block = X.to_numpy(np.float64) if all(plain) else X.loc[:, plain].to_numpy(np.float64)
-        if X.columns.has_duplicates or (np.abs(block) > LARGEST).any():
-            plain = [False] * X.shape[1]  # column by column, to name the first that is wrong
-        if all(plain):
-            return pd.DataFrame(block, columns=X.columns, index=X.index, copy=False)
+        if all(plain) and not X.columns.has_duplicates:
+            block = X.to_numpy(np.float64)
+            if not (np.abs(block) > LARGEST).any():  # else column by column, to name the first
+                return pd.DataFrame(block, columns=X.columns, index=X.index, copy=False)
         prepared = {}
-        arrays = iter(block.T)
         for is_plain, (column, values) in zip(plain, X.items(), strict=True):
             kind = self.kinds_[column]
             if is_plain:
-                prepared[column] = next(arrays)
+                prepared[column] = values.to_numpy(np.float64)
+                check_finite(prepared[column], values)
             elif column in self.notations_:
                 prepared[column] = read_texts(values, Notation(*self.notations_[column]))
             elif kind == "categories":
