@@ -3,7 +3,8 @@ Why did this emoji get its class?
 =================================
 
 A model that reads names and drawings of emoji puts each into one of 9 groups. For one that it gets
-right and one that it gets wrong: what did the name add, and what the drawing? And is it so for all?
+right and one that it gets wrong: what did the name add, which of its words, and what the drawing?
+And is it so for all?
 """
 
 # %%
@@ -17,6 +18,7 @@ from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.datasets import load_openmoji
 from skmm.inspection import (
     ContributionsDisplay,
+    ContributionsWithinDisplay,
     ModalityReportDisplay,
     ModalityWeightsDisplay,
     modality_report,
@@ -44,6 +46,16 @@ display.figure_.suptitle(f"{y_test.iloc[right]}, and the model says so")
 wrong = np.where(predicted == y_test, 0, proba.max(axis=1)).argmax()
 display = ContributionsDisplay.from_estimator(model, X_test.iloc[[wrong]])
 display.figure_.suptitle(f"{y_test.iloc[wrong]}, but the model says {predicted[wrong]}")
+
+# %%
+# Which word of that name did it? What the text added is split by its words: each is worth what it
+# changes, averaged over the orders in which they can come in. Most emoji with "face" in their name
+# are smileys. "base" is what a text without words adds, "sum" what the name adds above.
+ContributionsWithinDisplay.from_estimator(
+    model, X_test.iloc[[wrong]], "text", output=predicted[wrong]
+)
+is_face = X_train["name"].str.contains("face")
+print(y_train[is_face].value_counts().to_string())
 
 # %%
 # Is it so for all? What each modality adds to a class, in the test rows of that class: for some

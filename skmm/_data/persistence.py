@@ -13,7 +13,7 @@ from hashlib import blake2b
 from numbers import Integral, Real
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from .._files import replace_file
 from .._optional import import_optional
 from .._trusted_types import trusted_types
 
-FORMAT = "4"
+FORMAT = "5"
 FRAME = "__skmm_frame__"
 
 
@@ -114,15 +114,20 @@ def write_weights(
     replace_file(Path(path), lambda file: file.write(content))
 
 
-def read_weights(
-    path: str | os.PathLike, estimator: str, parameters: Mapping[str, str]
-) -> dict[str, Any]:
-    """Read what `write_weights` wrote: the fitted attributes, as plain data.
+class Weights(NamedTuple):
+    """What `write_weights` wrote."""
+
+    parameters: dict[str, str]
+    learned: dict[str, Any]
+
+
+def read_weights(path: str | os.PathLike, estimator: str) -> Weights:
+    """Read what `write_weights` wrote: the parameters and, as plain data, the fitted attributes.
 
     Raises
     ------
     ValueError
-        If the file is damaged or altered, or another estimator or other parameters wrote it.
+        If the file is damaged or altered, or another estimator wrote it.
     """
     safetensors = _import_safetensors()
     path = os.fspath(path)
@@ -150,16 +155,21 @@ def read_weights(
         )
     try:
         saved, learned = json.loads(header["parameters"]), json.loads(header["learned"])
-        different = [n for n in {**parameters, **saved} if parameters.get(n) != saved.get(n)]
-        if not different:
-            return {name: _decode(value, arrays) for name, value in learned.items()}
+        return Weights({**saved}, {n: _decode(value, arrays) for n, value in learned.items()})
     except (KeyError, TypeError, AttributeError, RuntimeError, json.JSONDecodeError) as e:
         raise damaged(path, e) from e
-    name = different[0]
-    raise ValueError(
-        f"{path!r} was saved with {name}={saved.get(name)}, and this estimator has "
-        f"{parameters.get(name)}: set it to the same before loading."
-    )
+
+
+def check_same_parameters(
+    path: str | os.PathLike, saved: Mapping[str, str], parameters: Mapping[str, str]
+) -> None:
+    """Raise ValueError if a file was written with other parameters than an estimator has."""
+    for name in {**parameters, **saved}:
+        if parameters.get(name) != saved.get(name):
+            raise ValueError(
+                f"{os.fspath(path)!r} was saved with {name}={saved.get(name)}, and this estimator "
+                f"has {parameters.get(name)}: set it to the same before loading."
+            )
 
 
 def _digest(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:

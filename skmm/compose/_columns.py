@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import re
 from bisect import bisect_left
@@ -91,7 +92,7 @@ def to_float(values: pd.Series, kind: str) -> np.ndarray:
             f"Column {values.name!r} holds {kind}, and {_describe_unlike(values, kind)} is none. "
             "Fix it, or make it None if it is missing."
         ) from e
-    _check_finite(floats, values)
+    check_finite(floats, values)
     return floats
 
 
@@ -123,13 +124,14 @@ def name_category(value: Any) -> str:
     if isinstance(value, pd.Interval):
         left, right = name_category(value.left), name_category(value.right)
         return f"{'(['[value.closed_left]}{left}, {right}{')]'[value.closed_right]}"
-    if isinstance(value, Decimal | Fraction):
-        value = float(value)
     if isinstance(value, datetime.date | np.datetime64):
         value = pd.Timestamp(value)
         return str(value if value.tz is None else value.tz_convert("UTC"))
-    is_number = isinstance(value, Real | np.bool_)
-    return str(int(float(value))) if is_number and float(value).is_integer() else str(value)
+    if isinstance(value, Real | Decimal | np.bool_):
+        if math.isfinite(value) and value == int(value):  # as integer, for floats are not exact
+            return str(int(value))
+        return str(float(value)) if isinstance(value, Decimal | Fraction) else str(value)
+    return str(value)
 
 
 def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
@@ -153,7 +155,7 @@ def read_texts(values: pd.Series, notation: Notation) -> np.ndarray:
             f"Column {values.name!r} holds numbers{unit} as text; {cell} "
             "is none: it counts as missing. Rewrite it, or turn the column into numbers before."
         )
-    _check_finite(numbers, values)
+    check_finite(numbers, values)
     return numbers
 
 
@@ -183,7 +185,8 @@ _CONVERTERS = {
 }
 
 
-def _check_finite(floats: np.ndarray, values: pd.Series) -> None:
+def check_finite(floats: np.ndarray, values: pd.Series) -> None:
+    """Raise ValueError if a number is infinite, or so large that its square overflows."""
     too_large = np.flatnonzero(np.abs(floats) > LARGEST)
     if len(too_large):
         row = too_large[0]

@@ -29,6 +29,7 @@ N_OPENED = 5
 N_HEAD = 16  # bytes
 MAX_NAME = 4096  # characters of a path
 MAX_WORDS = 3  # of a name with blanks; more are a sentence, but for those like "03 - Hey Jude.mp3"
+MIN_VECTOR = 8  # numbers without brackets or decimals; fewer may be a phone number
 MIN_ENCODED = 40  # characters of base64 whose content is unknown; shorter ones may be ids
 
 EXTENSIONS = {
@@ -55,6 +56,7 @@ _SOUND_OR_VIDEO = re.compile(rb"OggS|\x1aE\xdf\xa3|.{4}(ftyp|moov|mdat|wide)|FLV
 
 DATA_URIS = "files as data URIs"
 BYTES_AS_TEXT = "bytes as text"
+DECODED_BYTES = "text with NUL characters, as of files that were decoded"
 BASE64 = "bytes as base64"
 HEX = "bytes as hexadecimal digits"
 QUOTED_PATHS = "paths in quotes or brackets"
@@ -62,20 +64,26 @@ URLS = "URLs"
 VECTORS_AS_TEXT = "vectors as text"
 OBJECTS_AS_TEXT = "the names of objects, not what they held"
 LISTS_OF_PATHS = "lists of paths"
+OTHER_PATHS = "names of files that no encoder reads"
 OTHER_FILES = "paths of files that are no image, sound or video in a known format"
 _ADVICE = {
     DATA_URIS: "base64.b64decode(cell.partition(',')[2]) makes bytes of one, which encoders read",
     BYTES_AS_TEXT: "ast.literal_eval(cell) turns one back into what encoders read",
+    DECODED_BYTES: "read files as bytes, open(path, 'rb').read(), or put their paths there",
     BASE64: "base64.b64decode(cell) makes bytes of one, which encoders read if it is a file",
     HEX: "bytes.fromhex(cell) makes bytes of one, without what may stand before, such as 0x",
     QUOTED_PATHS: "ast.literal_eval(cell) makes a path of one, or a list, of which each needs a "
     "column or a row of its own",
-    VECTORS_AS_TEXT: "json.loads(cell) makes a list of one with commas, which is an embedding",
+    VECTORS_AS_TEXT: "json.loads(cell) makes a list of one with brackets and commas, and "
+    "list(map(float, cell.split())) of one with blanks alone, which is an embedding",
     LISTS_OF_PATHS: "an encoder reads one file a cell: give each path a column of its own "
     "(pd.DataFrame(X[column].to_list())) or a row of its own (X.explode(column))",
+    OTHER_PATHS: "read what they hold, or drop the column",
     URLS: "nothing is fetched: download what they lead to and put the paths in their place",
 }
-_DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w=.+-]+)*,", re.ASCII | re.IGNORECASE)
+_DATA_URI = re.compile(
+    r"data:(?:[\w.+-]+/[\w.+-]+(;[\w=.+-]+)*|(;[\w=.+-]+)+),", re.ASCII | re.IGNORECASE
+)
 _OBJECT = re.compile(r"<[\w.]+ .*at 0x[0-9a-f]+>", re.DOTALL | re.IGNORECASE)
 _BYTES = re.compile(r"(?:bytearray\()?(?:\{.{0,300}['\"]bytes['\"]: )?b['\"](.{0,200})", re.DOTALL)
 _HEX = re.compile(r"(?:0x|\\x|[xX](?='))?'?((?:[0-9a-f]{2}){12,})'?", re.IGNORECASE)
@@ -84,8 +92,18 @@ _QUOTED = re.compile(
 )
 _BASE64 = re.compile(r"[\w+/\r\n-]{12,}={0,2}", re.ASCII)
 _UPPER_LOWER_DIGIT = re.compile(r"(?=.*[a-z])(?=.*[A-Z]).*\d")
-_VECTOR = re.compile(r"\[\s*[-+\d.][-+\d.eE,\s]*[\s,][-+\d.eE,\s]*\]")
-_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S+", re.IGNORECASE)
+_VECTOR = re.compile(
+    r"(?:tensor|array)?\(?\[\s*[-+\d.][-+\d.eE,\s]*[\s,][-+\d.eE,\s]*\](?:, \w+=[\w.]+)*\)?"
+    r"|\(?[-+]?\d*\.\d+(?:[,;\s]\s*[-+]?\d*\.\d+)+\)?"  # with decimals, as latitude and longitude
+    rf"|\(?[-+\d.eE]+(?:[,;\s]\s*[-+\d.eE]+){{{MIN_VECTOR - 1},}}\)?"
+)
+_URL = re.compile(r"(?:(?:[a-z][a-z0-9+.-]*:)?//\S+|www\.[^\s/]+/\S+)", re.IGNORECASE)
+_OTHER_PATH = re.compile(
+    r"\S+\.(?:svg|eps|psd|cr2|cr3|nef|arw|dng|dcm|nii|nrrd|mha|npy|npz|pt|pth|pkl|h5|hdf5|mat|csv|tsv"
+    r"|json|jsonl|parquet|xml|html?|pdf|txt|rtf|docx?|xlsx?|pptx?|mid|midi|obj|stl|ply|zip|tar|tgz)"
+    r"(?:\.(?:gz|bz2|xz|zst))?",
+    re.IGNORECASE,
+)
 _NUMBERED = re.compile(r"\S*\d[-_.:]\d\S*|-")  # a word of names such as "03 - Hey Jude.mp3"
 
 
@@ -168,6 +186,8 @@ def _find_encoding(text: str) -> str | None:
     escaped = _BYTES.match(text)
     if escaped is not None and _infer_head(_unescape(escaped[1])):
         return BYTES_AS_TEXT
+    if "\0" in text[:MAX_NAME]:
+        return DECODED_BYTES
     digits = _HEX.fullmatch(text.strip())
     if digits is not None and _infer_head(bytes.fromhex(digits[1][: 2 * N_HEAD])):
         return HEX
@@ -181,8 +201,10 @@ def _find_encoding(text: str) -> str | None:
 
 def _find_other_strings(text: str) -> str | None:
     text = text.strip()
-    if _URL.fullmatch(text):
+    if text and all(map(_URL.fullmatch, text.split())):
         return URLS
+    if _OTHER_PATH.fullmatch(text):
+        return OTHER_PATHS
     if _VECTOR.fullmatch(text):
         return VECTORS_AS_TEXT
     if _BYTES.match(text) and "\\x" in text:

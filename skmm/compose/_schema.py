@@ -38,6 +38,11 @@ def find_schema(X: pd.DataFrame, schema: Any, overrides: Mapping) -> dict:
 
     That of a column with an encoder in ``overrides`` is inferred, or None.
     """
+    if not isinstance(overrides, Mapping):
+        raise TypeError(
+            "overrides must be a dict of column to modality or transformer, such as "
+            f'{{"brand": "tabular"}}, got {type(overrides).__name__}.'
+        )
     _check_present(overrides, X, "overrides")
     if schema is not None:
         found = read_schema(schema)

@@ -14,11 +14,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._data.frames import as_pandas, check_no_records, check_not_empty, without_arrow_types
-from ._categories import one_hot
+from ._categories import FEW_ROWS, name_types, one_hot_of_few, warn_of_unknown
 from ._columns import (
     LARGEST,
     are_strings,
     check_categories,
+    check_finite,
     find_kind,
     name_category,
     read_texts,
@@ -163,7 +164,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        columns = derive(self._prepare(X), self.derived_)
+        prepared = self._prepare(X)
+        self._warn_of_unknown(X, prepared)
+        columns = derive(prepared, self.derived_)
         statistics = None
         if self.target_encoder_ is not None:
             chosen = columns[self.target_encoder_.feature_names_in_]
@@ -201,6 +204,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         self.notations_: dict[str, tuple[str, str]] = {}
         self.kinds_ = {column: self._inspect(values) for column, values in X.items()}
         prepared = self._prepare(X)
+        self._category_types = {
+            column: name_types(values)
+            for column, values in X.items()
+            if self.kinds_[column] == "categories"
+        }
         categories = [column for column, kind in self.kinds_.items() if kind == "categories"]
         many = [c for c in categories if prepared[c].nunique(dropna=False) > MAX_CATEGORIES]
         self.derived_ = find_recipes(prepared, self.kinds_, many)
@@ -227,6 +235,16 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         elif kind == "categories" and values.dtype == object:
             check_categories(values)
         return kind
+
+    def _warn_of_unknown(self, X: pd.DataFrame, prepared: pd.DataFrame) -> None:
+        if not self._category_types:
+            return
+        seen = self.columns_.named_transformers_["categories"].categories_
+        categories = dict(zip(self._category_types, seen, strict=True))
+        for column, values in X.items():
+            if column in categories:
+                types = self._category_types[str(column)]
+                warn_of_unknown(values, prepared[column], categories[str(column)], types)
 
     def _make_transformer(self, prepared: pd.DataFrame, categories: list[str]) -> ColumnTransformer:
         numeric = [column for column in prepared if column not in categories]
@@ -275,21 +293,30 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     def _encode(self, prepared: pd.DataFrame) -> np.ndarray:
         """Transform by `columns_`, without what scikit-learn checks again at each step."""
-        blocks, names = [np.empty((len(prepared), 0))], prepared.columns.to_list()
+        names = prepared.columns.to_list()
+        place = {name: position for position, name in enumerate(names)}
+        # Of a few rows, pandas takes longer to select columns than all else takes.
+        cells = prepared.to_numpy() if len(prepared) <= FEW_ROWS else None
+        blocks = [np.empty((len(prepared), 0))]
         for name, transformer, columns in self.columns_.transformers_:
             if name == "remainder" or not len(columns):
                 continue
-            is_all = len(columns) == len(names) and columns == names
-            chosen = prepared if is_all else prepared[columns]
+            if cells is not None:
+                chosen = cells[:, [place[column] for column in columns]]
+            else:
+                is_all = len(columns) == len(names) and columns == names
+                chosen = prepared if is_all else prepared[columns]
             if name == "numbers":
                 imputer, scaler = transformer[0], transformer[1]
-                numbers = chosen.to_numpy()
+                numbers = np.asarray(chosen, dtype=np.float64)
                 imputed = np.where(np.isnan(numbers), imputer.statistics_, numbers)
                 blocks.append((imputed - scaler.mean_) / scaler.scale_)
             elif name == "bounded":
-                blocks.append(chosen.to_numpy())
+                blocks.append(np.asarray(chosen, dtype=np.float64))
+            elif isinstance(chosen, np.ndarray):
+                blocks.append(one_hot_of_few(transformer, chosen))
             else:
-                blocks.append(one_hot(transformer, chosen))
+                blocks.append(transformer.transform(chosen))
         return np.hstack(blocks).astype(np.float32)
 
     def _finish(self, encoded: np.ndarray, statistics: np.ndarray | None, X: pd.DataFrame):
@@ -304,17 +331,16 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         numbers = {c for c, kind in self.kinds_.items() if kind == "numbers"} - {*self.notations_}
         columns = zip(X.columns.to_list(), X.dtypes.to_list(), strict=True)
         plain = [column in numbers and _is_plain(dtype) for column, dtype in columns]
-        block = X.to_numpy(np.float64) if all(plain) else X.loc[:, plain].to_numpy(np.float64)
-        if X.columns.has_duplicates or (np.abs(block) > LARGEST).any():
-            plain = [False] * X.shape[1]  # column by column, to name the first that is wrong
-        if all(plain):
-            return pd.DataFrame(block, columns=X.columns, index=X.index, copy=False)
+        if all(plain) and not X.columns.has_duplicates:
+            block = X.to_numpy(np.float64)
+            if not (np.abs(block) > LARGEST).any():  # else column by column, to name the first
+                return pd.DataFrame(block, columns=X.columns, index=X.index, copy=False)
         prepared = {}
-        arrays = iter(block.T)
         for is_plain, (column, values) in zip(plain, X.items(), strict=True):
             kind = self.kinds_[column]
             if is_plain:
-                prepared[column] = next(arrays)
+                prepared[column] = values.to_numpy(np.float64)
+                check_finite(prepared[column], values)
             elif column in self.notations_:
                 prepared[column] = read_texts(values, Notation(*self.notations_[column]))
             elif kind == "categories":

@@ -298,7 +298,7 @@ class ModalityTransformer(ColumnTransformer):
         check_root(self.root)
 
     def _infer(self, X: pd.DataFrame) -> list[tuple]:
-        overrides = self.overrides or {}
+        overrides = {} if self.overrides is None else self.overrides
         if self.root is not None:
             X = prepend_root(X, find_files(X, self.root), self.root)
         self.schema_ = find_schema(X, self.schema, overrides)

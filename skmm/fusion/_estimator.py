@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._data.columns import INTERACTION, SINGLE_MODALITY, ModalityColumns, group_columns
 from .._data.labels import TargetClasses
 from .._data.persistence import (
+    check_same_parameters,
     damaged,
     frame_from_plain,
     frame_to_plain,
@@ -316,7 +317,8 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         learned = self._learned_state(self.__getstate__())
-        write_weights(path, type(self).__name__, describe_parameters(self), learned)
+        parameters = describe_parameters(self, list(self.modalities_))
+        write_weights(path, type(self).__name__, parameters, learned)
 
     def load_weights(self, path):
         """Load what `save_weights` saved, instead of `fit`. No code of the file is run.
@@ -337,12 +339,14 @@ class BaseFusion(TransformerMixin, BaseEstimator):
         ValueError
             If the file is damaged, or comes from another estimator or other parameters.
         """
-        state = read_weights(path, type(self).__name__, describe_parameters(self))
+        weights = read_weights(path, type(self).__name__)
         try:
-            learned = _from_plain(state)
+            learned = _from_plain(weights.learned)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as e:
             raise damaged(path, e) from e
         self._check_same_modalities(path, learned)
+        names = learned["_fitted"].columns.names
+        check_same_parameters(path, weights.parameters, describe_parameters(self, names))
         for name in self._learned_state(dict(self.__dict__)):
             delattr(self, name)
         for name, value in learned.items():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .._torch.perceptrons import PerceptronSpec
     from .._torch.solvers import TrainingSettings
 
+N_DIGITS = 12  # to which normalised weights are equal
 INCIDENTAL = {"checkpoint", "device", "random_state", "verbose"}  # predict depends on none of them
 DEFAULTS = SolverDefaults(
     learning_rate_init=0.005, weight_decay=0.5, max_iter=40, batch_size=(16, 256)
@@ -149,9 +150,7 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
     names = columns.names
     models = resolve_models(estimator.modality_model, names)
     rule = resolve_rule(estimator.fusion)
-    gamma = resolve_alignment_weight(estimator.alignment_weight, names)
-    if estimator.alignment is None:
-        gamma = np.zeros_like(gamma)
+    gamma = _resolve_gamma(estimator, names)
     lambda_ = resolve_modality_loss_weight(estimator.modality_loss_weight, names)
     lambda_ = np.where([isinstance(models[name], MLP) for name in names], lambda_, 0.0)
     settings = FusionSettings(
@@ -170,7 +169,7 @@ def resolve_settings(estimator, columns: ModalityColumns, tasks: Sequence[Task])
         checkpoint=estimator.checkpoint,
         verbose=estimator.verbose,
         identity={
-            **describe_parameters(estimator),
+            **describe_parameters(estimator, names),
             "modalities": describe_groups(columns.groups),
         },
     )
@@ -191,17 +190,32 @@ def resolve_interaction(estimator) -> str | BaseEstimator | None:
     return interaction
 
 
-def describe_parameters(estimator) -> dict[str, str]:
+def describe_parameters(estimator, names: Sequence[str]) -> dict[str, str]:
     """Return the parameters that predictions depend on, equal ones as equal strings.
 
-    All but ``modalities``: widths, slices and names may say the same, and only with the columns of
-    X do they say what.
+    One value for all modalities, and a dict of such, are equal. All but ``modalities``: widths,
+    slices and names may say the same, and only with the columns of X do they say what.
     """
+    models = resolve_models(estimator.modality_model, names)
+    alpha, lambda_, gamma = (
+        dict(zip(names, array.round(N_DIGITS), strict=True))
+        for array in (
+            resolve_modality_weights(estimator.modality_weights, names),
+            resolve_modality_loss_weight(estimator.modality_loss_weight, names),
+            _resolve_gamma(estimator, names),
+        )
+    )
     parameters = {
         **estimator.get_params(deep=False),
         "fusion": resolve_rule(estimator.fusion),
         "solver": resolve_solver(estimator.solver),
-        "modality_model": _describe_models(estimator.modality_model),
+        "modality_model": {
+            name: model._canonical() if isinstance(model, MLP) else model
+            for name, model in models.items()
+        },
+        "modality_weights": None if estimator.modality_weights is None else alpha,
+        "modality_loss_weight": lambda_,
+        "alignment_weight": gamma,
     }
     left_out = {*INCIDENTAL, "modalities"}
     return {n: describe_value(value) for n, value in parameters.items() if n not in left_out}
@@ -212,11 +226,9 @@ def describe_groups(groups: Mapping[str, np.ndarray]) -> str:
     return describe_value(list(groups.items()))
 
 
-def _describe_models(modality_model):
-    if isinstance(modality_model, Mapping):
-        return {name: _describe_models(model) for name, model in modality_model.items()}
-    model = resolve_models(modality_model, ["model"])["model"]
-    return model._canonical() if isinstance(model, MLP) else model
+def _resolve_gamma(estimator, names: Sequence[str]) -> np.ndarray:
+    gamma = resolve_alignment_weight(estimator.alignment_weight, names)
+    return gamma if estimator.alignment is not None else np.zeros_like(gamma)
 
 
 def _check_rule(estimator, settings: FusionSettings, tasks: Sequence[Task]) -> None:

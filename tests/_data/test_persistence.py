@@ -100,10 +100,65 @@ def test_weights_are_loaded_into_equal_parameters(data, small, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("one_for_all", "by_name"),
+    [
+        ({"modality_loss_weight": 0.5}, {"modality_loss_weight": {"image": 0.5, "text": 0.5}}),
+        (
+            {"modality_weights": "uniform", "interaction": None},
+            {"modality_weights": {"text": 3, "image": 3}, "interaction": None},
+        ),
+        (
+            {"modality_weights": {"text": 1, "image": 3}, "interaction": None},
+            {"modality_weights": {"text": 0.25, "image": 0.75}, "interaction": None},
+        ),
+        (
+            {"modality_model": "linear"},
+            {"modality_model": dict.fromkeys(["text", "image"], MLP(()))},
+        ),
+        (
+            {"alignment": "cosine", "alignment_weight": 2.0},
+            {"alignment": "cosine", "alignment_weight": {("image", "text"): 2}},
+        ),
+        (
+            {"alignment": "cosine", "alignment_weight": {("text", "image"): 2}},
+            {"alignment": "cosine", "alignment_weight": [[0, 2], [2, 0]]},
+        ),
+    ],
+)
+def test_one_value_for_all_modalities_is_a_dict_of_it(data, tmp_path, one_for_all, by_name):
+    X, y = data
+    solver = AdamW(max_iter=2)
+    for written, read in ((one_for_all, by_name), (by_name, one_for_all)):
+        model = FusionClassifier(solver=solver, random_state=0, **written).fit(X, y)
+        model.save_weights(tmp_path / "w")
+        loaded = FusionClassifier(solver=solver, **read).load_weights(tmp_path / "w")
+        np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"modality_loss_weight": {"text": 0.3, "image": 0.4}},
+        {"modality_weights": "uniform"},
+        {"modality_model": {"text": "mlp", "image": "linear"}},
+        {"modality_loss_weight": {"text": 0.3, "c": 0.3}},
+    ],
+)
+def test_weights_are_not_loaded_into_other_parameters(data, tmp_path, other):
+    X, y = data
+    solver = AdamW(max_iter=2)
+    FusionClassifier(solver=solver, random_state=0).fit(X, y).save_weights(tmp_path / "w")
+    unfitted = FusionClassifier(solver=solver, **other)
+    with pytest.raises(ValueError, match=next(iter(other))):
+        unfitted.load_weights(tmp_path / "w")
+    assert not hasattr(unfitted, "classes_")
+
+
 def test_no_code_of_a_file_is_run(tmp_path):
     path = tmp_path / "w"
     write_weights(path, "Estimator", {}, {"model": RandomForestClassifier(3)})
-    assert read_weights(path, "Estimator", {})["model"].n_estimators == 3
+    assert read_weights(path, "Estimator").learned["model"].n_estimators == 3
     with safe_open(path, framework="numpy") as file:
         header = file.metadata()
     ran = tmp_path / "ran"
@@ -113,5 +168,5 @@ def test_no_code_of_a_file_is_run(tmp_path):
     header["digest"] = _digest(header, arrays)
     save_file(arrays, path, metadata=header)
     with pytest.raises(ValueError, match=r"/w' .*functools\.partial"):
-        read_weights(path, "Estimator", {})
+        read_weights(path, "Estimator")
     assert not ran.exists()

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import OneHotEncoder
 
-from skmm.compose._categories import FEW_ROWS, one_hot
+from skmm.compose import TabularEncoder
+from skmm.compose._categories import FEW_ROWS, one_hot_of_few
 
 FITTED = pd.DataFrame(
     {
@@ -32,8 +33,16 @@ def test_a_few_rows_are_encoded_as_by_scikit_learn(dtype, settings, columns):
     encoder.fit(FITTED[columns].astype(kinds))
     for rows in (FITTED[columns], NEW[columns], NEW[columns][2:3]):
         expected = encoder.transform(rows.astype(kinds))
-        np.testing.assert_array_equal(one_hot(encoder, rows.astype(kinds)), expected)
-    many = pd.concat([NEW[columns]] * FEW_ROWS)
-    np.testing.assert_array_equal(
-        one_hot(encoder, many)[: len(NEW)], one_hot(encoder, NEW[columns])
-    )
+        few = one_hot_of_few(encoder, rows.astype(kinds).to_numpy())
+        np.testing.assert_array_equal(few, expected)
+
+
+def test_few_rows_and_many_are_encoded_alike():
+    rows = pd.concat([FITTED, NEW], ignore_index=True)
+    rows["number"] = np.where(rows.index % 5, rows.index / 7, np.nan)
+    encoder = TabularEncoder().fit(pd.concat([rows[:8]] * 9))
+    many = encoder.transform(pd.concat([rows] * FEW_ROWS))[: len(rows)]
+    assert len(rows) <= FEW_ROWS
+    np.testing.assert_array_equal(encoder.transform(rows), many)
+    for row in range(len(rows)):
+        np.testing.assert_array_equal(encoder.transform(rows[row : row + 1]), many[row : row + 1])

@@ -212,6 +212,9 @@ IMAGE = write_image()
     [
         ("data:image/png;base64,iVBORw0KGgo", "data URIs.*b64decode"),
         ("data:audio/wav;codecs=1;base64,UklGR", "data URIs.*b64decode"),
+        ("data:;base64,iVBORw0KGgo", "data URIs.*b64decode"),
+        (IMAGE.decode("latin-1"), "NUL characters.*read files as bytes"),
+        (IMAGE.decode(errors="replace"), "NUL characters.*read files as bytes"),
         (base64.b64encode(IMAGE).decode(), "base64.*b64decode"),
         (base64.urlsafe_b64encode(write_image("JPEG")).decode(), "base64.*b64decode"),
         (base64.encodebytes(IMAGE).decode(), "base64.*b64decode"),
@@ -244,12 +247,33 @@ def test_files_that_became_text(cell, named):
     [
         (lambda i: f"https://shop.example/product/{i}", "URLs.*nothing is fetched"),
         (lambda i: f"https://img.example/{i}?format=jpg&name=large", "URLs.*nothing is fetched"),
+        (lambda i: f"www.shop.example/product/{i}", "URLs.*nothing is fetched"),
+        (lambda i: f"https://a.example/{i}.jpg https://b.example/{i}.jpg", "URLs.*nothing is"),
+        (lambda i: f"scans/{i}.nii.gz", "names of files that no encoder reads.*read what"),
+        (lambda i: f"notes {i}.txt".replace(" ", "_"), "names of files that no encoder reads"),
+        (lambda i: " ".join(map(str, range(i, i + 48))), r"vectors as text.*float, cell\.split"),
+        (lambda i: f"{48 + i / 7:.4f}, {i / 9:.4f}", "vectors as text"),
+        (lambda i: f"tensor([0.1, {i}.2], device=cpu)", "vectors as text"),
         (lambda i: base64.b64encode(np.random.default_rng(i).bytes(60)).decode(), "base64"),
         (lambda i: str(pickle.dumps(np.arange(i))), "bytes as text"),
         (lambda i: str([i / 7, -1e-5, 3]), r"vectors as text.*json\.loads"),
         (lambda i: str(np.array([i / 7, -1e-5, 3])), "vectors as text"),
     ],
-    ids=["page", "image without a suffix", "base64", "pickles", "lists", "arrays"],
+    ids=[
+        "page",
+        "image without a suffix",
+        "page without a scheme",
+        "two pictures",
+        "scans",
+        "notes",
+        "pixels",
+        "places",
+        "tensors",
+        "base64",
+        "pickles",
+        "lists",
+        "arrays",
+    ],
 )
 def test_strings_that_are_no_text_count_as_text_with_a_warning(make, named):
     cells = [make(i) for i in range(N)]
@@ -273,8 +297,10 @@ def test_what_the_encoders_say_of_such_cells(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["'It is a cat', she said", "[1, 2]", "deadbeef" * 4, "'cat'", '"Jaws", 1975', "('a',)"]
-)
+    "text", ["'It is a cat', she said", "[1, 2]", "deadbeef" * 4, "'cat'", '"Jaws", 1975', "('a',)",
+     "06 12 34 56 78", "192.168.10.1", "12.5 x 3.25", "node.js", "see www.a.example", "data: none",
+     "read report.txt first"]
+)  # fmt: skip
 def test_quoted_texts_and_digits_are_texts(text):
     cells = [f"{text} {i}" if i % 9 == 0 else text for i in range(N)]
     assert infer(cells) in ("text", "tabular")

@@ -123,6 +123,12 @@ def test_columns_that_a_schema_lacks_are_named(raw):
         ModalityTransformer(schema={"title": "text", **rest}).fit(raw)
 
 
+@pytest.mark.parametrize("overrides", [["brand"], [], "brand", {"brand"}])
+def test_overrides_that_are_no_dict_are_named(raw, overrides):
+    with pytest.raises(TypeError, match="overrides must be a dict of column to"):
+        ModalityTransformer(overrides=overrides).fit(raw)
+
+
 def test_overrides_are_modalities_or_encoders(raw):
     overrides = {
         "title": TfidfVectorizer(),

@@ -272,6 +272,7 @@ def test_categories_that_are_equal_are_one(then, now):
         ),
         ([0.5, "x"], [Fraction(1, 2), "x"]),
         ([1e300, float("inf")], [1e300, np.inf]),
+        ([2**60, 2**60 + 1], [Decimal(2**60), Fraction(2**60 + 1)]),
     ],
 )
 def test_equal_categories_of_other_types(then, now):
@@ -280,6 +281,38 @@ def test_equal_categories_of_other_types(then, now):
     expected = encoder.transform(columns[0].to_frame("c"))
     assert expected.shape == (6, 2)
     np.testing.assert_array_equal(encoder.transform(columns[1].to_frame("c")), expected)
+
+
+def test_large_integers_that_differ_are_two_categories():
+    stores = pd.DataFrame({"store": pd.Categorical([2**60, 2**60 + 1] * 3)})
+    assert TabularEncoder().fit_transform(stores)[:2].tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "named"),
+    [
+        (["01", "02"], [1, 2], r"1\)? in row 0.*'01'.*were texts, and now numbers"),
+        (
+            pd.to_datetime(["2026-01-01", "2026-01-02"]),
+            ["2026-01-01", "2026-01-02"],
+            "were dates, and now texts",
+        ),
+        (["a", "b"], [None, b"a"], r"b'a' in row 1.*were texts, and now bytes"),
+    ],
+)
+def test_categories_that_are_written_in_another_type_are_warned_of(then, now, named):
+    encoder = TabularEncoder().fit(pd.DataFrame({"c": pd.Categorical([*then] * 4)}))
+    with pytest.warns(UserWarning, match=f"Column 'c' holds no category that fit saw.*{named}"):
+        encoder.transform(pd.DataFrame({"c": pd.Categorical(now)}))
+
+
+def test_many_rows_without_a_known_category_are_warned_of():
+    encoder = TabularEncoder().fit(pd.DataFrame({"c": ["a", "b"] * 4, "d": ["a", "b"] * 4}))
+    new = pd.DataFrame({"c": ["A", None] * 20, "d": ["b", None] * 20})
+    with pytest.warns(UserWarning, match="'c' holds no category that fit saw.*as in fit"):
+        encoder.transform(new)
+    encoder.transform(new[:38])  # of 19 rows, of the same type, all may be unknown
+    encoder.transform(new[:1].assign(c="B"))
 
 
 @pytest.mark.parametrize("cell", ["2023-02-30", "2023-04-31", "2023-01-01 25:00"])
