@@ -56,10 +56,13 @@ _NUMBER = re.compile(r"\s*[€$£¥]?\s*[-+]?[€$£¥]?\d[\d.,]*(e[-+]?\d+)?\s*
 _DAY = (
     r"\d{1,2}/\d{1,2}/(\d\d){1,2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{4}(?P<mark>[/.])\d{1,2}(?P=mark)\d{1,2}"
     r"|\d{1,2}[ -][a-z]{3,9}\.?[ -](\d\d){1,2}|[a-z]{3,9}\.? \d{1,2},? \d{4}"
-    r"|(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d"
+    r"|(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d|(19|20)\d\d-(0?[1-9]|1[0-2])(-\d{1,2})?"
+    r"|q[1-4][ -]?\d{4}|\d{4}[ -]?q[1-4]"
+    r"|[a-z]{3}, \d{1,2} [a-z]{3} \d{4}|\d{1,2}\. [^\W\d_]{3,9} \d{4}"
 )
-_TIME = r"\d{1,2}:\d{2}(:\d{2})?( ?[ap]m)?"
-_OTHER_DATE = re.compile(rf"\s*(({_DAY})([ T]+{_TIME})?|{_TIME})\s*$", re.IGNORECASE)
+_TIME = r"(\d{1,2}(:?\d{2}){0,2}(\.\d+)?)( ?[ap]m| ?(z|gmt|utc|[-+]\d{2}:?\d{2}))?"
+_TIME_OF_DAY = re.compile(r"\s*\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<half> ?[ap]m)?\s*$", re.I)
+_OTHER_DATE = re.compile(rf"\s*(({_DAY})([ T]+{_TIME})?)\s*$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
 
@@ -224,7 +227,7 @@ def _infer_words(sample: list[str]) -> Finding:
         f"{min(N_COMPARED, len(sample))} (categories: {least:.0%}); {length:.0f} characters long"
     )
     are_categories = share >= least and length <= MAX_CATEGORY_LENGTH
-    if sum(_OTHER_DATE.match(text) is not None for text in sample) > len(sample) / 2:
+    if sum(map(_is_other_date, sample)) > len(sample) / 2:
         return Finding("tabular" if are_categories else "text", OTHER_DATES, reason)
     if are_categories:
         return Finding("tabular", "categories", reason)
@@ -234,6 +237,10 @@ def _infer_words(sample: list[str]) -> Finding:
     elif sum(map(is_number, sample)) > len(sample) / 2:
         kind = NUMBERS_AS_STRINGS
     return Finding("text", kind, reason)
+
+
+def _is_other_date(text: str) -> bool:
+    return _OTHER_DATE.match(text) is not None or _TIME_OF_DAY.match(text) is not None
 
 
 def measure_repeated(counts: Iterable[int]) -> float:
@@ -280,10 +287,17 @@ def warn_of_numbers(column, values: pd.Series, example: str) -> None:
 def warn_of_dates(column, modality: str, example: str) -> None:
     """Warn that a column holds dates, or times, in a form that may be read in several ways."""
     counted = "text" if modality == "text" else "categories"
+    time = _TIME_OF_DAY.match(example.strip("'"))
+    if time is None:
+        kind, form, advice = "dates", "the form 2026-11-23", "dayfirst=...)"
+    else:
+        pattern = ("%I" if time["half"] else "%H") + ":%M" + (":%S" if time["seconds"] else "")
+        pattern += time["half"].replace(time["half"].strip(), "%p") if time["half"] else ""
+        kind, form, advice = "times of the day", "datetime.time", f"format={pattern!r}).dt.time"
     warn_user(
-        f"Column {column!r} seems to hold dates or times, for example {example}. It counts as "
-        f"{counted}, for only the form 2026-11-23 is read. Convert it: X[{column!r}] = "
-        f"pd.to_datetime(X[{column!r}], dayfirst=...), or pd.to_timedelta."
+        f"Column {column!r} seems to hold {kind}, for example {example}. It counts as {counted}, "
+        f"for only {form} is read. Convert it: X[{column!r}] = pd.to_datetime(X[{column!r}], "
+        f"{advice}."
     )
 
 

@@ -18,6 +18,7 @@ MAX_LENGTH = 40  # of a number and its unit
 READ_SHARE = 0.95  # of the texts of a column that must be numbers in one unit
 MAX_CODES = 20  # different plain numbers, each twice, that may be names of categories
 MIN_CODE_LENGTH = 4  # of integers that are all as long: years, postcodes, ids
+MIN_SEPARATED = 10  # different numbers with three places, to be thousands and no decimals
 MAX_INTEGER_LENGTH = 8  # longer ones are ids and phone numbers
 _WORDS = "- -- ? . n/a na n.a. nan null none nil unknown missing unavailable tbd tba \u2013 \u2014"
 PLACEHOLDERS = {*_WORDS.split(), "", "not available", "not applicable", "0000-00-00"}
@@ -62,7 +63,7 @@ _UNITS = {
 }
 _BLANKS = "' \u00a0\u202f\u2009"
 _NUMBER = {
-    mark: rf"(?:(?:\d{{1,3}}(?:{other}\d{{3}})+|\d{{1,3}}(?:[{_BLANKS}]\d{{3}})+|\d+)"
+    mark: rf"(?:(?:[1-9]\d{{0,2}}(?:{other}\d{{3}})+|[1-9]\d{{0,2}}(?:[{_BLANKS}]\d{{3}})+|\d+)"
     rf"(?:{mark_}\d*)?|{mark_}\d+)"
     for mark, mark_, other in ((".", r"\.", ","), (",", ",", r"\."))
 }
@@ -83,6 +84,7 @@ _AMOUNT = {
     for mark, number in _NUMBER.items()
 }
 _PART = {mark: re.compile(rf"({n})\s*({_UNIT})[.,]?\s*") for mark, n in _NUMBER.items()}
+_POINTS = re.compile(r"[\d.]*\d")
 _LEADING_ZERO = re.compile(r"\+?0\d")
 
 
@@ -141,11 +143,29 @@ def find_notation(texts: Iterable[str]) -> Notation | None:
     if len(counts) < 2 or n_short < READ_SHARE * n or _are_codes(counts):
         return None
     best, n_best = None, 0
-    for mark in ".,":
+    for mark in ",." if _have_points_for_thousands(counts) else ".,":
         for unit, n_read in count_units(counts, mark).most_common(1):
             if n_read > n_best:
                 best, n_best = Notation(mark, unit), n_read
     return best if n_best >= READ_SHARE * n else None
+
+
+def _have_points_for_thousands(texts: Iterable[str]) -> bool:
+    """Return whether points separate thousands: "1.234 €" among "540 €".
+
+    Of decimals some would have fewer places than three, or more, or numbers below 1.
+    """
+    parts = [match[0].split(".") for text in texts if (match := _POINTS.search(text))]
+    n_whole = sum(len(groups) == 1 and len(groups[0]) <= 3 for groups in parts)
+    separated = [groups for groups in parts if len(groups) > 1]
+    return (
+        n_whole > 0
+        and len(separated) >= MIN_SEPARATED
+        and all(
+            groups[0][:1] not in ("", "0") and all(len(group) == 3 for group in groups[1:])
+            for groups in separated
+        )
+    )
 
 
 def find_mixed_units(texts: Iterable[str]) -> list[str]:

@@ -13,7 +13,9 @@ from ._media import N_OPENED
 
 
 def check_root(root: Any) -> None:
-    """Raise ValueError if a root is given and is no folder."""
+    """Raise an error if a root is given and is no folder."""
+    if root is not None and not isinstance(root, str | os.PathLike):
+        raise TypeError(f"root must be the path of a folder, got {root!r}.")
     if root is not None and not os.path.isdir(expand_home(root)):
         raise ValueError(f"root must be a folder, got {os.fspath(root)!r}.")
 

@@ -60,7 +60,13 @@ def find_schema(X: pd.DataFrame, schema: Any, overrides: Mapping) -> dict:
     for column, override in overrides.items():
         if isinstance(override, str):
             found[column] = _check_modality(override, column, "overrides")
-        elif column not in found:
+            continue
+        if not hasattr(override, "get_params"):
+            raise TypeError(
+                f"overrides has {shorten(override)} for column {column!r}; it must be one of "
+                f"{[*DEFAULT_ENCODERS, DROP]}, or a transformer."
+            )
+        if column not in found:
             found[column] = infer_column(X[column]).modality
     return {column: found[column] for column in X.columns if column in found}
 
@@ -108,12 +114,17 @@ def read_schema(schema: Any) -> dict:
                 "schema must have a column 'modality', and the names of the columns of X as its "
                 f"index, as infer_modalities returns it; got the columns {list(schema.columns)}."
             )
+        if "column" in schema and isinstance(schema.index, pd.RangeIndex):  # read from a CSV file
+            schema = schema.set_index("column")
         schema = schema["modality"]
     if not isinstance(schema, Mapping | pd.Series):
         raise TypeError(
             "schema must be a frame as infer_modalities returns it, or a dict of column to "
             f"modality, got {type(schema).__name__}."
         )
+    if isinstance(schema, pd.Series) and schema.index.has_duplicates:
+        twice = schema.index[schema.index.duplicated()].tolist()
+        raise ValueError(f"schema has more than one row for the columns {shorten(twice)}.")
     return {c: _check_modality(modality, c, "schema") for c, modality in dict(schema).items()}
 
 

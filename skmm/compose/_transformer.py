@@ -42,8 +42,10 @@ class ModalityTransformer(ColumnTransformer):
         several, each is a modality, named "text_COLUMN" and so on. A column of vectors, such as
         embeddings that were computed elsewhere, is stacked by `VectorEncoder`.
     schema : DataFrame or dict of column to modality, default=None
-        What `infer_modalities` returned, edited or not. "auto" is then bound to it, instead of to
-        the rows of each `fit`. The modality "drop" leaves a column out.
+        What `infer_modalities` returned, with other modalities where you edited them. "auto" is
+        then bound to these, instead of to the rows of each `fit`; a tabular column still is
+        numbers, dates or categories by its values in `fit`. The modality "drop" leaves a column
+        out.
     overrides : dict of column to str or transformer, default=None
         Exceptions from "auto" and ``schema``: the modality of a column, or its encoder. A tabular
         column with an encoder of its own is a modality of its own, "tabular_COLUMN"; one that
@@ -369,8 +371,10 @@ class ModalityTransformer(ColumnTransformer):
                 encoder.errors = own if own and self.errors == "raise" else self.errors
 
     def __getstate__(self):
-        """Pickle the modalities of a schema, not its frame, which skops cannot save."""
+        """Pickle the modalities of a schema, and the name of a root: skops saves no others."""
         state = dict(super().__getstate__())
+        if isinstance(self.root, os.PathLike):
+            state["root"] = os.fspath(self.root)
         if self.schema is not None:
             state["schema"] = read_schema(self.schema)
         return state

@@ -1,6 +1,7 @@
 """What columns are taken for, where a closer look is needed."""
 
 import datetime
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -133,7 +134,11 @@ def test_dates_of_which_one_is_not_known_are_dates(odd):
 @pytest.mark.parametrize("n_days", [20, 360])
 @pytest.mark.parametrize(
     "form",
-    ["%d/%m/%Y", "%m/%d/%y", "%d.%m.%Y", "%Y/%m/%d", "%d %b %Y", "%B %d, %Y", "%Y%m%d", "%H:%M"],
+    [
+        *["%d/%m/%Y", "%m/%d/%y", "%d.%m.%Y", "%Y/%m/%d", "%d %b %Y", "%B %d, %Y", "%Y%m%d"],
+        *["%H:%M", "%Y-%m", "%Y-%m-%dT%H", "%Y%m%dT%H%M%SZ", "%a, %d %b %Y %H:%M:%S GMT"],
+        *["%Y-%m-%d %I:%M %p", "%d. %B %Y"],
+    ],
 )
 def test_dates_in_other_forms_are_told(form, n_days):
     times = pd.date_range("2020-01-01", periods=n_days, freq="25h")
@@ -185,3 +190,14 @@ def test_tensors_of_one_dimension_are_embeddings():
     assert infer_column(pd.Series(vectors))[:2] == ("embedding", "vectors of 3 numbers")
     encoded = ModalityTransformer().fit_transform(pd.DataFrame({"v": vectors}))
     np.testing.assert_array_equal(encoded, np.stack(vectors))
+
+
+@pytest.mark.parametrize("form", ["%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S%p"])
+def test_the_advice_on_times_of_the_day_makes_them_numbers(form):
+    times = pd.Series(pd.date_range("2026-01-01", periods=200, freq="427s"))
+    X = pd.DataFrame({"at": times.dt.strftime(form)})
+    with pytest.warns(UserWarning, match="'at'") as caught:
+        infer_modalities(X)
+    advice = re.search(r"pd.to_datetime\(.*?\)\.dt\.time", str(caught[0].message))[0]
+    X["at"] = eval(advice, {"pd": pd, "X": X})
+    assert infer_modalities(X).loc["at", "kind"] == "durations"

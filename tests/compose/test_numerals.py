@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from skmm import ModalityTransformer, TabularEncoder, infer_modalities
-from skmm.compose._numerals import Amount, find_notation, read_amount
+from skmm.compose._numerals import Amount, find_notation, read_amount, read_number
 
 POUND, OUNCE, INCH, FOOT = 453.59237, 28.349523125, 2.54, 30.48
 
@@ -215,3 +215,25 @@ def test_numbers_as_text_go_through_the_default_pipeline():
     encoded = ModalityTransformer().fit_transform(pd.DataFrame({"price": prices}))
     assert encoded.columns.to_list() == ["tabular__price"]
     np.testing.assert_allclose(encoded["tabular__price"].std(ddof=0), 1, rtol=1e-5)
+
+
+WHOLE = [f"{n} €" for n in range(100, 999, 37)]
+SEPARATED = [f"{n}.{m} €" for n, m in zip(range(1, 99, 8), range(104, 999, 61), strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "read"),
+    [
+        ([*WHOLE, *SEPARATED, "17.208 €"], 17208),
+        ([*WHOLE, *SEPARATED, "1.017.208 €"], 1017208),
+        ([*WHOLE, *SEPARATED, "1.2 €"], 1.2),  # so these are decimals
+        ([*WHOLE, *SEPARATED, "0.378 €"], 0.378),
+        ([*SEPARATED, "17.208 €"], 17.208),  # nobody knows
+        ([*WHOLE, "17.208 €"], 17.208),
+        (["5,736 kg", "2,435 kg", "0,378 kg"], 378),  # grams, for nothing is written 0,378 but .378
+        (["5,736 kg", "2,435 kg", "1,378 kg"], 1378e3),
+    ],
+)
+def test_marks_of_thousands_and_decimals_are_told_by_the_column(texts, read):
+    notation = find_notation(texts)
+    assert read_number(texts[-1], notation) == pytest.approx(read)

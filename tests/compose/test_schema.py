@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -94,10 +95,18 @@ def test_a_search_over_weights_works_in_all_folds_of_a_table_of_brands():
         ({"schema": {"title": "txt"}}, ValueError, r"schema .*'txt'.*'title'.*'text'"),
         ({"schema": pd.DataFrame({"kind": ["a"]})}, ValueError, r"schema .*'modality'.*'kind'"),
         ({"schema": "text"}, TypeError, r"schema .*\bstr\b"),
+        (
+            {"schema": pd.Series(["text"] * 3, ["title", "brand", "title"])},
+            ValueError,
+            r"schema .*'title'",
+        ),
+        ({"overrides": {"title": None}}, TypeError, r"overrides .*None .*'title'.*'text'"),
+        ({"overrides": {"title": ("text", 1)}}, TypeError, r"overrides .*'title'.*'text'"),
         ({"overrides": {"heading": "text"}}, ValueError, r"overrides .*'heading'.*'title'"),
         ({"overrides": {"title": "txt"}}, ValueError, r"overrides .*'txt'.*'title'.*transformer"),
         ({"errors": "ignore"}, ValueError, r"errors .*'ignore'"),
         ({"root": "no/such/folder"}, ValueError, r"root .*'no/such/folder'"),
+        ({"root": 3}, TypeError, r"root .*3"),
     ],
 )
 def test_bad_parameters(raw, parameters, error, match):
@@ -181,12 +190,19 @@ def test_an_encoder_that_was_given_is_lenient_if_it_or_all_shall_be(raw):
     assert overrides["photo"].errors == "raise"
 
 
+def test_a_schema_may_come_from_a_csv_file(raw, tmp_path):
+    infer_modalities(raw).to_csv(tmp_path / "schema.csv")
+    schema = pd.read_csv(tmp_path / "schema.csv")
+    features = ModalityTransformer(schema=schema).fit_transform(raw)
+    pd.testing.assert_frame_equal(features, ModalityTransformer().fit_transform(raw))
+
+
 @pytest.mark.parametrize("form", ["frame", "series", "dict"])
 def test_a_schema_and_vectors_are_saved_by_skops_and_pickle(raw, form):
     raw["vector"] = list(np.random.default_rng(0).normal(size=(N, 3)))
     schema = infer_modalities(raw)
     schema = {"frame": schema, "series": schema["modality"], "dict": dict(schema["modality"])}[form]
-    encoder = ModalityTransformer(schema=schema).fit(raw)
+    encoder = ModalityTransformer(schema=schema, root=Path.cwd()).fit(raw)
     loaded = skops.io.loads(skops.io.dumps(encoder), trusted=skmm.trusted_types)
     for again in (loaded, pickle.loads(pickle.dumps(encoder))):
         pd.testing.assert_frame_equal(again.transform(raw), encoder.transform(raw))
