@@ -127,11 +127,10 @@ def name_category(value: Any) -> str:
     if isinstance(value, datetime.date | np.datetime64):
         value = pd.Timestamp(value)
         return str(value if value.tz is None else value.tz_convert("UTC"))
-    if isinstance(value, np.bool_):
-        value = bool(value)
-    if isinstance(value, Real | Decimal):
-        if math.isfinite(value) and value == math.trunc(value):  # exact, unlike its float
-            return str(math.trunc(value))
+    if isinstance(value, Real | Decimal | np.bool_):
+        number: Any = value
+        if math.isfinite(number) and number == int(number):  # exact, unlike its float
+            return str(int(number))
         return str(float(value)) if isinstance(value, Decimal | Fraction) else str(value)
     return str(value)
 
