@@ -128,8 +128,9 @@ def name_category(value: Any) -> str:
         value = pd.Timestamp(value)
         return str(value if value.tz is None else value.tz_convert("UTC"))
     if isinstance(value, Real | Decimal | np.bool_):
-        if math.isfinite(value) and value == int(value):  # as integer, for floats are not exact
-            return str(int(value))
+        number: Any = value
+        if math.isfinite(number) and number == int(number):  # exact, unlike its float
+            return str(int(number))
         return str(float(value)) if isinstance(value, Decimal | Fraction) else str(value)
     return str(value)
 
