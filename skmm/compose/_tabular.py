@@ -142,7 +142,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             The features; NaN in the rows in which all columns are missing.
         """
         X, columns, statistics = self._fit(X, y)
-        return self._finish(self._encode(columns), statistics, X)
+        return self._finish(self._encode(columns), statistics, columns.iloc[:, : X.shape[1]])
 
     def transform(self, X):
         """Encode columns.
@@ -171,7 +171,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         if self.target_encoder_ is not None:
             chosen = columns[self.target_encoder_.feature_names_in_]
             statistics = self.target_encoder_.transform(chosen)
-        return self._finish(self._encode(columns), statistics, X)
+        return self._finish(self._encode(columns), statistics, columns.iloc[:, : X.shape[1]])
 
     def get_feature_names_out(self, input_features=None):
         """Name the features.
@@ -319,11 +319,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 blocks.append(transformer.transform(chosen))
         return np.hstack(blocks).astype(np.float32)
 
-    def _finish(self, encoded: np.ndarray, statistics: np.ndarray | None, X: pd.DataFrame):
+    def _finish(self, encoded: np.ndarray, statistics: np.ndarray | None, prepared: pd.DataFrame):
         """Add the statistics of the target, and make rows without a value rows of NaN."""
         if statistics is not None:
             encoded = np.hstack([encoded, statistics.astype(np.float32)])
-        encoded[X.isna().to_numpy().all(axis=1)] = np.nan
+        encoded[prepared.isna().to_numpy().all(axis=1)] = np.nan
         return encoded
 
     def _prepare(self, X: pd.DataFrame) -> pd.DataFrame:

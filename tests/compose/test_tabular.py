@@ -364,3 +364,13 @@ def test_what_no_other_row_can_equal_is_no_category(cell, match):
         TabularEncoder().fit(frame)
     with pytest.raises(ValueError, match=rf"'v' .*{match}"):
         ModalityTransformer(schema={"v": "tabular", "n": "tabular"}).fit(frame)
+
+
+def test_a_row_of_numbers_that_cannot_be_read_is_a_missing_modality():
+    X = pd.DataFrame({"price": [f"${i}.50" for i in range(40)]})
+    X.loc[37:, "price"] = [None, "n/a", ""]
+    encoder = TabularEncoder().fit(X)
+    with pytest.warns(UserWarning, match="'price'.*'ask'"):
+        encoded = encoder.transform(pd.DataFrame({"price": ["$1.50", "ask", "N/A", None]}))
+    assert np.isnan(encoded).all(axis=1).tolist() == [False, True, True, True]
+    assert np.isnan(encoder.transform(X)).any(axis=1).sum() == 3
