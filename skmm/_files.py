@@ -25,7 +25,9 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         set.
     """
     path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "It is no regular file, and is not replaced by one", str(path))
     writer = f"{os.getpid()}-{threading.get_ident()}"  # two may write to one path at once
     temporary = path.with_name(f".{path.name}.{writer}.tmp")
@@ -37,7 +39,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.replace(temporary, path)
     except BaseException as e:
         temporary.unlink(missing_ok=True)
-        if isinstance(e, OSError) and e.filename is None:
+        if isinstance(e, OSError) and e.filename in (None, str(temporary)):
             e.filename = str(path)
         raise
     if os.name == "posix":  # the name of the file is stored in the folder, which is flushed apart

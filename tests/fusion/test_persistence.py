@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import pkgutil
+import re
 
 import joblib
 import numpy as np
@@ -130,6 +131,14 @@ def test_loading_draws_no_random_numbers(data, small, tmp_path):
     small().load_weights(tmp_path / "w")
     assert torch.equal(torch.random.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+
+
+@pytest.mark.parametrize("path", ["missing/weights", "."])
+def test_a_path_that_cannot_be_written_is_named(data, small, tmp_path, path):
+    model = small().fit(*data)
+    with pytest.raises(OSError, match=re.escape(repr(str(tmp_path / path))) + "$"):
+        model.save_weights(tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_and_damaged_files(data, small, tmp_path):

@@ -31,7 +31,8 @@ UNKNOWN_BYTES, UNKNOWN_SAMPLES = 0x7FFF0000, 2**62
 _LENGTH = re.compile(
     r"^\s*(?:data|SSND|Data Size|Riff size|riff) +: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
-_OGG_CUT = re.compile(r"^Ogg ?: (Last page lacks|Junk after the last page)", re.MULTILINE)
+_OGG_CUT = re.compile(r"^Ogg ?: Last page lacks", re.MULTILINE)
+_OGG_GOES_ON = re.compile(r"^Ogg ?: Junk after the last page", re.MULTILINE)
 # The first frame of an MP3, if it holds a Xing header with the number of frames: its flags, and the
 # number of bytes, which is there if they have _XING_BYTES.
 _XING = re.compile(
@@ -200,7 +201,12 @@ def _check_length(log: str) -> None:
                 f"the file is cut short: its header promises {promised} bytes, {present} are there"
             )
     if _OGG_CUT.search(log):
-        raise BrokenItemError("the file is cut short: its last page is not whole or not the last")
+        raise BrokenItemError("the file is cut short: its last page is not whole")
+    if _OGG_GOES_ON.search(log):
+        raise BrokenItemError(
+            "the file goes on after its last page, and would be read up to there: it may be of "
+            "several that were joined. Make one of them: ffmpeg -i sound.ogg new.wav"
+        )
 
 
 # By FFmpeg

@@ -8,6 +8,7 @@ import sys
 import av
 import numpy as np
 import pytest
+import soundfile
 from clips import KINDS, number_frames, write_clip
 
 from skmm.encoding.readers import BrokenItemError, check_sound, read_sound, read_windows
@@ -188,6 +189,11 @@ def test_sounds_that_are_joined_are_read_to_the_end_or_refused(tmp_path):
     m4a = write_clip(io.BytesIO(), number_frames(50), sound=TONE).getvalue()
     with pytest.raises(BrokenItemError, match=r"joined.*not read the last.*ffmpeg -f concat"):
         read_sound(m4a + m4a)
+    first, second = io.BytesIO(), io.BytesIO()
+    for file in (first, second):  # each with a number of its own
+        soundfile.write(file, TONE, RATE, format="OGG")
+    with pytest.raises(BrokenItemError, match=r"joined.*ffmpeg -i"):
+        read_sound(first.getvalue() + second.getvalue())
     transport_stream = write_clip(io.BytesIO(), number_frames(50), kind="h264.ts", sound=TONE)
     transport_stream = transport_stream.getvalue()
     assert len(read_sound(2 * transport_stream).samples) == 2 * len(
