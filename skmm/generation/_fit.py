@@ -162,6 +162,8 @@ def _select_rows(problem: GenerationProblem) -> GenerationProblem:
             f"Modality {absent[0]!r} is missing (all NaN) from every training row. Leave its "
             "columns out, or check the step that makes them."
         )
+    if rows.source is not None and not any(rows.source):
+        raise ValueError("The source text is missing from every training row: leave source out.")
     is_empty = np.logical_not(rows.inputs.any(axis=1))
     if not is_empty.any():
         return problem
@@ -200,11 +202,12 @@ def _split_rows(
         held_out = sample_holdout(codes, fraction, random_state, problem.groups)
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
     order = random_state.permutation(n_rows)
-    n_held_out = round(settings.solver.validation_fraction * n_rows)
-    if not 0 < n_held_out < n_rows:
+    n_held_out = max(1, round(settings.solver.validation_fraction * n_rows))
+    if n_held_out >= n_rows:
         raise ValueError(
-            f"validation_fraction={settings.solver.validation_fraction} of {n_rows} rows is "
-            f"{n_held_out}; early_stopping needs rows to train on and rows to hold out."
+            f"Of {n_rows} rows none is left to train on once {n_held_out} are held out, to end "
+            "training or to learn how much the decoder counts. decoder=None needs none held out, "
+            "nor do neighbors=0 and early_stopping=False together."
         )
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 

@@ -134,7 +134,7 @@ class FusionTextGenerator(BaseEstimator):
     Notes
     -----
     A modality is missing from a row if all of its columns are NaN there; the others then have its
-    weight. A source text is missing if its cell is None, NaN or empty.
+    weight. A source text is missing if its cell is None, NaN or blank.
 
     A text of ``y`` is one string of a row; where rows have several, such as five captions of a
     picture, ``y`` is a list of lists. Each is learned from, and together they weigh as one.
@@ -410,7 +410,9 @@ class FusionTextGenerator(BaseEstimator):
             The log-likelihood of the text, in nats, to be compared within a row. With
             ``neighbors=0`` that of the decoder, of all texts and their ends. With
             ``decoder=None`` how much likelier it is than for a row of which nothing is known, by
-            a regression from the row to the text's character n-grams. With both a sum of these,
+            a regression from the row to the text's character n-grams: about 0 of a text that has
+            none of those in `fit`, so that it tells likely texts apart, and not texts from
+            nonsense. With both a sum of these,
             whose weights make the right texts of held-out rows likeliest among others.
 
         Raises

@@ -141,9 +141,11 @@ def read_source(X: Any, source: str) -> list[str]:
         raise ValueError(
             f"source={source!r} is not a column of X; it has {_name_some(list(X.columns))}."
         )
+    if isinstance(X[source], pd.DataFrame):
+        raise ValueError(f"X has several columns called {source!r}; the source is one of texts.")
     labels, texts = find_labels(X), []
     for row, cell in enumerate(X[source].to_list()):
-        if is_missing(cell):
+        if is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
             cell = ""
         if not isinstance(cell, str):
             raise ValueError(

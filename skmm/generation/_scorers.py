@@ -59,7 +59,10 @@ class _Bleu(_TextScorer):
         self.tokenize = tokenize
 
     def _parameters(self) -> dict[str, Any]:
-        return {"tokenize": self.tokenize}
+        return {"tokenize": self.tokenize, "effective_order": True}
+
+    def __repr__(self) -> str:
+        return f"bleu(tokenize={self.tokenize!r})"
 
 
 def chrf(word_order=0):
@@ -101,6 +104,9 @@ def chrf(word_order=0):
 def bleu(tokenize=None):
     """Make a scorer: BLEU of all texts together, computed by sacrebleu.
 
+    Where no predicted text has four words, n-grams of as many words count as there are: equal short
+    texts have 1, and not 0 (sacrebleu's ``effective_order=True``).
+
     Parameters
     ----------
     tokenize : str, default=None
@@ -131,4 +137,8 @@ def bleu(tokenize=None):
     """
     if tokenize is not None and not isinstance(tokenize, str):
         raise ValueError(f"tokenize must be the name of a tokenizer or None, got {tokenize!r}.")
+    metrics = import_optional("sacrebleu.metrics", extra="generation", purpose="bleu")
+    known = sorted(metrics.BLEU.TOKENIZERS)
+    if tokenize is not None and tokenize not in known:
+        raise ValueError(f"tokenize must be one of {known} or None, got {tokenize!r}.")
     return _Bleu(tokenize)

@@ -218,8 +218,8 @@ def test_early_stopping(quick, training):
     assert model.n_iter_ < 200
     assert list(model.history_) == ["loss", "validation_loss"]
     assert model.loss_curve_ == model.history_["loss"].tolist()
-    with pytest.raises(ValueError, match="validation_fraction"):
-        quick(solver=solver).fit(training.X[:2], training.y[:2])
+    with pytest.raises(ValueError, match=r"1 rows .*decoder=None"):
+        quick(solver=solver).fit(training.X[:1], training.y[:1])
 
 
 def test_several_references_are_learned(quick, training, unseen):
@@ -527,3 +527,23 @@ def test_rows_of_a_group_are_held_out_together(quick, training, parameters):
 def test_unusable_groups_are_named(quick, training, groups):
     with pytest.raises(ValueError, match="groups"):
         quick().fit(training.X, training.y, groups=groups)
+
+
+@pytest.mark.parametrize("n_rows", [2, 3, 5])
+def test_a_few_rows_are_enough(quick, training, n_rows):
+    X, y = training.X[:n_rows], training.y[:n_rows]
+    generator = quick(neighbors=4, solver=AdamW(0.01, max_iter=2)).fit(X, y)
+    assert all(isinstance(text, str) for text in generator.predict(X))
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_a_source_that_no_row_has_is_an_error(quick, training, blank):
+    X = training.X.assign(word=blank)
+    with pytest.raises(ValueError, match="source"):
+        quick(source="word").fit(X, training.y)
+
+
+def test_several_columns_of_the_name_of_the_source_are_an_error(quick, training):
+    X = training.with_source()
+    with pytest.raises(ValueError, match="'word'"):
+        quick(source="word").fit(pd.concat([X, X[["word"]]], axis=1), training.y)

@@ -55,7 +55,12 @@ def test_scorers_show_what_they_compute():
 
 
 @pytest.mark.parametrize(
-    ("make", "name"), [(lambda: chrf(-1), "word_order"), (lambda: bleu(3), "tokenize")]
+    ("make", "name"),
+    [
+        (lambda: chrf(-1), "word_order"),
+        (lambda: bleu(3), "tokenize"),
+        (lambda: bleu("nope"), "tokenize .*'13a'.*'nope'"),
+    ],
 )
 def test_bad_parameters_are_named(make, name):
     with pytest.raises(ValueError, match=name):
@@ -65,3 +70,10 @@ def test_bad_parameters_are_named(make, name):
 def test_y_without_strings_is_an_error(model):
     with pytest.raises(ValueError, match="y must hold strings"):
         chrf()(model, X, list(range(6)))
+
+
+def test_equal_texts_of_few_words_have_a_bleu_of_1():
+    short = [["red cat"], ["dog"]]
+    right = DummyClassifier(strategy="constant", constant="dog").fit(short, ["dog", "red cat"])
+    assert bleu()(right, short, ["dog", "dog"]) == 1
+    assert bleu()(right, short, ["dog", "red dog"]) < 1
