@@ -59,6 +59,7 @@ INPUTS = {
     "name: picture": ["picture"],
     "name: text": ["text"],
     "name: text, picture": ["text", "picture"],
+    "keyword: picture": ["picture"],
     "keyword: text": ["text"],
     "keyword: text, picture": ["text", "picture"],
 }
@@ -166,7 +167,9 @@ def run(names, tasks, models, n_seeds: int, on: str, known: dict, save) -> None:
     order = itertools.product(range(n_seeds), models, LANGUAGES, INPUTS)
     cases = [
         *order,
-        *((s, m, "en", "keyword: text, picture") for s in range(n_seeds) for m in models),
+        *itertools.product(
+            range(n_seeds), models, ["en"], ["keyword: picture", "keyword: text, picture"]
+        ),
     ]
     for seed, model, language, key in sorted(
         cases, key=lambda case: (models.index(case[1]), case[0])
@@ -198,6 +201,7 @@ def render(known: dict, on: str) -> str:
         "name: picture": "(a) From the picture",
         "name: text": "From the English name alone",
         "name: text, picture": "(b) From the English name and the picture",
+        "keyword: picture": "From the picture alone, one row for each ambiguous keyword",
         "keyword: text": "From an ambiguous keyword alone",
         "keyword: text, picture": "(c) From an ambiguous keyword and the picture",
     }
@@ -214,7 +218,9 @@ def render(known: dict, on: str) -> str:
     languages = ("en", *LANGUAGES)
     lines = [["share of pairs", *languages], ["---"] * (1 + len(languages))]
     lines += [["by the keyword alone, or chance", *[".50"] * len(languages)]]
-    lines += _rows_of_models(known, "keyword: text, picture", languages, "ranked", 3)
+    for inputs in ("picture", "text, picture"):
+        rows = _rows_of_models(known, f"keyword: {inputs}", languages, "ranked", 3)
+        lines += [[f"{name}, of {inputs}", *cells] for name, *cells in rows]
     pages.append(
         f"## (d) The right one of two names with the same keyword\n\n{to_markdown(lines)}\n"
     )
