@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -83,12 +83,7 @@ def select_rows(X, columns, target, present, weight, counts, names) -> TrainingR
     ValueError
         If a modality is missing from every row that has a weight.
     """
-    absent = [n for n, rows in zip(names, present[weight > 0].T, strict=True) if not rows.any()]
-    if absent:
-        raise ValueError(
-            f"Modality {absent[0]!r} is missing (all NaN) from every training row. Leave its "
-            "columns out, or check the step that makes them."
-        )
+    check_each_is_present(present[weight > 0], names)
     empty = (weight > 0) & ~present[:, counts].any(1)
     if empty.any():
         warn_user(
@@ -97,6 +92,16 @@ def select_rows(X, columns, target, present, weight, counts, names) -> TrainingR
         )
     index, weight = distinct_rows(X, columns, target, np.where(empty, 0.0, weight))
     return TrainingRows(index, target[index], present[index], weight / weight.mean())
+
+
+def check_each_is_present(present: np.ndarray, names: Sequence[str]) -> None:
+    """Raise ValueError if a modality, of those that ``present`` (n, m) marks, is in no row."""
+    absent = [name for name, rows in zip(names, present.T, strict=True) if not rows.any()]
+    if absent:
+        raise ValueError(
+            f"Modality {absent[0]!r} is missing (all NaN) from every training row. Leave its "
+            "columns out, or check the step that makes them."
+        )
 
 
 def distinct_rows(X, columns, target, weight) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,15 @@ from torch import nn
 Network = TypeVar("Network", bound=nn.Module)
 
 
+def pack_arrays(network: nn.Module) -> dict[str, Any]:
+    """Return the arrays that `fill_network` takes, and which parameters are not trained."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    return {
+        "state": {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors},
+        "frozen": [name for name, p in network.named_parameters() if not p.requires_grad],
+    }
+
+
 def fill_network(network: Network, packed: Mapping[str, Any]) -> Network:
     """Put arrays in the place of the tensors of a network on the device "meta".
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .._torch.filling import fill_network
+from .._torch.filling import fill_network, pack_arrays
 from .._torch.perceptrons import PerceptronSpec, make_perceptron
 from ._network import AlignmentNetwork
 
@@ -60,11 +60,7 @@ def pack_network(
         built = build_network(spec)
     if repr(built) != repr(network):
         return copy.deepcopy(network).cpu()
-    parameters = dict(network.named_parameters())
-    return {
-        "state": {name: p.detach().cpu().numpy().copy() for name, p in parameters.items()},
-        "frozen": [name for name, p in parameters.items() if not p.requires_grad],
-    }
+    return pack_arrays(network)
 
 
 def unpack_network(

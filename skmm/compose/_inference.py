@@ -61,7 +61,7 @@ _DAY = (
     r"|[a-z]{3}, \d{1,2} [a-z]{3} \d{4}|\d{1,2}\. [^\W\d_]{3,9} \d{4}"
 )
 _TIME = r"(\d{1,2}(:?\d{2}){0,2}(\.\d+)?)( ?[ap]m| ?(z|gmt|utc|[-+]\d{2}:?\d{2}))?"
-_TIME_OF_DAY = re.compile(r"\s*\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<half> ?[ap]m)?\s*$", re.I)
+_TIME_OF_DAY = re.compile(r"\s*\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?:(?P<blank> ?)[ap]m)?\s*$", re.I)
 _OTHER_DATE = re.compile(rf"\s*(({_DAY})([ T]+{_TIME})?)\s*$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ISO_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([ T]\d{2}:\d{2}\S*)?$")
@@ -291,8 +291,9 @@ def warn_of_dates(column, modality: str, example: str) -> None:
     if time is None:
         kind, form, advice = "dates", "the form 2026-11-23", "dayfirst=...)"
     else:
-        pattern = ("%I" if time["half"] else "%H") + ":%M" + (":%S" if time["seconds"] else "")
-        pattern += time["half"].replace(time["half"].strip(), "%p") if time["half"] else ""
+        is_half_day = time["blank"] is not None  # 12 hours, with am or pm
+        pattern = ("%I" if is_half_day else "%H") + ":%M" + (":%S" if time["seconds"] else "")
+        pattern += f"{time['blank']}%p" if is_half_day else ""
         kind, form, advice = "times of the day", "datetime.time", f"format={pattern!r}).dt.time"
     warn_user(
         f"Column {column!r} seems to hold {kind}, for example {example}. It counts as {counted}, "

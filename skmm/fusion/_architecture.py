@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._torch.filling import fill_network
+from .._torch.filling import fill_network, pack_arrays
 from .._torch.layers import (
     Dropout,
     IdentityNormalizer,
@@ -153,11 +153,7 @@ def pack_network(network: FusionNetwork, spec: NetworkSpec) -> dict[str, Any] | 
         built = build_network(spec, network.modality_weights)
     if repr(built) != repr(network):
         return copy.deepcopy(network).cpu()
-    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return {
-        "state": {name: value.detach().cpu().numpy().copy() for name, value in state.items()},
-        "frozen": [name for name, p in network.named_parameters() if not p.requires_grad],
-    }
+    return pack_arrays(network)
 
 
 def unpack_network(packed: Mapping[str, Any] | FusionNetwork, spec: NetworkSpec) -> FusionNetwork:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from hashlib import blake2b
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 import torch
 from sklearn.utils import check_random_state
 
+from .._data.random_states import open_random_state
 from .._data.rows import TrainingRows, assign_folds, order_rows, sample_holdout, select_rows
 from .._data.scaling import ColumnScaler, ScaledRows, compute_moments, scale_rows
 from .._data.targets import Scale, measure_scale, strata
@@ -72,7 +72,7 @@ def fit(
     scaler = ColumnScaler.fit(problem.X, rows.index, groups, rows.present, rows.weight)
     in_memory = settings.solver._name == "lbfgs"
     x = scale_rows(problem.X, rows.index, problem.network_columns, scaler, in_memory=in_memory)
-    random_state = _open_random_state(settings, checkpoint)
+    random_state = open_random_state(settings.random_state, checkpoint)
     split = _split_rows(problem, settings, rows, order_rows(x), random_state)
     seed = random_state.randint(np.iinfo(np.int32).max)
     columns = x
@@ -293,20 +293,6 @@ def _check_same_network(fitted: FittedFusion, spec: NetworkSpec) -> None:
             f"asks for another ({name} was {before!r} and is {now!r}). Set it to what it was, or "
             "start anew."
         )
-
-
-def _open_random_state(
-    settings: FusionSettings, checkpoint: Checkpoint | None
-) -> np.random.RandomState:
-    """Draw as the fit that is continued did, though ``random_state`` may say nothing of it."""
-    if checkpoint is None:
-        return check_random_state(settings.random_state)
-    if isinstance(settings.random_state, Integral):
-        checkpoint.seed = int(settings.random_state)
-    elif checkpoint.seed is None:
-        drawn = check_random_state(settings.random_state).randint(np.iinfo(np.int32).max)
-        checkpoint.seed = int(drawn)
-    return np.random.RandomState(checkpoint.seed)
 
 
 def _split_rows(

@@ -74,7 +74,7 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 def _number_occurrences(text: np.ndarray, name: np.ndarray) -> np.ndarray:
-    """Give the second, third ... occurrence of an n-gram in a text names of their own."""
+    """Name the second, third ... occurrence of an n-gram in a text apart from the first."""
     if not len(name):
         return name
     key = _mix(name + text.astype(np.uint64) * _MULTIPLIER)  # one for each n-gram of each text
@@ -104,6 +104,14 @@ def count_ngrams(texts: Sequence[str]) -> np.ndarray:
     return np.maximum(lengths[:, None] - np.arange(N_ORDERS), 0)
 
 
+def find_names(sorted_names: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the positions of names, valid where the second array, of bool, says so."""
+    if not len(sorted_names):  # one position that holds for no name
+        return np.zeros(len(names), dtype=np.intp), np.zeros(len(names), dtype=bool)
+    position = np.searchsorted(sorted_names, names).clip(max=len(sorted_names) - 1)
+    return position, sorted_names[position] == names
+
+
 class NgramVocabulary(NamedTuple):
     """The features that texts are described by; others of a text are left out."""
 
@@ -131,9 +139,7 @@ class NgramVocabulary(NamedTuple):
     def encode(self, texts: Sequence[str]) -> sparse.csr_array:
         """Mark which features each text has: ones (n, F), float32."""
         text, name = extract_features(texts)
-        columns = np.searchsorted(self.names, name)
-        known = columns < len(self.names)
-        known[known] = self.names[columns[known]] == name[known]
+        columns, known = find_names(self.names, name)
         indptr = np.zeros(len(texts) + 1, dtype=np.int64)
         np.cumsum(np.bincount(text[known], minlength=len(texts)), out=indptr[1:])
         ones = np.ones(int(indptr[-1]), dtype=np.float32)

@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 
 from .._torch.device import choose_device
-from .._torch.filling import fill_network
+from .._torch.filling import fill_network, pack_arrays
 from .._torch.float64 import float64_network
 from ._beam import Hypotheses, beam_search
 from ._network import GenerationNetwork, pad_tokens, token_losses
 from ._prefix import FusedPrefix, PrefixSpec
-from ._pretrained import PretrainedSpec, PretrainedVocabulary, build_decoder, load_vocabulary
+from ._pretrained import (
+    PretrainedDecoder,
+    PretrainedSpec,
+    PretrainedVocabulary,
+    build_decoder,
+    load_vocabulary,
+)
 from ._transformer import SmallTransformer, TransformerSpec
 from ._vocabulary import Vocabulary
 
@@ -169,7 +175,8 @@ class FittedDecoder:
             network = float64_network(self.network, place)
         else:
             network = self.network.to(place)
-            network.decoder.move(pretrained, place)  # type: ignore
+            assert isinstance(network.decoder, PretrainedDecoder)
+            network.decoder.move(pretrained, place)
         return network, place, next(network.prefix.parameters()).dtype
 
     def _split_batches(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
@@ -196,10 +203,7 @@ class FittedDecoder:
 
     def to_plain(self) -> dict[str, Any]:
         """Return numbers, strings, arrays, and lists and dicts of these."""
-        state = self._state
-        if self._network is not None:
-            tensors = [*self._network.named_parameters(), *self._network.named_buffers()]
-            state = {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors}
+        state = self._state if self._network is None else pack_arrays(self._network)["state"]
         return {
             "state": dict(state),
             "spec": self.spec.to_plain(),

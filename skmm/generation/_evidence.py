@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from ._candidates import Pieces
-from ._chrf import NgramVocabulary, count_characters, extract_features
+from ._chrf import NgramVocabulary, count_characters, extract_features, find_names
 
 PRIOR_COUNT = 2.0  # texts that the copied share of all n-grams counts as, beside those of one
 
@@ -36,14 +36,6 @@ class Copying(NamedTuple):
         n_seen = np.where(is_known, self.n_seen[position], 0)
         n_copied = np.where(is_known, self.n_copied[position], 0)
         return (n_copied + PRIOR_COUNT * prior) / (n_seen + PRIOR_COUNT)
-
-
-def find_names(sorted_names: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the positions of names, valid where the second array, of bool, says so."""
-    if not len(sorted_names):  # one position that holds for no name
-        return np.zeros(len(names), dtype=np.intp), np.zeros(len(names), dtype=bool)
-    position = np.searchsorted(sorted_names, names).clip(max=len(sorted_names) - 1)
-    return position, sorted_names[position] == names
 
 
 class TrainingTexts(NamedTuple):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from hashlib import blake2b
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils import check_random_state
 
 from .._data.columns import ModalityColumns
-from .._data.rows import sample_holdout
+from .._data.random_states import open_random_state
+from .._data.rows import check_each_is_present, sample_holdout
 from .._data.scaling import ColumnScaler
 from .._progress import progress_bar
 from .._torch.checkpoint import Checkpoint
@@ -61,7 +60,7 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
     """
     problem = _select_rows(problem)
     checkpoint = None if settings.checkpoint is None else Checkpoint(settings.checkpoint)
-    random_state = _open_random_state(settings, checkpoint)
+    random_state = open_random_state(settings.random_state, checkpoint)
     fitting, held_out = _split_rows(problem, settings, random_state)
     seed = random_state.randint(np.iinfo(np.int32).max)
     rows, columns = problem.rows, problem.columns
@@ -155,13 +154,8 @@ def _select_rows(problem: GenerationProblem) -> GenerationProblem:
     ValueError
         If a modality is missing from every row.
     """
-    rows, names = problem.rows, problem.columns.network_names
-    absent = [n for n, present in zip(names, rows.present.T, strict=True) if not present.any()]
-    if absent:
-        raise ValueError(
-            f"Modality {absent[0]!r} is missing (all NaN) from every training row. Leave its "
-            "columns out, or check the step that makes them."
-        )
+    rows = problem.rows
+    check_each_is_present(rows.present, problem.columns.network_names)
     if rows.source is not None and not any(rows.source):
         raise ValueError("The source text is missing from every training row: leave source out.")
     is_empty = np.logical_not(rows.inputs.any(axis=1))
@@ -174,20 +168,6 @@ def _select_rows(problem: GenerationProblem) -> GenerationProblem:
     index = np.flatnonzero(~is_empty)
     references, groups = problem.select_texts(index)
     return problem._replace(rows=rows.take(index), references=references, groups=groups)
-
-
-def _open_random_state(
-    settings: GenerationSettings, checkpoint: Checkpoint | None
-) -> np.random.RandomState:
-    """Draw as the fit that is continued did, though ``random_state`` may say nothing of it."""
-    if checkpoint is None:
-        return check_random_state(settings.random_state)
-    if isinstance(settings.random_state, Integral):
-        checkpoint.seed = int(settings.random_state)
-    elif checkpoint.seed is None:
-        drawn = check_random_state(settings.random_state).randint(np.iinfo(np.int32).max)
-        checkpoint.seed = int(drawn)
-    return np.random.RandomState(checkpoint.seed)
 
 
 def _split_rows(

@@ -307,10 +307,10 @@ class FusionTextGenerator(BaseEstimator):
 
         references = read_references(y)
         check_consistent_length(X, references)
+        labels = check_groups(groups, len(references))  # before the transformer runs
         X, source, columns = self._read_training_rows(X)
         settings = resolve_settings(self, columns)
         rows = InputRows(X, find_present(X, columns.network_groups, columns.labels), source)
-        labels = check_groups(groups, rows.n_rows)
         self._fitted = fit(GenerationProblem(rows, references, columns, labels), settings)
         return self
 
@@ -412,8 +412,8 @@ class FusionTextGenerator(BaseEstimator):
             ``decoder=None`` how much likelier it is than for a row of which nothing is known, by
             a regression from the row to the text's character n-grams: about 0 of a text that has
             none of those in `fit`, so that it tells likely texts apart, and not texts from
-            nonsense. With both a sum of these,
-            whose weights make the right texts of held-out rows likeliest among others.
+            nonsense. With both a sum of these, whose weights make the right texts of held-out
+            rows likeliest among others.
 
         Raises
         ------

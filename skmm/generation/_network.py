@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -11,19 +11,11 @@ from torch import Tensor, nn
 from ._beam import Stepper
 from ._prefix import FusedPrefix
 
+if TYPE_CHECKING:
+    from ._pretrained import PretrainedDecoder
+    from ._transformer import SmallTransformer
+
 NO_TOKEN = -1  # what fills a matrix of texts after their last tokens
-
-
-class Decoder(Protocol):
-    """What reads a prefix (n, P, d) and source tokens (n, S), and writes texts."""
-
-    def logits(self, prefix: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Compute the logits of each token of given texts (n, T, V)."""
-        ...
-
-    def open(self, prefix: Tensor, source: Tensor) -> Stepper:
-        """Read the inputs of rows, to generate their texts."""
-        ...
 
 
 class GenerationOutput(NamedTuple):
@@ -41,7 +33,10 @@ class GenerationNetwork(nn.Module):
 
     n_members = 1  # it is one network, not an ensemble
 
-    def __init__(self, prefix: FusedPrefix, decoder: nn.Module):
+    prefix: FusedPrefix
+    decoder: SmallTransformer | PretrainedDecoder
+
+    def __init__(self, prefix: FusedPrefix, decoder: SmallTransformer | PretrainedDecoder):
         super().__init__()
         self.prefix, self.decoder = prefix, decoder
 
@@ -53,12 +48,12 @@ class GenerationNetwork(nn.Module):
     def forward(self, x: Tensor, present: Tensor, source: Tensor, target: Tensor):
         """Compute the logits of texts (n, T), which are `NO_TOKEN` after their last tokens."""
         prefix, source = self._read(x, present, source)
-        return GenerationOutput(self.decoder.logits(prefix, source, target))  # type: ignore
+        return GenerationOutput(self.decoder.logits(prefix, source, target))
 
     def open(self, x: Tensor, present: Tensor, source: Tensor) -> Stepper:
         """Read the inputs of rows, to generate their texts."""
         prefix, source = self._read(x, present, source)
-        return self.decoder.open(prefix, source)  # type: ignore
+        return self.decoder.open(prefix, source)
 
     def _read(self, x: Tensor, present: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         m = len(self.prefix.n_features)

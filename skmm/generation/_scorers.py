@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 from .._optional import import_optional
 from ._problem import read_references
@@ -24,45 +25,23 @@ def corpus_score(
     return min(score / 100, 1.0)  # BLEU of equal texts is a rounding error above
 
 
+@dataclass(frozen=True, repr=False)
 class _TextScorer:
     """A callable of estimator, X and y, which joblib can send to other processes."""
 
-    _name: ClassVar[str]
-    _metric: ClassVar[str]  # its name in sacrebleu.metrics
+    name: str
+    metric: str  # its name in sacrebleu.metrics
+    chosen: dict[str, Any]  # parameters that the user chose
+    fixed: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, estimator, X, y) -> float:
         texts = [str(text) for text in estimator.predict(X)]
-        return corpus_score(self._metric, self._parameters(), texts, read_references(y))
-
-    def _parameters(self) -> dict[str, Any]:
-        raise NotImplementedError
+        parameters = {**self.chosen, **self.fixed}
+        return corpus_score(self.metric, parameters, texts, read_references(y))
 
     def __repr__(self) -> str:
-        shown = (f"{name}={value!r}" for name, value in self._parameters().items())
-        return f"{self._name}({', '.join(shown)})"
-
-
-class _Chrf(_TextScorer):
-    _name, _metric = "chrf", "CHRF"
-
-    def __init__(self, word_order: int):
-        self.word_order = word_order
-
-    def _parameters(self) -> dict[str, Any]:
-        return {"word_order": self.word_order}
-
-
-class _Bleu(_TextScorer):
-    _name, _metric = "bleu", "BLEU"
-
-    def __init__(self, tokenize: str | None):
-        self.tokenize = tokenize
-
-    def _parameters(self) -> dict[str, Any]:
-        return {"tokenize": self.tokenize, "effective_order": True}
-
-    def __repr__(self) -> str:
-        return f"bleu(tokenize={self.tokenize!r})"
+        shown = (f"{name}={value!r}" for name, value in self.chosen.items())
+        return f"{self.name}({', '.join(shown)})"
 
 
 def chrf(word_order=0):
@@ -98,7 +77,7 @@ def chrf(word_order=0):
     """
     if not isinstance(word_order, Integral) or word_order < 0:
         raise ValueError(f"word_order must be an integer of at least 0, got {word_order!r}.")
-    return _Chrf(int(word_order))
+    return _TextScorer("chrf", "CHRF", {"word_order": int(word_order)})
 
 
 def bleu(tokenize=None):
@@ -141,4 +120,4 @@ def bleu(tokenize=None):
     known = sorted(metrics.BLEU.TOKENIZERS)
     if tokenize is not None and tokenize not in known:
         raise ValueError(f"tokenize must be one of {known} or None, got {tokenize!r}.")
-    return _Bleu(tokenize)
+    return _TextScorer("bleu", "BLEU", {"tokenize": tokenize}, {"effective_order": True})

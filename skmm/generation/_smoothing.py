@@ -7,6 +7,7 @@ by fold, follow from one inverse of the whole kernel matrix (n, n), and so does 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def learn_kernel(values, present, fold, texts: list[str], fixed=None) -> Kernel:
     penalty = min(PENALTIES, key=lambda value: loss(weights, value))
     for _ in range(N_ROUNDS if fixed is None and len(values) > 1 else 0):
         before = weights
-        weights = _change_weights(weights, lambda tried: loss(tried, penalty))  # noqa: B023
+        weights = _change_weights(weights, partial(loss, penalty=penalty))
         penalty = min(PENALTIES, key=lambda value: loss(weights, value))
         if np.array_equal(weights, before):
             break

@@ -547,3 +547,11 @@ def test_several_columns_of_the_name_of_the_source_are_an_error(quick, training)
     X = training.with_source()
     with pytest.raises(ValueError, match="'word'"):
         quick(source="word").fit(pd.concat([X, X[["word"]]], axis=1), training.y)
+
+
+def test_unusable_groups_are_named_before_anything_is_encoded(quick, training):
+    def refuse(X):
+        raise RuntimeError("encoded")
+
+    with pytest.raises(ValueError, match="groups"):
+        quick(transformer=FunctionTransformer(refuse)).fit(training.X, training.y, groups=[1, 2])
