@@ -90,6 +90,10 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         """Return how long a cell takes to encode, so that a batch holds items of one length."""
         return 0.0
 
+    def _costs(self, cells: list[Any]) -> list[float]:
+        """Return `_cost` of each cell."""
+        return [self._cost(cell) for cell in cells]
+
     def _describe_method(self) -> str:
         """Describe what changes the vectors, apart from the parameters: weights, versions."""
         return ""
@@ -195,7 +199,8 @@ class CellEncoder(TransformerMixin, BaseEstimator):
         run.check(self._check_cell, rows)  # all, before a model has spent hours on the first ones
         rows = [row for row in rows if row not in run.broken.reasons]
         # Longest first: what does not fit into memory shows at once.
-        rows.sort(key=lambda row: (-self._cost(run.cells[row]), row))
+        costs = dict(zip(rows, self._costs([run.cells[row] for row in rows]), strict=True))
+        rows.sort(key=lambda row: (-costs[row], row))
         with run.make_bar(len(rows)) as bar:
             for batch, vectors in self._encode_batches(run, rows):
                 run.store(batch, vectors)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from ..encoding.cache import EmbeddingCache
 
+TOKENISED = 1_000  # texts whose tokens are counted at once
+
 
 class TextEncoder(ModelEncoder):
     """Encode texts with a pretrained model of sentence-transformers.
@@ -251,8 +253,20 @@ class TextEncoder(ModelEncoder):
     def _read(self, cell: str) -> str:
         return cell
 
-    def _cost(self, cell: str) -> float:
-        return len(cell)
+    def _costs(self, cells: list[str]) -> list[float]:
+        """Count tokens; characters, where the tokenizer is none of transformers' fast ones."""
+        model = self._backbone.model
+        tokenizer = model.tokenizer
+        if not hasattr(tokenizer, "backend_tokenizer"):
+            return [len(cell) for cell in cells]
+        limit = self.max_seq_length or model.max_seq_length
+        cut = {"truncation": limit is not None, "max_length": limit}
+        costs: list[float] = []
+        for start in range(0, len(cells), TOKENISED):
+            with lock_models():
+                tokens = tokenizer(cells[start : start + TOKENISED], padding=False, **cut)
+            costs += map(len, tokens["input_ids"])
+        return costs
 
     def _encode(self, items: list[str]) -> np.ndarray:
         model = self._backbone.model

@@ -83,6 +83,22 @@ def test_order_batches_subsets_and_duplicates_change_nothing(rows, batch_size):
     np.testing.assert_allclose(some, vectors[rows], atol=1e-5)
 
 
+def test_texts_of_as_many_tokens_share_a_batch(reference):
+    """So that little padding is encoded: characters say little of the number of tokens."""
+    texts = ["zq" * 12, "xj" * 11, "internationalization of communication", "responsibility again"]
+    shapes = []
+
+    def record(module, arguments):
+        shapes.append(arguments[0]["input_ids"].shape)
+
+    model = copy.deepcopy(reference)
+    model[0].register_forward_pre_hook(record)
+    TextEncoder(model, batch_size=2, cache=None).fit_transform(texts)
+    lengths = sorted((len(ids) for ids in model.tokenizer(texts)["input_ids"]), reverse=True)
+    assert lengths[1] > 2 * lengths[2]  # or the texts would show nothing
+    assert shapes == [(2, lengths[0]), (2, lengths[2])]
+
+
 def test_saved_prompts_are_used(reference, tmp_path):
     model = copy.deepcopy(reference)
     model.prompts, model.default_prompt_name = {"query": "query: "}, "query"
