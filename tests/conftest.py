@@ -20,6 +20,12 @@ torch.set_num_threads(1)
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Start slow tests first where several processes share them, so that none ends alone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Return a function that maps a path inside the shared data to a path, or skips the test.
