@@ -61,7 +61,7 @@ class FittedInteraction(NamedTuple):
 
     def weigh(self, alpha: np.ndarray) -> np.ndarray:
         """Return how much modalities and interaction count, from alpha (m,) or (m, k)."""
-        padded = np.concatenate([alpha, np.zeros_like(alpha[:1])])
+        padded = np.concatenate([alpha, np.zeros_like(alpha[:1])]).astype(float)
         if self.spreads is None:
             return padded
         spreads = self.spreads if alpha.ndim == 2 else np.sqrt(np.square(self.spreads).sum(1))

@@ -61,7 +61,7 @@ MAX_PERCEPTRON_VALUES = 5e7  # of rows times columns, or bins of columns
 PERCEPTRON_EPOCHS = 40
 PERCEPTRON_ROWS = 150_000  # that a perceptron sees in all epochs
 MARGIN = 1e-3  # of probabilities from 0 and 1
-MEASURED_ROWS = 128  # of each fold, whose outputs are split to see what counts
+MEASURED_ROWS = 64  # of each fold, whose outputs are split to see what counts
 
 
 class MixtureProblem(NamedTuple):

@@ -70,7 +70,7 @@ def test_interrupted_early_stopping_returns_to_the_best_epoch(data, small, inter
     assert -log_proba[np.arange(len(y)), y].mean() > history["fused"].iloc[-1] + 0.1
 
 
-FOLDS = {"verbose": True, "max_iter": 120, "n_iter_no_change": 120}  # three times 60 epochs
+FOLDS = {"verbose": True, "max_iter": 300, "n_iter_no_change": 300}  # three times 60 epochs
 
 
 @pytest.mark.parametrize("parameters", [{}, {"n_members": 2}, {"fusion": "gated"}])
