@@ -23,7 +23,7 @@ def last_counts(text, name):
     [
         ({"max_iter": 8, "n_iter_no_change": 1, "tol": 10.0}, 8),  # each of the four loops stalls
         ({"max_iter": 4, "modality_weights": "uniform", "fusion": "weighted"}, 4),
-        ({"max_iter": 4, "n_members": 2}, 7),
+        ({"max_iter": 4, "n_members": 2}, 10),
         ({"max_iter": 4, "early_stopping": True, "tol": 10.0, "n_iter_no_change": 2}, None),
         ({"max_iter": 4, "solver": "lbfgs", "dropout": 0.0, "tol": 10.0}, 4),
     ],

@@ -22,6 +22,7 @@ from .._torch.checkpoint import Checkpoint
 from .._torch.fusing import TemperatureHead
 from .._torch.layers import copy_to_members
 from .._torch.loop import EpochLoop, History, warn_of_interrupt
+from .._torch.processes import sum_over_processes
 from .._torch.solvers import TrainingSettings
 from .._torch.tensors import TrainingTensors, to_float64
 from .._warnings import warn_user
@@ -29,9 +30,8 @@ from ._network import FusionNetwork
 from ._objective import FusionObjective, unseen_logits
 from ._weights import OutOfFold, learn_calibration, learn_weights
 
-SMALL_SHARE, LARGE_SHARE = 0.3, 0.2  # of the epochs, in small and in large tables
-CROSS_FIT_STEPS = 120  # of AdamW, with which fewer epochs do
-LBFGS_SHARE = 0.5  # of the iterations, most of which it does not need
+CROSS_FIT_STEPS = 120  # of training without a fold
+CROSS_FIT_SHARES = (0.2, 0.5)  # of the epochs, at least and at most
 WEIGHING_ROWS = 5000  # of each fold, at most
 
 
@@ -88,7 +88,7 @@ def train(
     if not learned.calibration:  # an earlier fit has learned it of other rows
         network.calibration.log_scale.zero_()
     folds = split.folds if learned.needs_folds and len(split.folds) > 1 else []
-    n_short = count_cross_fit_epochs(settings, len(split.fitting))
+    n_short = count_cross_fit_epochs(settings, sum_over_processes(len(split.fitting)))
     n_epochs = settings.max_iter + n_short * len(folds)
     dtype, used = network.modality_weights.dtype, rows
     if settings.solver == "lbfgs":  # which ends early where a float32 cannot show progress
@@ -140,14 +140,11 @@ def train(
 def count_cross_fit_epochs(settings: TrainingSettings, n_rows: int) -> int:
     """Return the number of epochs with which networks are trained on all folds but one.
 
-    Fewer than on all rows: what unseen rows say of modalities changes little after the first ones.
+    As many as take `CROSS_FIT_STEPS`: later ones change little in what unseen rows say.
     """
-    if settings.solver == "lbfgs":
-        share = LBFGS_SHARE
-    else:
-        n_steps = settings.max_iter * math.ceil(n_rows / settings.batch_size)
-        share = min(max(CROSS_FIT_STEPS / n_steps, LARGE_SHARE), SMALL_SHARE)
-    return max(1, round(settings.max_iter * share))
+    n_steps = settings.max_iter * math.ceil(n_rows / settings.batch_size)
+    least, most = CROSS_FIT_SHARES
+    return max(1, round(settings.max_iter * min(max(CROSS_FIT_STEPS / n_steps, least), most)))
 
 
 def train_folds(

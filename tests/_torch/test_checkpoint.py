@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 
 from skmm._torch.checkpoint import Checkpoint
 
-EPOCHS = {"max_iter": 7, "n_iter_no_change": 7}
+EPOCHS = {"max_iter": 4, "n_iter_no_change": 4}
 PARAMETERS = {
     "gated": {**EPOCHS, "fusion": "gated"},
     "adamw": {**EPOCHS, "modality_dropout": 0.2, "early_stopping": True},

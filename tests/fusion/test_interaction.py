@@ -213,7 +213,7 @@ def test_what_does_not_go_with_it(X, product):
         FusionRegressor(**QUICK, interaction=LogisticRegression()).fit(X, product)
 
 
-@pytest.mark.parametrize("n_epochs", [10, 20], ids=["cross-fitting", "final"])
+@pytest.mark.parametrize("n_epochs", [10, 30], ids=["cross-fitting", "final"])
 def test_a_killed_fit_ends_with_the_same_mixture(
     X, product, fitted, tmp_path, monkeypatch, n_epochs
 ):
