@@ -29,6 +29,7 @@ _SUBMODULES = {
     "datasets",
     "distributed",
     "encoding",
+    "export",
     "generation",
     "image",
     "inspection",

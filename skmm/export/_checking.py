@@ -1,0 +1,62 @@
+"""An ONNX model and the one that it was made of, on the same rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from .._optional import import_optional
+
+N_ROWS = 64
+TOLERANCE = 1e-5
+SHARE_MISSING = 0.3  # of the modalities of a row
+
+
+def check_same_predictions(model: Any, content: bytes, n_features: int) -> None:
+    """Raise RuntimeError if an ONNX model predicts something else than the model."""
+    runtime = import_optional("onnxruntime", extra="export", purpose="skmm.export.to_onnx")
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    X = _draw_rows(model, n_features)
+    names = [output.name for output in session.get_outputs() if "label" not in output.name]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # rows without modalities, columns without names
+        expected = _predict(model, X)
+        outputs = session.run(names, {"X": X})
+    for wanted, found in zip(expected, outputs, strict=True):
+        error = np.abs(found - wanted) / np.maximum(1, np.abs(wanted))
+        if not (error <= TOLERANCE).all():
+            raise RuntimeError(
+                f"What was exported predicts other values than the model, by up to {error.max():.2g}"
+                ": nothing was written. An estimator in it is converted wrongly; try another in its "
+                "place, and report it."
+            )
+
+
+def _predict(model: Any, X: np.ndarray) -> Sequence[np.ndarray]:
+    if not hasattr(model, "predict_proba"):
+        return [model.predict(X)]
+    proba = model.predict_proba(X)
+    return proba if isinstance(proba, list) else [proba]
+
+
+def _draw_rows(model: Any, n_features: int) -> np.ndarray:
+    """Draw rows about as those that the model was fitted to, where that is known."""
+    fusion = model
+    while isinstance(fusion, Pipeline):
+        fusion = fusion[-1]
+    random_state = np.random.RandomState(0)
+    X = random_state.standard_normal((N_ROWS, n_features))
+    if fusion.n_features_in_ == n_features:
+        scaler = getattr(getattr(fusion, "_fitted", None), "scaler", None)
+        if scaler is not None:
+            X = scaler.mean_ + X * np.sqrt(scaler.variance_)
+        labels = list(getattr(fusion, "feature_names_in_", range(n_features)))
+        for columns in fusion.modalities_.values():
+            positions = [labels.index(column) for column in columns]
+            is_missing = random_state.uniform(size=N_ROWS) < SHARE_MISSING
+            X[np.ix_(is_missing, positions)] = np.nan
+    return X.astype(np.float32)
