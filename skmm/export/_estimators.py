@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,15 @@ from ._graph import OPSETS, Graph
 from ._trees import convert_trees, is_tree_model
 
 PURPOSE = "skmm.export.to_onnx of an estimator of scikit-learn"
+
+
+@contextmanager
+def place_errors(place: str) -> Iterator[None]:
+    """Let errors of what is not converted say where in the model it stands."""
+    try:
+        yield
+    except TypeError as e:
+        raise TypeError(f"{place}: {e}") from e
 
 
 def convert_predictor(graph: Graph, estimator: Any, x: str, n_columns: int) -> str:

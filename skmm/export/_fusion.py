@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._estimators import clip, fill_missing
+from ._estimators import clip, fill_missing, place_errors
 from ._graph import Graph
 from ._mixture import convert_mixture, convert_scores
 from ._network import export_network
@@ -124,7 +124,8 @@ def _compute_outputs(graph: Graph, fitted: FittedFusion, X: str, presence: Prese
     interaction = fitted.interaction
     if interaction is not None and interaction.models:
         z = _make_mixture_rows(graph, fitted, X, presence)
-        added = convert_mixture(graph, interaction, z, presence.missing)
+        with place_errors("interaction"):
+            added = convert_mixture(graph, interaction, z, presence.missing)
         scaled = graph.node("Mul", outputs, np.float64(interaction.network_coefficient))
         outputs = _clip_outputs(graph, fitted, graph.node("Add", scaled, added))
     has_weight = fitted.network.has_weight.cpu().numpy()
@@ -164,7 +165,8 @@ def _make_inputs(graph: Graph, fitted: FittedFusion, X: str, presence: Presence)
             continue
         is_present = graph.take(presence.present, [i])  # (n, 1)
         x = fill_missing(graph, graph.cast(graph.take(X, columns), np.float64), 0.0)
-        scores = convert_scores(graph, model, x, len(columns))
+        with place_errors(f"modality_model of {name!r}"):
+            scores = convert_scores(graph, model, x, len(columns))
         blocks.append(graph.node("Where", is_present, scores, 0.0))
     return graph.join(blocks)
 

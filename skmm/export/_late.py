@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._estimators import convert_predictor, fill_missing
+from ._estimators import convert_predictor, fill_missing, place_errors
 from ._fusion import Output, label_of
 from ._graph import Graph
 from ._mixture import align_classes
@@ -27,10 +27,9 @@ def convert_late_fusion(graph: Graph, model: Any, X: str) -> list[Output]:
         )  # (n, 1)
         zeros = fill_missing(graph, block, 0.0)
         x = graph.node("Where", is_missing, zeros, block)
-        proba = convert_predictor(graph, estimator, x, len(positions))
-        proba = align_classes(
-            graph, np.searchsorted(model.classes_, estimator.classes_), proba, k
-        )
+        with place_errors(f"The estimator of modality {name!r}"):
+            proba = convert_predictor(graph, estimator, x, len(positions))
+        proba = align_classes(graph, np.searchsorted(model.classes_, estimator.classes_), proba, k)
         weight = graph.node("Where", is_missing, 0.0, np.float64(alpha))
         weighted = graph.node("Mul", proba, weight)
         total = graph.node("Add", total, weighted) if total else weighted
@@ -43,4 +42,3 @@ def convert_late_fusion(graph: Graph, model: Any, X: str) -> list[Output]:
         Output(label, "label", dtype, ()),
         Output(graph.cast(proba, np.float32), "probabilities", np.float32, (k,)),
     ]
-

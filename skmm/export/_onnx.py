@@ -27,10 +27,10 @@ def to_onnx(model, path):
     ``classes_``; for several targets ``label_0``, ``probabilities_0`` and so on; of a regressor
     ``prediction``, float64. Opset 18, and 3 of ai.onnx.ml; onnxruntime runs it, on a CPU.
 
-    All that `predict_proba` or `predict` does is in it, in float64 but for the trees' sums: scaling,
-    f_i, fusion, members, calibration, interaction, what a row without modalities gets. Trees are
-    converted by skmm and other estimators of scikit-learn by skl2onnx. Before the file is written,
-    it is run on rows drawn at random beside the model.
+    All that `predict_proba` or `predict` does is in it, in float64 but for the sums of trees:
+    scaling, f_i, fusion, members, calibration, interaction, what a row without modalities gets.
+    Trees are converted by skmm, and other estimators of scikit-learn by skl2onnx. Before the file
+    is written, it is run beside the model on rows drawn at random.
 
     Parameters
     ----------
