@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from .._optional import import_optional
+from ._model import split_steps
 
 N_ROWS = 64
 TOLERANCE = 1e-5
@@ -45,9 +45,7 @@ def _predict(model: Any, X: np.ndarray) -> Sequence[np.ndarray]:
 
 def _draw_rows(model: Any, n_features: int) -> np.ndarray:
     """Draw rows about as those that the model was fitted to, where that is known."""
-    fusion = model
-    while isinstance(fusion, Pipeline):
-        fusion = fusion[-1]
+    _, fusion = split_steps(model)
     random_state = np.random.RandomState(0)
     X = random_state.standard_normal((N_ROWS, n_features))
     if fusion.n_features_in_ == n_features:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._files import replace_file
@@ -16,6 +15,7 @@ from ..fusion import FusionClassifier, FusionRegressor, LateFusionClassifier
 from ._checking import check_same_predictions
 from ._estimators import convert_steps
 from ._graph import Graph
+from ._model import split_steps
 
 
 def to_onnx(model, path):
@@ -73,7 +73,12 @@ def to_onnx(model, path):
     >>> bool(abs(proba - model.predict_proba(X.astype("float32"))).max() < 1e-5)
     True
     """
-    steps, fusion = _split_steps(model)
+    steps, fusion = split_steps(model)
+    if not isinstance(fusion, FusionClassifier | FusionRegressor | LateFusionClassifier):
+        raise TypeError(
+            "to_onnx needs a FusionClassifier, FusionRegressor or LateFusionClassifier, or a "
+            f"pipeline whose last step is one, got {type(fusion).__name__}."
+        )
     check_is_fitted(model)
     first = steps[0][1] if steps else fusion
     n_features = first.n_features_in_
@@ -95,20 +100,6 @@ def to_onnx(model, path):
     content = graph.build(inputs, described, _describe(fusion)).SerializeToString()
     check_same_predictions(model, content, n_features)
     replace_file(Path(os.fspath(path)), lambda file: file.write(content))
-
-
-def _split_steps(model: Any) -> tuple[list[tuple[str, Any]], Any]:
-    """Return the steps before the fusion model, and that."""
-    steps, fusion = [], model
-    while isinstance(fusion, Pipeline):
-        steps += [step for step in fusion.steps[:-1] if step[1] not in (None, "passthrough")]
-        fusion = fusion[-1]
-    if not isinstance(fusion, FusionClassifier | FusionRegressor | LateFusionClassifier):
-        raise TypeError(
-            "to_onnx needs a FusionClassifier, FusionRegressor or LateFusionClassifier, or a "
-            f"pipeline whose last step is one, got {type(fusion).__name__}."
-        )
-    return steps, fusion
 
 
 def _describe(fusion: Any) -> dict[str, str]:
