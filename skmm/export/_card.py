@@ -84,7 +84,7 @@ def model_card(model, X, y, *, name=None, description=None, license=None, scorin
     >>> from skmm import MLP, AdamW, FusionClassifier, model_card
     >>> from skmm.datasets import make_multimodal_classification
     >>> X, y = make_multimodal_classification(300, random_state=0)
-    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=9), random_state=0)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=9), interaction=None)
     >>> card = model_card(model.fit(X[:200], y[:200]), X[200:], y[200:], name="Demonstration")
     >>> [line for line in str(card).splitlines() if line.startswith("## ")]
     ['## Modalities', '## Scores', '## Calibration', '## Encoders', '## Versions', '## Use']
@@ -169,8 +169,8 @@ def _describe_targets(model: Any, X: Any, y: Any) -> list[str]:
     header = ["target", "rows", "accuracy", "log-loss", "expected calibration error"]
     parts = [_make_table(header, [m[:5] for m in measured]), "## Calibration"]
     parts.append(
-        "Rows by the probability of the class that is predicted, in 15 equal bins; where a model is "
-        "calibrated, it is the accuracy."
+        "Rows by the probability of the class that is predicted, in 15 equal bins. Of a calibrated "
+        "model it is the accuracy."
     )
     for target in measured:
         if len(measured) > 1:

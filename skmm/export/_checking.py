@@ -30,7 +30,7 @@ def check_same_predictions(model: Any, content: bytes, n_features: int) -> None:
         error = np.abs(found - wanted) / np.maximum(1, np.abs(wanted))
         if not (error <= TOLERANCE).all():
             raise RuntimeError(
-                f"What was exported differs from the model's predictions by up to {error.max():.2g}, "
+                f"What was exported differs from the model by up to {error.max():.2g} "
                 "and was not written: an estimator in it is converted wrongly. Try another one in "
                 "its place, and report it."
             )

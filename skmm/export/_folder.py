@@ -56,7 +56,7 @@ def save_pretrained(model, folder, *, card=None):
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.export import load_pretrained, save_pretrained
     >>> X, y = make_multimodal_classification(100, random_state=0)
-    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), interaction=None)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_pretrained(model.fit(X, y), folder)
     ...     files = sorted(os.listdir(folder))

@@ -64,7 +64,7 @@ def to_onnx(model, path):
     >>> from skmm.datasets import make_multimodal_classification
     >>> from skmm.export import to_onnx
     >>> X, y = make_multimodal_classification(100, random_state=0)
-    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), random_state=0)
+    >>> model = FusionClassifier(modality_model=MLP(8), solver=AdamW(max_iter=5), interaction=None)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "model.onnx")
     ...     to_onnx(model.fit(X, y), path)
