@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import is_classifier
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
@@ -68,6 +68,8 @@ def model_card(model, X, y, *, name=None, description=None, license=None, scorin
     ------
     ImportError
         If huggingface_hub is not installed (``pip install 'skmm[export]'``).
+    TypeError
+        If the model is of another kind.
     ValueError
         If the modalities are more than 10, or y and X differ in length.
 
@@ -93,6 +95,11 @@ def model_card(model, X, y, *, name=None, description=None, license=None, scorin
     check_is_fitted(model)
     check_consistent_length(X, y)
     _, fusion = split_steps(model)
+    if not hasattr(fusion, "modalities_") or not (is_classifier(model) or is_regressor(model)):
+        raise TypeError(
+            "model_card needs a classifier or regressor of skmm, or a Pipeline or search that ends "
+            f"in one, got {type(fusion).__name__}."
+        )
     title = name or type(fusion).__name__
     data = hub.ModelCardData(
         library_name="skmm", license=license, model_name=title, tags=["skmm", "multimodal"]

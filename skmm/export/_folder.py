@@ -6,11 +6,13 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.persistence import damaged
 from .._files import replace_file
 from .._optional import import_optional
 from .._trusted_types import trusted_types
@@ -136,7 +138,10 @@ def load_pretrained(name, *, revision=None, token=None):
             f"{str(folder / CONFIG)!r} was not written by this version of skmm: its format is "
             f"{config.get('format')!r}, expected {FORMAT}."
         )
-    model = skops.loads(_read(folder, ESTIMATOR), trusted=trusted_types)
+    try:
+        model = skops.loads(_read(folder, ESTIMATOR), trusted=trusted_types)
+    except (BadZipFile, KeyError, EOFError) as e:
+        raise damaged(folder / ESTIMATOR, e) from e
     if config["has_weights"]:
         last = model
         while isinstance(last, Pipeline):

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._files import replace_file
 from ..fusion import FusionClassifier, FusionRegressor, LateFusionClassifier
 from ._checking import check_same_predictions
-from ._estimators import convert_steps
+from ._estimators import convert_steps, place_errors
 from ._graph import Graph
 from ._model import split_steps
 
@@ -86,7 +86,8 @@ def to_onnx(model, path):
     value = "X"
     if steps:
         value = graph.cast(value, np.float64)
-        value, _ = convert_steps(graph, steps, value, n_features)
+        with place_errors("A step before the fusion (leave it out: export the last step alone)"):
+            value, _ = convert_steps(graph, steps, value, n_features)
         value = graph.cast(value, np.float32)
     if isinstance(fusion, LateFusionClassifier):
         from ._late import convert_late_fusion as convert
@@ -98,7 +99,7 @@ def to_onnx(model, path):
     described = [graph.describe(o.name, o.dtype, ("rows", *o.shape)) for o in outputs]
     inputs = [graph.describe("X", np.float32, ("rows", n_features))]
     content = graph.build(inputs, described, _describe(fusion)).SerializeToString()
-    check_same_predictions(model, content, n_features)
+    check_same_predictions(model, content)
     replace_file(Path(os.fspath(path)), lambda file: file.write(content))
 
 

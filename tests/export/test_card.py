@@ -135,6 +135,11 @@ def test_search_and_late_fusion(data):
     assert len(tables["modality", "columns", "features", "weight"]) == 2
 
 
+def test_other_models_are_named(data):
+    with pytest.raises(TypeError, match="LogisticRegression"):
+        model_card(LogisticRegression().fit(*data), *data)
+
+
 def test_header_words_and_versions(data, classifier):
     card = model_card(
         classifier, *data, name="Emoji", description="For *tests*.", license="bsd-3-clause"

@@ -123,6 +123,14 @@ def test_missing_file_is_named(name, data, small, tmp_path):
         push_to_hub(tmp_path, "someone/model")
 
 
+def test_damaged_file_is_named(data, small, tmp_path):
+    save_pretrained(small().fit(*data), tmp_path)
+    path = tmp_path / "estimator.skops"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"estimator\.skops"):
+        load_pretrained(tmp_path)
+
+
 def test_other_format_is_an_error(data, small, tmp_path):
     save_pretrained(small().fit(*data), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

@@ -24,9 +24,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skmm import MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
+from skmm import (
+    MLP,
+    AdamW,
+    FusionClassifier,
+    FusionRegressor,
+    LateFusionClassifier,
+    ModalityTransformer,
+)
 from skmm._torch.perceptrons import ACTIVATIONS
 from skmm.export import to_onnx
+from skmm.export._checking import check_same_predictions
 from skmm.fusion import Late
 
 WIDTHS = {"text": 5, "image": 4, "audio": 3}
@@ -314,7 +322,7 @@ def test_late_fusion_classifier(as_frame, table, classes, tmp_path):
     X = table[0] if as_frame else table[0].to_numpy()
     rare = np.where((classes == "high") & table[0]["audio__0"].notna(), "low", classes)
     estimators = [
-        ("text", LogisticRegression(), slice(0, 5)),
+        ("text", LogisticRegression(), [*X.columns[:5]] if as_frame else slice(0, 5)),
         ("image", HistGradientBoostingClassifier(min_samples_leaf=3), slice(5, 9)),
         ("audio", ExtraTreesClassifier(9), slice(9, 12)),
     ]
@@ -366,6 +374,25 @@ def test_what_is_no_fusion_model_is_named(table, classes, tmp_path):
     model = DummyClassifier().fit(table[0], classes)
     with pytest.raises(TypeError, match="DummyClassifier"):
         to_onnx(model, tmp_path / "model.onnx")
+
+
+def test_encoders_are_named(classes, table, tmp_path):
+    raw = pd.DataFrame({"says": classes, "n": table[1]})
+    fusion = nest(FusionClassifier, **SMALL)
+    model = make_pipeline(ModalityTransformer(), fusion).fit(raw, classes)
+    with pytest.raises(TypeError, match=r"last step alone.*ModalityTransformer"):
+        to_onnx(model, tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+def test_what_differs_is_not_written(table, classes, tmp_path):
+    path = tmp_path / "model.onnx"
+    model = nest(FusionClassifier, **SMALL).fit(table[0], classes)
+    to_onnx(model, path)
+    check_same_predictions(model, path.read_bytes())
+    other = nest(FusionClassifier, **{**SMALL, "max_iter": 5}).fit(table[0], classes)
+    with pytest.raises(RuntimeError, match="differs"):
+        check_same_predictions(other, path.read_bytes())
 
 
 def test_step_that_does_not_convert_is_named(table, classes, tmp_path):
