@@ -75,7 +75,7 @@ def model_card(model, X, y, *, name=None, description=None, license=None, scorin
 
     See Also
     --------
-    save_pretrained : Save the model beside its card.
+    skmm.export.save_pretrained : Save the model beside its card.
 
     References
     ----------

@@ -101,8 +101,8 @@ def load_pretrained(name, *, revision=None, token=None):
     ----------
     name : str or path-like
         A folder; or, if there is none of this name, a repository on the Hub, such as
-        "someone/titles-and-photos". What is on disk already is taken from there if the Hub cannot
-        be reached.
+        "someone/titles-and-photos". With ``HF_HUB_OFFLINE=1`` in the environment it is the copy on
+        disk.
     revision : str, default=None
         Branch, tag or commit on the Hub.
     token : str, default=None
