@@ -5,6 +5,7 @@ from types import ModuleType
 
 from ._trusted_types import trusted_types
 from .compose import ModalityTransformer, TabularEncoder, infer_modalities
+from .export import model_card
 from .fusion import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 
 __version__ = "0.1.0.dev0"
@@ -20,6 +21,7 @@ __all__ = [
     "TabularEncoder",
     "__version__",
     "infer_modalities",
+    "model_card",
     "trusted_types",
 ]
 
@@ -29,6 +31,7 @@ _SUBMODULES = {
     "datasets",
     "distributed",
     "encoding",
+    "export",
     "generation",
     "image",
     "inspection",

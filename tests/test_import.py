@@ -30,8 +30,8 @@ def test_submodules_are_there_where_they_are_first_used():
 import sys, skmm
 assert "skmm.inspection" not in sys.modules
 assert skmm.inspection.modality_report
-names = ["alignment", "audio", "compose", "datasets", "distributed", "encoding", "fusion", "image",
-         "inspection", "model_selection", "text", "video"]
+names = ["alignment", "audio", "compose", "datasets", "distributed", "encoding", "export", "fusion",
+         "image", "inspection", "model_selection", "text", "video"]
 assert {*names} <= {*dir(skmm)}
 assert [name for name in names if getattr(skmm, name).__name__ != f"skmm.{name}"] == []
 try:
