@@ -19,8 +19,9 @@ from sklearn.utils.validation import (
 )
 
 from .._data.columns import ModalityColumns, find_present, group_columns
+from .._data.fitted import FittedMixin
 from .._data.rows import check_groups
-from .._data.validation import FLOATS, friendlier_errors, read_fitted
+from .._data.validation import FLOATS, friendlier_errors
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import AdamW
 from ._problem import GenerationProblem, InputRows, read_references, read_source, split_source
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ._fitted import FittedGenerator
 
 
-class FusionTextGenerator(BaseEstimator):
+class FusionTextGenerator(FittedMixin, BaseEstimator):
     """Write texts from several modalities: names, captions, translations.
 
     The modalities of a row are fused into a prefix, which a decoder reads before it writes [1]_; it
@@ -265,14 +266,6 @@ class FusionTextGenerator(BaseEstimator):
         """The number of epochs; 1 without a decoder."""
         history = self._fitted_attribute("n_iter_").history
         return 1 if history is None else len(history)
-
-    def _fitted_attribute(self, name: str) -> FittedGenerator:
-        """Return what is fitted, from which a fitted attribute is read."""
-        return read_fitted(self, "_fitted", name)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether a fit came to its end: one that failed has set some attributes too."""
-        return hasattr(self, "_fitted")
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, groups=None):
