@@ -43,16 +43,16 @@ CACHE = str(RESULTS / "generation.sqlite")
 NOTES = HERE / "generation_notes.md"
 LANGUAGES = ("de", "fr", "zh", "ar")
 MODELS = {
-    "candidates": {"decoder": None},
-    "both": {},
-    "decoder": {"neighbors": 0},
+    "candidates": {},
+    "both": {"decoder": "transformer"},
+    "decoder": {"decoder": "transformer", "neighbors": 0},
 }
 TITLES = {
     "copy": "the source itself",
     "nearest": "nearest name or keyword (TF-IDF of characters)",
-    "candidates": "`FusionTextGenerator(decoder=None)`",
-    "both": "`FusionTextGenerator()`",
-    "decoder": "`FusionTextGenerator(neighbors=0)`",
+    "candidates": "`FusionTextGenerator()`",
+    "both": '`FusionTextGenerator(decoder="transformer")`',
+    "decoder": '`FusionTextGenerator(decoder="transformer", neighbors=0)`',
 }
 # What is read of (a), (b) and (c); the first part of the key says which rows.
 INPUTS = {

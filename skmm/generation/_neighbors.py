@@ -74,8 +74,7 @@ class InputSpace(NamedTuple):
         counts = self.vocabulary.encode(source)
         counts.data *= self.idf[counts.indices]
         lengths = np.sqrt(counts.multiply(counts).sum(1))
-        scaled = sparse.diags_array(1 / np.maximum(lengths, SPARE)) @ counts
-        vectors.append(scaled.tocsr().astype(np.float32))
+        vectors.append((sparse.diags_array(1 / np.maximum(lengths, SPARE)) @ counts).tocsr())
         return Inputs(vectors, np.column_stack([rows.present, [bool(t.strip()) for t in source]]))
 
 
