@@ -362,8 +362,8 @@ def test_source_columns_that_are_none(quick, training):
         quick(source="word").fit(X.to_numpy(), y)
     with pytest.raises(ValueError, match="'word'"):  # a text is no feature
         quick().fit(X, y)
+    words = pd.Series(["a", "b", *["\udc00"] * (len(X) - 2)], dtype=object)
     with pytest.raises(ValueError, match=r"'\\udc00'.*column 'word', row 2, character 0"):
-        words = pd.Series(["a", "b", *["\udc00"] * (len(X) - 2)], dtype=object)
         quick(source="word").fit(X.assign(word=words), y)
     with pytest.raises(ValueError, match="no column beside"):
         quick(source="word").fit(X[["word"]], y)
@@ -479,6 +479,15 @@ def test_a_row_without_anything_gets_a_typical_text(candidates, both, small_trai
     }
     assert candidates.predict(nothing).tolist() == [max(nearness, key=nearness.get)] * 2
     assert {*both.predict(nothing)} <= {*seen}
+
+
+def test_two_likely_texts_do_not_become_one():
+    """X says nothing of y, and chrF would reward both in one."""
+    rng = np.random.default_rng(0)
+    X, names = rng.normal(size=(120, 4)), ["red cat", "blue dog", "green fish", "grey bird"]
+    y = [names[i] for i in rng.integers(0, 4, 120)]
+    model = FusionTextGenerator(neighbors=8, random_state=0).fit(X[:100], y[:100])
+    assert max(map(len, model.predict(X[100:]))) <= max(map(len, names))
 
 
 def test_candidates_do_not_depend_on_the_rows_beside(candidates, unseen):
