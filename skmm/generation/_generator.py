@@ -93,8 +93,8 @@ class FusionTextGenerator(FittedMixin, BaseEstimator):
         but at least 16 and at most 128; of a pretrained decoder 0.0003, 0.01, 10 and 8 to 32.
         ``calibrate`` has to stay at its default.
     checkpoint : path-like, default=None
-        A file to which the state of training is written after each epoch. A fit with the same
-        data and parameters goes on from there; when training is done, it is removed.
+        A file to which the state of training is written after each epoch of a decoder. A fit with
+        the same data and parameters goes on from there; when the fit is done, it is removed.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, batches, dropout and the rows held out. On one machine's CPU
         an int makes fits bit-identical. torch's own generator is left as it was.
