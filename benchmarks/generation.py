@@ -231,7 +231,10 @@ def render(known: dict, on: str) -> str:
 def _rows_of_models(known, key, languages, name, digits) -> list[list[str]]:
     lines = []
     for model in MODELS:
-        figures = [known.get(f"{model}|{key}|{language}") for language in languages]
+        figures = [
+            [figure for figure in known.get(f"{model}|{key}|{language}", []) if name in figure]
+            for language in languages
+        ]
         if any(figures):
             cells = [summarize(each, name, digits) if each else "" for each in figures]
             lines.append([TITLES[model], *cells])
