@@ -43,16 +43,16 @@ CACHE = str(RESULTS / "generation.sqlite")
 NOTES = HERE / "generation_notes.md"
 LANGUAGES = ("de", "fr", "zh", "ar")
 MODELS = {
-    "candidates": {"decoder": None},
-    "both": {},
-    "decoder": {"neighbors": 0},
+    "candidates": {},
+    "both": {"decoder": "transformer"},
+    "decoder": {"decoder": "transformer", "neighbors": 0},
 }
 TITLES = {
     "copy": "the source itself",
     "nearest": "nearest name or keyword (TF-IDF of characters)",
-    "candidates": "`FusionTextGenerator(decoder=None)`",
-    "both": "`FusionTextGenerator()`",
-    "decoder": "`FusionTextGenerator(neighbors=0)`",
+    "candidates": "`FusionTextGenerator()`",
+    "both": '`FusionTextGenerator(decoder="transformer")`',
+    "decoder": '`FusionTextGenerator(decoder="transformer", neighbors=0)`',
 }
 # What is read of (a), (b) and (c); the first part of the key says which rows.
 INPUTS = {
@@ -231,7 +231,10 @@ def render(known: dict, on: str) -> str:
 def _rows_of_models(known, key, languages, name, digits) -> list[list[str]]:
     lines = []
     for model in MODELS:
-        figures = [known.get(f"{model}|{key}|{language}") for language in languages]
+        figures = [
+            [figure for figure in known.get(f"{model}|{key}|{language}", []) if name in figure]
+            for language in languages
+        ]
         if any(figures):
             cells = [summarize(each, name, digits) if each else "" for each in figures]
             lines.append([TITLES[model], *cells])

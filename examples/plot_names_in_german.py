@@ -33,7 +33,6 @@ X_train, X_test, y_train, y_test = train_test_split(
 generator = FusionTextGenerator(
     ModalityTransformer(overrides={"word": "text"}),
     source="word",
-    decoder=None,
     neighbors=6,
     random_state=0,
 )

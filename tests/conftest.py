@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import torch  # noqa: E402 (reads the variables above)
+from interrupts import InterruptingStream  # noqa: E402
 from nested_settings import nest  # noqa: E402
 
 torch.set_num_threads(1)
@@ -120,3 +123,18 @@ def save_timm():
         return str(folder), model
 
     return save
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """A function that sets the epoch in which to press Ctrl-C."""
+    from skmm._progress import tqdm
+
+    lock = tqdm.get_lock()
+    tqdm.set_lock(threading.RLock())  # the interrupt comes while the bar holds it
+
+    def at(epoch):
+        monkeypatch.setattr(sys, "stderr", InterruptingStream(epoch))
+
+    yield at
+    tqdm.set_lock(lock)

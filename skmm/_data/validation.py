@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,21 +85,6 @@ def _raw_column(X):
         except (TypeError, ValueError):
             return column
     return None
-
-
-def read_fitted(estimator: Any, attribute: str, name: str) -> Any:
-    """Return an attribute that `fit` sets, from which the public one ``name`` is read.
-
-    Raises
-    ------
-    AttributeError
-        If it is not set; it names the public one.
-    """
-    if attribute not in estimator.__dict__:
-        raise AttributeError(
-            f"{type(estimator).__name__!r} object has no attribute {name!r} before fit"
-        )
-    return estimator.__dict__[attribute]
 
 
 def find_classes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

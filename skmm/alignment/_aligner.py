@@ -18,13 +18,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.columns import ModalityColumns, group_columns
+from .._data.fitted import FittedMixin
 from .._data.rows import number_equal_rows
 from .._data.validation import (
     FLOATS,
     check_known,
     find_classes,
     friendlier_errors,
-    read_fitted,
 )
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import MLP, AdamW
@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     from ._fitted import FittedAligner
 
 
-class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class CrossModalAligner(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedMixin, BaseEstimator
+):
     """Map modalities into one space, in which those of the same row are near each other.
 
     It learns from paired rows, without labels, and finds pictures by a text, texts by a sound and
@@ -305,14 +307,6 @@ class CrossModalAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     @property
     def _n_features_out(self) -> int:
         return self.n_components_
-
-    def _fitted_attribute(self, name: str) -> FittedAligner:
-        """Return what is fitted, from which a fitted attribute is read."""
-        return read_fitted(self, "_fitted", name)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether a fit came to its end: one that failed has set some attributes too."""
-        return hasattr(self, "_fitted")
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):

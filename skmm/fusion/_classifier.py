@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .._data.fitted import read_fitted
 from .._data.labels import (
     TargetClasses,
     has_several_targets,
@@ -32,7 +33,6 @@ from .._data.validation import (
     check_known,
     find_classes,
     friendlier_errors,
-    read_fitted,
 )
 from .._torch.processes import sum_over_processes
 from .._torch.tasks import class_tasks, column_tasks

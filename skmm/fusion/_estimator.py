@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.columns import INTERACTION, SINGLE_MODALITY, ModalityColumns, group_columns
+from .._data.fitted import FittedMixin
 from .._data.labels import TargetClasses
 from .._data.persistence import (
     check_same_parameters,
@@ -28,7 +29,7 @@ from .._data.persistence import (
     write_weights,
 )
 from .._data.rows import check_groups
-from .._data.validation import FLOAT_DTYPES, FLOATS, friendlier_errors, read_fitted
+from .._data.validation import FLOAT_DTYPES, FLOATS, friendlier_errors
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import LBFGS, MLP, SOLVERS, AdamW
 from .._warnings import warn_user
@@ -78,11 +79,10 @@ def splits_exactly(estimator: BaseFusion) -> bool:
     return True
 
 
-class BaseFusion(TransformerMixin, BaseEstimator):
+class BaseFusion(TransformerMixin, FittedMixin, BaseEstimator):
     """Fit a fusion network and run it; subclasses encode the target and read the outputs."""
 
     _fitted: FittedFusion
-
     _parameter_constraints: ClassVar[dict] = {
         "fusion": [StrOptions({*RULES}), FusionRule],
         "modalities": [None, StrOptions({"prefix"}), dict],
@@ -145,14 +145,6 @@ class BaseFusion(TransformerMixin, BaseEstimator):
     @property
     def _n_features_out(self) -> int:
         return self._fitted_attribute("_n_features_out").n_fused
-
-    def _fitted_attribute(self, name: str) -> FittedFusion:
-        """Return what is fitted, from which a fitted attribute is read."""
-        return read_fitted(self, "_fitted", name)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether a fit came to its end: one that failed has set some attributes too."""
-        return hasattr(self, "_fitted")
 
     def _is_warm_start(self) -> bool:
         """Return whether `fit` starts from an earlier one."""

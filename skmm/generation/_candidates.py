@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from .._data.scripts import MARKS, UNSPACED
+from ._chrf import count_characters
 
 MAX_EDITED_TOKENS = 12  # words of longer texts are left as they are
 MAX_SPAN = 3  # words that one edit replaces
@@ -114,15 +115,21 @@ def search(
     n_steps: int,
     beam_width: int,
     n_best: int,
+    max_characters: float,
 ) -> list[str]:
-    """Edit the best texts again and again; return the best of all, the best first."""
+    """Edit the best texts again and again; return the best of all, the best first.
+
+    No edit has more than ``max_characters``, blanks left out. Expected chrF counts recall twice, so
+    that without this limit two likely texts in one would be better than either.
+    """
     texts = list(dict.fromkeys(starts))
     scores = score(texts)
     front = texts
     for _ in range(n_steps):
-        edited = dict.fromkeys(new for text in front for new in edits(text, pieces) if new.strip())
+        edited = dict.fromkeys(new for text in front for new in edits(text, pieces))
         known = set(texts)
-        new = [text for text in edited if text not in known][:MAX_EDITS]
+        new = [text for text in edited if text not in known]
+        new = [text for text in new if 0 < count_characters(text) <= max_characters][:MAX_EDITS]
         if not new:
             break
         texts, scores = texts + new, np.concatenate([scores, score(new)])

@@ -27,6 +27,7 @@ class OpenRow(NamedTuple):
     evidence: Evidence
     starts: list[str]  # the texts of its neighbours, the nearest one's first, and its source
     pieces: list[str]  # that texts are edited with
+    max_characters: float  # of an edit: as many as the longest training text, or its source, has
 
 
 def open_rows(smoother: Smoother, texts: TrainingTexts, references, source) -> list[OpenRow]:
@@ -40,7 +41,9 @@ def open_rows(smoother: Smoother, texts: TrainingTexts, references, source) -> l
         pieces = [texts.pieces.texts[j] for j in likely[i].tolist()]
         if source is not None and source[i]:
             starts, pieces = [*starts, source[i]], pieces + source_pieces(source[i])
-        rows.append(OpenRow(item, list(dict.fromkeys(starts)), list(dict.fromkeys(pieces))))
+        longest = max(texts.n_characters.max(), item.lengths[-1])  # the last is its source's
+        starts, pieces = list(dict.fromkeys(starts)), list(dict.fromkeys(pieces))
+        rows.append(OpenRow(item, starts, pieces, longest))
     return rows
 
 
@@ -62,7 +65,7 @@ def find_candidates(row: OpenRow, match: MatchModel) -> list[str]:
 
     best = np.argsort(-score(row.starts), kind="stable")[:N_STARTS]
     starts = [row.starts[i] for i in best]
-    found = search(starts, row.pieces, score, N_STEPS, BEAM_WIDTH, N_RANKED)
+    found = search(starts, row.pieces, score, N_STEPS, BEAM_WIDTH, N_RANKED, row.max_characters)
     return list(dict.fromkeys([*found, *row.starts[:N_STARTS]]))
 
 

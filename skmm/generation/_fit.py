@@ -73,10 +73,12 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
         retrieval = _fit_retrieval(problem, scaled, wanted, fitting, seed)
     alpha = _find_weights(problem, scaled, settings, retrieval, fitting, seed)
     fitted = FittedGenerator(columns, scaler, alpha, retrieval=retrieval)
+    is_whole = True
     if settings.decoder is not None:
-        fitted.decoder, fitted.history = _fit_decoder(
+        trained = _fit_decoder(
             problem, settings, fitted, scaled, (fitting, held_out), seed, checkpoint
         )
+        fitted.decoder, fitted.history, is_whole = trained
     if retrieval is not None and fitted.decoder is None:
         fitted.likelihood_weights = RETRIEVAL_ALONE
     elif retrieval is not None and held_out is not None:
@@ -86,6 +88,8 @@ def fit(problem: GenerationProblem, settings: GenerationSettings) -> FittedGener
         wanted = RetrievalSettings(n_neighbors, alpha)
         fitted.retrieval = _fit_retrieval(problem, scaled, wanted, every, seed)
         fitted.retrieval.decoder_weight = retrieval.decoder_weight
+    if checkpoint and is_whole:  # not before: an interrupt here would cost the epochs
+        checkpoint.remove()
     return fitted
 
 
@@ -177,19 +181,15 @@ def _split_rows(
     n_rows = problem.rows.n_rows
     if not settings.holds_out:
         return np.arange(n_rows), None
-    if problem.groups is not None:
-        fraction, codes = settings.solver.validation_fraction, np.zeros(n_rows)
-        held_out = sample_holdout(codes, fraction, random_state, problem.groups)
-        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    order = random_state.permutation(n_rows)
-    n_held_out = max(1, round(settings.solver.validation_fraction * n_rows))
-    if n_held_out >= n_rows:
+    fraction = max(settings.solver.validation_fraction, 1 / n_rows)  # one row at least
+    held_out = sample_holdout(np.zeros(n_rows), fraction, random_state, problem.groups)
+    if held_out.all():
         raise ValueError(
-            f"Of {n_rows} rows none is left to train on once {n_held_out} are held out, to end "
+            f"Of {n_rows} rows none is left to train on once {held_out.sum()} are held out, to end "
             "training or to learn how much the decoder counts. decoder=None needs none held out, "
             "nor do neighbors=0 and early_stopping=False together."
         )
-    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 class RepeatedRows:
@@ -214,6 +214,14 @@ class TextPairs(NamedTuple):
     n_source: int  # columns of ``tensors.target`` that hold the source
 
 
+class TrainedDecoder(NamedTuple):
+    """What training has made."""
+
+    decoder: FittedDecoder
+    history: pd.DataFrame
+    is_whole: bool  # False after an interrupt
+
+
 def _fit_decoder(
     problem: GenerationProblem,
     settings: GenerationSettings,
@@ -222,8 +230,8 @@ def _fit_decoder(
     split: tuple[np.ndarray, np.ndarray | None],
     seed: int,
     checkpoint: Checkpoint | None,
-) -> tuple[FittedDecoder, pd.DataFrame]:
-    """Build a network and train it; also return the frame of its history."""
+) -> TrainedDecoder:
+    """Build a network and train it."""
     device = choose_device(settings.device)
     vocabulary = _find_vocabulary(problem, settings.decoder)
     pairs = _make_pairs(scaled, problem.references, vocabulary, device)
@@ -240,12 +248,10 @@ def _fit_decoder(
         loop = EpochLoop(network, pairs.tensors, fitting, held_out, objective, training)
         is_whole = _train(loop, checkpoint)
     objective.prepare_evaluation(network, pairs.tensors, fitting)
-    if checkpoint and is_whole:
-        checkpoint.remove()
     longest = int((pairs.tensors.target[:, pairs.n_source :] != NO_TOKEN).sum(1).max())
     max_length = math.ceil(LENGTH_RATIO * longest)
     decoder = FittedDecoder(spec, vocabulary, max_length, network.cpu().eval())
-    return decoder, objective.history_frame(loop.history)
+    return TrainedDecoder(decoder, objective.history_frame(loop.history), is_whole)
 
 
 def _train(loop: EpochLoop, checkpoint: Checkpoint | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -10,44 +11,35 @@ from scipy import sparse
 from ._choice import Choice, find_candidates, open_rows
 from ._chrf import best_chrf, chrf_matrix
 from ._evidence import Smoother, TrainingTexts
-from ._likelihood import LikelihoodScales, TextLikelihood, text_profiles
-from ._neighbors import Inputs, InputSpace, find_neighbors, kernels, terms
+from ._likelihood import TextLikelihood, text_profiles
+from ._neighbors import Inputs, InputSpace, find_neighbors, input_terms
 from ._ranking import candidate_features
-from ._regression import Regression, similarity
+from ._regression import similarity
 from ._rows import Candidate, GenerationRows
 from ._smoothing import Kernel, softmax
 
 QUERY_CHUNK = 64
 DECODER_WEIGHTS = np.linspace(0, 1, 11)
+MAX_TYPICAL = 256  # training texts that are compared where nothing is known of a row
 
 
+@dataclass
 class FittedRetrieval:
     """Training rows, their texts, and what was learned of them: plain data."""
 
-    def __init__(
-        self,
-        space: InputSpace,
-        inputs: Inputs,
-        references: list[list[str]],
-        texts: TrainingTexts,
-        kernel: Kernel,
-        regression: Regression,
-        likelihood: LikelihoodScales,
-        n_neighbors: int,
-    ):
-        self.space = space
-        self.inputs = inputs
-        self.references = references
-        self.texts = texts
-        self.kernel = kernel
-        self.landmarks = regression.landmarks
-        self.targets = regression.targets
-        self.target_characters = regression.target_characters
-        self.solver = regression.make_solver(kernel.penalty)
-        self.n_neighbors = n_neighbors
-        self.choice = Choice.default()
-        self.likelihood = self._make_likelihood(regression, likelihood)
-        self.decoder_weight = 0.0
+    space: InputSpace
+    inputs: Inputs
+    references: list[list[str]]
+    texts: TrainingTexts
+    kernel: Kernel
+    landmarks: np.ndarray  # (r,) rows
+    targets: sparse.csr_array | np.ndarray  # (r, F + P) of the regression on the landmarks
+    target_characters: np.ndarray  # (r,)
+    solver: np.ndarray  # (r, r)
+    likelihood: TextLikelihood
+    n_neighbors: int
+    choice: Choice = field(default_factory=Choice.default)
+    decoder_weight: float = 0.0
 
     @property
     def modality_weights(self) -> np.ndarray:
@@ -85,26 +77,32 @@ class FittedRetrieval:
         references: Sequence[Sequence[str]],
         extra: Sequence[Sequence[tuple[str, float]]],
     ) -> None:
-        """Choose how much a decoder counts, by the chrF of rows that nobody was fitted to."""
-        totals = np.zeros(len(DECODER_WEIGHTS))
+        """Choose how much a decoder counts, by the chrF of rows that nobody was fitted to.
+
+        It is the least weight whose chrF is within a standard error of the best one's (the rule of
+        Breiman et al. 1984), so 0 where these rows do not show that the decoder helps.
+        """
+        found = []
         for row, (texts, scores) in enumerate(self._score_candidates(rows, extra)):
             if not extra[row]:
                 continue
             right = best_chrf(texts, [references[row]] * len(texts), every_order=True)
             by_decoder = decoder_chrf(texts, extra[row])
-            for i, weight in enumerate(DECODER_WEIGHTS):
-                mixed = (1 - weight) * scores + weight * by_decoder
-                totals[i] += right[np.argsort(-mixed, kind="stable")[0]]
-        self.decoder_weight = float(DECODER_WEIGHTS[np.round(totals, 9).argmax()])
+            mixed = [(1 - w) * scores + w * by_decoder for w in DECODER_WEIGHTS]
+            found.append([right[np.argsort(-values, kind="stable")[0]] for values in mixed])
+        self.decoder_weight = _least_of_the_best(np.array(found)) if len(found) > 1 else 0.0
 
     def _score_candidates(self, rows: GenerationRows, extra):
         """Yield the candidates of each row with their estimated chrF."""
         for start in range(0, rows.n_rows, QUERY_CHUNK):
             chunk = rows.take(slice(start, start + QUERY_CHUNK))
-            smoother = self._smooth(self.space.embed(chunk))
-            opened = open_rows(smoother, self.texts, self.references, chunk.source)
+            inputs = self.space.embed(chunk)
+            opened = open_rows(self._smooth(inputs), self.texts, self.references, chunk.source)
             for i, row in enumerate(opened, start):
                 beams = [] if extra is None else [text for text, _ in extra[i]]
+                if self.n_neighbors and not inputs.present[i - start].any():
+                    yield score_typical(self.references, beams)
+                    continue
                 candidates = find_candidates(row, self.choice.match)
                 texts = list(dict.fromkeys([*candidates, *beams]))
                 if not texts:
@@ -131,40 +129,40 @@ class FittedRetrieval:
     def contributions(self, rows: GenerationRows, texts: Sequence[str]) -> np.ndarray:
         """Split `log_scores` exactly among the inputs (n, m), or with a source (n, m + 1)."""
         parts = np.empty((rows.n_rows, len(self.kernel.weights)))
-        background, scales = self.likelihood.background, self.likelihood.scales
+        # In float32 the score of a row would depend, visibly, on the rows beside it.
+        near = self.inputs.take(self.landmarks).astype(np.float64)
+        solver = self.likelihood.solver.astype(np.float64)
         for start in range(0, rows.n_rows, QUERY_CHUNK):
             chunk = slice(start, start + QUERY_CHUNK)
-            inputs = self.space.embed(rows.take(chunk))
-            profiles = text_profiles(texts[chunk], self.texts.vocabulary)
+            inputs = self.space.embed(rows.take(chunk)).astype(np.float64)
+            profiles = text_profiles(texts[chunk], self.texts)
             on_landmarks = self._ngram_targets() @ profiles.T  # (r, chunk)
             if sparse.issparse(on_landmarks):
                 on_landmarks = on_landmarks.toarray()
-            dual = self.likelihood.solver @ on_landmarks
-            predicted = np.einsum("mir,ri->im", self._landmark_terms(inputs), dual)
-            predicted -= profiles @ background.T
-            parts[chunk] = np.where(inputs.present, predicted * scales, 0)
+            split = input_terms(inputs, near, self.kernel.weights)
+            predicted = np.einsum("mir,ri->im", split, solver @ on_landmarks)
+            predicted -= profiles @ self.likelihood.background.T
+            parts[chunk] = np.where(inputs.present, predicted * self.likelihood.scales, 0)
         return parts
-
-    def _landmark_terms(self, inputs: Inputs) -> np.ndarray:
-        """Compute the similarity to the landmarks, split by input (m, n, r)."""
-        near = self.inputs.take(self.landmarks)
-        weights = self.kernel.weights
-        return terms(kernels(inputs, near), inputs.present, near.present, weights)
 
     def _ngram_targets(self):
         return self.targets[:, : len(self.texts.vocabulary.names)]
 
-    def _make_likelihood(self, regression: Regression, learned: LikelihoodScales):
-        """Find what each input predicts of the training texts on average."""
-        solver = regression.make_solver(learned.penalty)
-        inputs = self.inputs.take(self.landmarks)
-        total = np.zeros((len(learned.scales), inputs.n_rows))
-        for start in range(0, inputs.n_rows, QUERY_CHUNK):
-            chunk = inputs.take(slice(start, start + QUERY_CHUNK))
-            total += self._landmark_terms(chunk).sum(1)
-        mean = total / np.maximum(inputs.present.sum(0), 1)[:, None]
-        background = np.asarray((mean @ solver) @ self._ngram_targets())
-        return TextLikelihood(solver, background, learned.scales)
+
+def score_typical(references: Sequence[Sequence[str]], beams: list[str]):
+    """Score training texts, for a row of which nothing is known, by their mean chrF with others."""
+    step = -(-len(references) // MAX_TYPICAL)
+    texts = [of_row[0] for of_row in references[::step]]
+    candidates = list(dict.fromkeys([*texts, *beams]))
+    return candidates, chrf_matrix(candidates, texts).mean(1)
+
+
+def _least_of_the_best(chrf: np.ndarray) -> float:
+    """Choose among `DECODER_WEIGHTS`, by the chrF (n, 11) of n rows, more than one."""
+    best = np.round(chrf.mean(0), 9).argmax()
+    loss = chrf[:, [best]] - chrf
+    error = loss.std(axis=0, ddof=1) / np.sqrt(len(chrf))
+    return float(DECODER_WEIGHTS[(loss.mean(0) <= error).argmax()])
 
 
 def decoder_chrf(texts: Sequence[str], beams: Sequence[tuple[str, float]]) -> np.ndarray:

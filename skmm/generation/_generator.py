@@ -8,26 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_n_features,
     check_is_fitted,
-    validate_data,
 )
 
-from .._data.columns import ModalityColumns, find_present, group_columns
+from .._data.columns import ModalityColumns
+from .._data.fitted import FittedMixin
 from .._data.rows import check_groups
-from .._data.validation import FLOATS, friendlier_errors, read_fitted
 from .._html import block_of_modalities, describe_width
 from .._hyperparameters import AdamW
-from ._problem import GenerationProblem, InputRows, read_references, read_source, split_source
+from ._problem import GenerationProblem, InputRows, read_references
+from ._reading import read_rows, read_training_rows
 from ._scorers import corpus_score
-from ._settings import SOURCE, TextTransformer, resolve_settings
-
-PRIOR = "prior"  # what is likely before anything of a row is known
+from ._settings import PRIOR, SOURCE, TextTransformer, resolve_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,31 +33,34 @@ if TYPE_CHECKING:
     from ._fitted import FittedGenerator
 
 
-class FusionTextGenerator(BaseEstimator):
+class FusionTextGenerator(FittedMixin, BaseEstimator):
     """Write texts from several modalities: names, captions, translations.
 
-    The modalities of a row are fused into a prefix, which a decoder reads before it writes [1]_; it
-    may read a source text, too.
+    The texts of similar training rows, and edits of these, are candidates, ranked by the n-grams
+    that the modalities predict. With ``decoder`` a network writes texts, too: it reads the fused
+    modalities of a row as a prefix [1]_, and may read a source text.
 
     The defaults need no choice. Where you have one to make, look at these, in this order:
 
     1. ``transformer``: what encodes raw columns, such as `skmm.ModalityTransformer`;
     2. ``source``: the column of texts to translate, or otherwise read token by token;
-    3. ``decoder``: a pretrained model, where one fits the language and the rows are many;
-    4. ``solver``: how long and with how much regularisation is trained.
+    3. ``decoder``: where rows are many, or a pretrained model fits the language;
+    4. ``solver``: how long and with how much regularisation it is trained.
 
     Parameters
     ----------
     transformer : transformer or None, default=None
         Makes the features from X: it is cloned, and fitted in `fit`. None: X holds features.
     source : str, default=None
-        A column of X with texts that the decoder reads token by token, beside what is fused.
-        Without ``transformer`` it is no feature; a ``transformer`` sees it as any other column.
-    decoder : {"transformer"}, TextTransformer, str, path-like or None, default="transformer"
-        What writes. "transformer" is ``TextTransformer()``, a small Transformer that is trained
-        from nothing. Any other string is the name, on the Hugging Face hub, or the folder of a
-        causal or sequence-to-sequence model of transformers, or the path of a GGUF file. None
-        writes nothing, and leaves it at the texts of neighbours.
+        A column of X with texts that may be copied, and edited, and that the decoder reads token by
+        token, beside what is fused. Without ``transformer`` it is no feature; a ``transformer``
+        sees it as any other column.
+    decoder : None, "transformer", TextTransformer, str or path-like, default=None
+        What writes texts beside the candidates of ``neighbors``. None: nothing does. "transformer"
+        is ``TextTransformer()``, a small Transformer that is trained from nothing: of hundreds or
+        thousands of rows it takes minutes and hardly improves the texts. Any other string is the
+        name, on the Hugging Face hub, or the folder of a causal or sequence-to-sequence model of
+        transformers, or the path of a GGUF file.
     modalities : None, "prefix" or dict, default=None
         Which columns make up a modality. None reads names of the form ``modality__feature``, and
         takes all columns for one modality where names have no such form. "prefix" insists on
@@ -77,8 +76,9 @@ class FusionTextGenerator(BaseEstimator):
     prefix_length : int, default=8
         The number of vectors that the decoder reads of what is fused.
     neighbors : int, default=16
-        The number of training rows whose texts, and their edits, are candidates beside those that
-        the decoder writes. 0: the decoder alone.
+        The number of training rows whose texts, and their edits, are candidates. A ``decoder``
+        counts beside them as much as rows that are held out show that it helps, if they do. 0: the
+        decoder alone.
     finetune : {"lora"} or None, default=None
         How a pretrained decoder is adapted. None: it stays as it is, and the prefix alone is
         trained. "lora" trains two small matrices beside each of its linear maps, too [2]_.
@@ -93,8 +93,8 @@ class FusionTextGenerator(BaseEstimator):
         but at least 16 and at most 128; of a pretrained decoder 0.0003, 0.01, 10 and 8 to 32.
         ``calibrate`` has to stay at its default.
     checkpoint : path-like, default=None
-        A file to which the state of training is written after each epoch. A fit with the same
-        data and parameters goes on from there; when training is done, it is removed.
+        A file to which the state of training is written after each epoch of a decoder. A fit with
+        the same data and parameters goes on from there; when the fit is done, it is removed.
     random_state : int, RandomState instance or None, default=None
         Determines the first weights, batches, dropout and the rows held out. On one machine's CPU
         an int makes fits bit-identical. torch's own generator is left as it was.
@@ -202,7 +202,7 @@ class FusionTextGenerator(BaseEstimator):
         transformer: Any = None,
         *,
         source: str | None = None,
-        decoder: str | os.PathLike | TextTransformer | None = "transformer",
+        decoder: str | os.PathLike | TextTransformer | None = None,
         modalities: str | Mapping[str, Any] | None = None,
         modality_weights: str | Mapping[str, float] | None = None,
         modality_dropout: float = 0.1,
@@ -266,14 +266,6 @@ class FusionTextGenerator(BaseEstimator):
         history = self._fitted_attribute("n_iter_").history
         return 1 if history is None else len(history)
 
-    def _fitted_attribute(self, name: str) -> FittedGenerator:
-        """Return what is fitted, from which a fitted attribute is read."""
-        return read_fitted(self, "_fitted", name)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return whether a fit came to its end: one that failed has set some attributes too."""
-        return hasattr(self, "_fitted")
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, groups=None):
         """Learn to write the texts of rows.
@@ -308,48 +300,16 @@ class FusionTextGenerator(BaseEstimator):
         references = read_references(y)
         check_consistent_length(X, references)
         labels = check_groups(groups, len(references))  # before the transformer runs
-        X, source, columns = self._read_training_rows(X)
+        rows, columns = read_training_rows(self, X)
         settings = resolve_settings(self, columns)
-        rows = InputRows(X, find_present(X, columns.network_groups, columns.labels), source)
         self._fitted = fit(GenerationProblem(rows, references, columns, labels), settings)
         return self
 
-    def _read_training_rows(self, X) -> tuple[np.ndarray, list[str] | None, ModalityColumns]:
-        """Validate X, and fit the transformer to it: features, source texts, and their columns."""
-        if self.transformer is None:
-            X, source = split_source(X, self.source)
-            with friendlier_errors(X, self):
-                X = validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan")
-            names = getattr(self, "feature_names_in_", None)
-        else:
-            _check_feature_names(self, X, reset=True)
-            _check_n_features(self, X, reset=True)
-            source = None if self.source is None else read_source(X, self.source)
-            self.transformer_ = clone(self.transformer)
-            X, names = _read_features(self.transformer_.fit_transform(X))
-        groups = group_columns(self.modalities, names, X.shape[1])
-        taken = {PRIOR, SOURCE} & {*groups}
-        if taken:
-            raise ValueError(
-                f"X has a modality called {min(taken)!r}, a name that contributions has for "
-                "something else: rename it."
-            )
-        labels = np.arange(X.shape[1]) if names is None else names
-        return np.asarray(X), source, ModalityColumns(groups, labels.tolist())
-
     def _read_rows(self, X) -> InputRows:
-        """Validate rows to generate texts for."""
+        """Validate rows to generate texts for, and the parameters that act after `fit`."""
         check_is_fitted(self)
-        if self.transformer is None:
-            X, source = split_source(X, self.source)
-            with friendlier_errors(X, self):
-                X = validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=False)
-        else:
-            source = None if self.source is None else read_source(X, self.source)
-            X, _ = _read_features(self.transformer_.transform(X))
-        X, columns = np.asarray(X), self._fitted.columns
-        present = find_present(X, columns.network_groups, columns.labels)
-        return InputRows(X, present, source)
+        self._validate_params()
+        return read_rows(self, X, self._fitted.columns)
 
     def predict(self, X, *, n_best=None, return_scores=False):
         """Write the text of each row.
@@ -412,8 +372,9 @@ class FusionTextGenerator(BaseEstimator):
             ``decoder=None`` how much likelier it is than for a row of which nothing is known, by
             a regression from the row to the text's character n-grams: about 0 of a text that has
             none of those in `fit`, so that it tells likely texts apart, and not texts from
-            nonsense. With both a sum of these, whose weights make the right texts of held-out
-            rows likeliest among others.
+            nonsense. How much each modality counts is learned where it is hard: among texts that
+            one of them takes for likely. With both a sum of these, whose weights make the right
+            texts of held-out rows likeliest among others.
 
         Raises
         ------
@@ -532,12 +493,3 @@ def _to_user(columns: ModalityColumns, values: np.ndarray) -> np.ndarray:
     m = len(columns.names)
     ordered = columns.to_user(values[..., :m], axis=-1)
     return np.concatenate([ordered, values[..., m:]], axis=-1)
-
-
-def _read_features(features) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return what a transformer gave as an array, with the names of its columns."""
-    names = None
-    if isinstance(features, pd.DataFrame):
-        names = np.array(features.columns, dtype=object)
-        features = features.to_numpy()
-    return check_array(features, dtype=FLOATS, ensure_all_finite="allow-nan"), names

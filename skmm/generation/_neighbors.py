@@ -36,6 +36,10 @@ class Inputs(NamedTuple):
     def take(self, index: np.ndarray | slice) -> Inputs:
         return Inputs([block[index] for block in self.vectors], self.present[index])
 
+    def astype(self, dtype) -> Inputs:
+        """Convert the vectors."""
+        return self._replace(vectors=[block.astype(dtype) for block in self.vectors])
+
 
 class InputSpace(NamedTuple):
     """What turns rows into unit vectors: learned from training rows."""
@@ -75,8 +79,9 @@ class InputSpace(NamedTuple):
 
 
 def kernels(left: Inputs, right: Inputs) -> np.ndarray:
-    """Compute the kernel of each input between all rows (m, n_left, n_right), float32."""
-    values = np.empty((len(left.vectors), left.n_rows, right.n_rows), dtype=np.float32)
+    """Compute the kernel of each input between all rows (m, n_left, n_right), in their dtype."""
+    shape = (len(left.vectors), left.n_rows, right.n_rows)
+    values = np.empty(shape, dtype=left.vectors[0].dtype)
     for i, (a, b) in enumerate(zip(left.vectors, right.vectors, strict=True)):
         cosines = a @ b.T
         if sparse.issparse(cosines):
@@ -105,6 +110,11 @@ def terms(values: np.ndarray, left: np.ndarray, right: np.ndarray, weights) -> n
     """Return what `combine` adds, of each input (m, n_left, n_right)."""
     scales = _scales(left, right, weights, values.dtype)
     return values * weights.astype(values.dtype)[:, None, None] * scales
+
+
+def input_terms(left: Inputs, right: Inputs, weights: np.ndarray) -> np.ndarray:
+    """Compute the similarity of all rows, split by input (m, n_left, n_right)."""
+    return terms(kernels(left, right), left.present, right.present, weights)
 
 
 def _scales(left, right, weights, dtype) -> np.ndarray:

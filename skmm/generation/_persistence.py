@@ -6,6 +6,7 @@ Named tuples, sets, and sparse arrays are dicts that say what they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -43,15 +44,12 @@ TUPLES = {
 
 def retrieval_to_plain(retrieval: FittedRetrieval) -> dict[str, Any]:
     """Return plain data."""
-    return {name: to_plain(value) for name, value in vars(retrieval).items()}
+    return {field.name: to_plain(getattr(retrieval, field.name)) for field in fields(retrieval)}
 
 
 def retrieval_from_plain(plain: Mapping[str, Any]) -> FittedRetrieval:
     """Undo `retrieval_to_plain`."""
-    retrieval = FittedRetrieval.__new__(FittedRetrieval)
-    for name, value in plain.items():
-        setattr(retrieval, name, from_plain(value))
-    return retrieval
+    return FittedRetrieval(**{name: from_plain(value) for name, value in plain.items()})
 
 
 def to_plain(value: Any) -> Any:
@@ -63,8 +61,9 @@ def to_plain(value: Any) -> Any:
         If there is something that is not known here.
     """
     if isinstance(value, tuple) and type(value).__name__ in TUPLES:
-        fields = zip(type(value)._fields, value, strict=True)  # type: ignore[attr-defined]
-        return {KIND: type(value).__name__, **{name: to_plain(part) for name, part in fields}}
+        names = type(value)._fields  # type: ignore[attr-defined]
+        plain = {name: to_plain(part) for name, part in zip(names, value, strict=True)}
+        return {KIND: type(value).__name__, **plain}
     if isinstance(value, set | frozenset):
         return {KIND: SET, "items": sorted(value)}
     if sparse.issparse(value):
@@ -88,11 +87,11 @@ def from_plain(value: Any) -> Any:
         return [from_plain(item) for item in value]
     if not isinstance(value, dict):
         return value
-    fields = {name: from_plain(part) for name, part in value.items() if name != KIND}
+    parts = {name: from_plain(part) for name, part in value.items() if name != KIND}
     kind = value.get(KIND)
     if kind == SET:
-        return set(fields["items"])
+        return set(parts["items"])
     if kind == SPARSE:
-        parts = tuple(fields[name] for name in ARRAYS)
-        return sparse.csr_array(parts, shape=tuple(fields["shape"]))
-    return fields if kind is None else TUPLES[kind](**fields)
+        arrays = tuple(parts[name] for name in ARRAYS)
+        return sparse.csr_array(arrays, shape=tuple(parts["shape"]))
+    return parts if kind is None else TUPLES[kind](**parts)

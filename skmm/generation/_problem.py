@@ -102,7 +102,19 @@ def _read_texts(cell: Any, row: str) -> list[str]:
             )
         if not text.strip():
             raise ValueError(f"y has an empty text in {row}; give one, or leave the row out.")
+        _check_characters(text, f"y in {row}")
     return [str(text) for text in texts]
+
+
+def _check_characters(text: str, place: str) -> None:
+    """Raise ValueError if a text holds half of a surrogate pair, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        raise ValueError(
+            f"{text[e.start]!r}, half of a surrogate pair, is no text: {place}, character "
+            f"{e.start}. text.encode('utf-8', 'replace').decode() makes a question mark of it."
+        ) from e
 
 
 def split_source(X: Any, source: str | None) -> tuple[Any, list[str] | None]:
@@ -121,7 +133,7 @@ def split_source(X: Any, source: str | None) -> tuple[Any, list[str] | None]:
             f"X has no column beside source={source!r}, and nothing to fuse. A transformer makes "
             "features of the text, too: transformer=ModalityTransformer()."
         )
-    return X.drop(columns=[source]), texts
+    return X.drop(columns=[source]) if isinstance(X, pd.DataFrame) else X.drop(source), texts
 
 
 def read_source(X: Any, source: str) -> list[str]:
@@ -132,10 +144,10 @@ def read_source(X: Any, source: str) -> list[str]:
     ValueError
         If X has no such column, or cells of it are no texts; it names the first.
     """
-    if not isinstance(X, pd.DataFrame):
+    if not (isinstance(X, pd.DataFrame) or hasattr(X, "get_column")):  # of polars
         raise ValueError(
             f"source={source!r} names a column of texts, and X is a {type(X).__name__}: give a "
-            "DataFrame of pandas."
+            "DataFrame of pandas or polars."
         )
     if source not in X.columns:
         raise ValueError(
@@ -143,7 +155,7 @@ def read_source(X: Any, source: str) -> list[str]:
         )
     if isinstance(X[source], pd.DataFrame):
         raise ValueError(f"X has several columns called {source!r}; the source is one of texts.")
-    labels, texts = find_labels(X), []
+    labels, texts = find_labels(X) if isinstance(X, pd.DataFrame) else None, []
     for row, cell in enumerate(X[source].to_list()):
         if is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
             cell = ""
@@ -152,6 +164,7 @@ def read_source(X: Any, source: str) -> list[str]:
                 f"source={source!r} must be a column of texts, got {shorten(cell)} "
                 f"({type(cell).__name__}) in {describe_row(row, labels)}."
             )
+        _check_characters(cell, f"column {source!r}, {describe_row(row, labels)}")
         texts.append(str(cell))
     return texts
 

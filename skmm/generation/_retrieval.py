@@ -16,7 +16,7 @@ from ._choice import learn_choice, left_out_rows
 from ._chrf import NgramVocabulary
 from ._evidence import TrainingTexts, choose_reference
 from ._fitted_retrieval import FittedRetrieval
-from ._likelihood import learn_scales
+from ._likelihood import TextLikelihood, learn_scales
 from ._neighbors import InputSpace, combine, kernels
 from ._regression import Regression
 from ._rows import GenerationRows, RetrievalSettings
@@ -68,10 +68,22 @@ def fit_retrieval(
     targets = [choose_reference(references, i) for i in landmarks[chosen].tolist()]
     learned_on = values[:, chosen[:, None], chosen], near.present[chosen], fold[chosen], targets
     kernel = learn_kernel(*learned_on, settings.modality_weights)
-    likelihood = learn_scales(*learned_on, kernel.weights, texts.vocabulary)
+    scales = learn_scales(*learned_on, kernel.weights, texts)
     regression = Regression.fit(inputs, texts, kernel, landmarks)
     fitted = FittedRetrieval(
-        space, inputs, references, texts, kernel, regression, likelihood, settings.n_neighbors
+        space=space,
+        inputs=inputs,
+        references=references,
+        texts=texts,
+        kernel=kernel,
+        landmarks=landmarks,
+        targets=regression.targets,
+        target_characters=regression.target_characters,
+        solver=regression.make_solver(kernel.penalty),
+        likelihood=TextLikelihood.fit(
+            scales, regression, near, kernel.weights, len(texts.vocabulary.names)
+        ),
+        n_neighbors=settings.n_neighbors,
     )
     if len(np.unique(fold)) > 1 and settings.n_neighbors:
         square = combine(values, near.present, near.present, kernel.weights)

@@ -27,6 +27,7 @@ PRETRAINED = SolverDefaults(
     learning_rate_init=0.0003, weight_decay=0.01, max_iter=10, batch_size=(8, 32)
 )
 SOURCE = "source"  # the name of the source text among those of modalities
+PRIOR = "prior"  # of what is likely before anything of a row is known
 PATIENCE = 5  # epochs, where solver is "adamw"
 # Parameters that say nothing of what is learned.
 INCIDENTAL = {"checkpoint", "device", "num_beams", "random_state", "transformer", "verbose"}

@@ -1,45 +1,9 @@
 """Ctrl-C during a fit: a theme, not a module."""
 
-import io
-import math
 import pickle
-import re
-import sys
-import threading
 
 import numpy as np
 import pytest
-
-from skmm._progress import tqdm
-
-
-class InterruptingStream(io.StringIO):
-    """Where the progress bar is drawn, and a user who presses Ctrl-C once it shows an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def write(self, text):
-        shown = re.search(r"(\d+)/\d+", text)
-        if shown and int(shown[1]) >= self.epoch:
-            self.epoch = math.inf
-            raise KeyboardInterrupt
-        return super().write(text)
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """A function that sets the epoch in which to press Ctrl-C."""
-    lock = tqdm.get_lock()
-    tqdm.set_lock(threading.RLock())  # the interrupt comes while the bar holds it
-
-    def at(epoch):
-        monkeypatch.setattr(sys, "stderr", InterruptingStream(epoch))
-
-    yield at
-    tqdm.set_lock(lock)
-
 
 LONG = {"verbose": True, "max_iter": 100_000, "n_iter_no_change": 100_000}
 NOT_CROSS_FITTED = {"fusion": "weighted", "modality_weights": "uniform"}

@@ -69,7 +69,10 @@ def test_search_finds_what_two_edits_reach():
     def score(texts):
         return chrf_of_pairs(texts, [target] * len(texts))
 
-    found = search(["Taste: Mali"], ["Flagge", "Burkina Faso", "x"], score, 2, 3, 5)
+    start, pieces, longest = ["Taste: Mali"], ["Flagge", "Burkina Faso", "x"], len(target)
+    found = search(start, pieces, score, 2, 3, 5, longest)
     assert found[0] == target
     assert len(found) == 5
-    assert search(["Taste: Mali"], ["Flagge", "Burkina Faso"], score, 0, 3, 5) == ["Taste: Mali"]
+    assert search(start, pieces, score, 0, 3, 5, longest) == start
+    found = search(start, pieces, score, 2, 3, 1000, 12)
+    assert max(len("".join(text.split())) for text in found) == 12

@@ -238,42 +238,26 @@ def test_max_new_tokens_and_num_beams_act_after_fit(fitted, unseen):
     assert (lengths < [*map(len, unseen.y)]).all()
     model.set_params(max_new_tokens=None, num_beams=1)
     assert np.mean(model.predict(unseen.X) == unseen.y) > 0.9
+    model.set_params(num_beams=0)
+    with pytest.raises(ValueError, match="num_beams"):
+        model.predict(unseen.X)
 
 
-def test_an_interrupt_leaves_what_was_learned(quick, training, unseen, monkeypatch):
-    from skmm._torch.solvers import AdamWSolver
-
-    run_epoch = AdamWSolver.run_epoch
-
-    def interrupted(solver, number):
-        if number == 2:
-            raise KeyboardInterrupt
-        return run_epoch(solver, number)
-
-    monkeypatch.setattr(AdamWSolver, "run_epoch", interrupted)
+def test_an_interrupt_leaves_what_was_learned(quick, training, unseen, interrupt):
+    interrupt(2)
     with pytest.warns(UserWarning, match="after 2 of 14"):
-        model = quick().fit(training.X, training.y)
+        model = quick(verbose=True).fit(training.X, training.y)
     assert model.n_iter_ == 2
     assert model.predict(unseen.X).shape == (40,)
 
 
-def test_a_checkpoint_is_continued(quick, training, unseen, tmp_path, monkeypatch):
-    from skmm._torch.loop import EpochLoop
-
+def test_a_checkpoint_is_continued(quick, training, unseen, tmp_path, interrupt):
     path = tmp_path / "state"
     whole = quick(solver=AdamW(0.01, max_iter=4)).fit(training.X, training.y)
     model = quick(solver=AdamW(0.01, max_iter=4), checkpoint=path)
-    run_epoch = EpochLoop._run_epoch
-
-    def killed(loop, solver):
-        if len(loop.history.terms) == 2:
-            raise RuntimeError("killed")
-        return run_epoch(loop, solver)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochLoop, "_run_epoch", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            model.fit(training.X, training.y)
+    interrupt(3)
+    with pytest.warns(UserWarning, match="of 4 epochs"):
+        clone(model).set_params(verbose=True).fit(training.X, training.y)
     assert path.exists()
     with pytest.raises(ValueError, match="other data"):
         model.fit(training.X, training.y[::-1])
@@ -285,6 +269,12 @@ def test_a_checkpoint_is_continued(quick, training, unseen, tmp_path, monkeypatc
     np.testing.assert_array_equal(
         model.log_likelihood(unseen.X, unseen.y), whole.log_likelihood(unseen.X, unseen.y)
     )
+
+
+def test_a_fit_without_epochs_leaves_no_checkpoint(training, tmp_path):
+    model = FusionTextGenerator(neighbors=2, checkpoint=tmp_path / "state")
+    model.fit(training.X[:40], training.y[:40])
+    assert not any(tmp_path.iterdir())
 
 
 # Saving and scikit-learn's tools
@@ -345,6 +335,7 @@ def test_its_diagram_shows_weights(fitted):
         (["a"] * 19 + [b"b"], "row 19"),
         (["a"] * 3 + [""] + ["a"] * 16, "empty text in row 3"),
         (["a"] * 3 + [" \n"] + ["a"] * 16, "empty text in row 3"),
+        (["a"] * 3 + ["ab\ud83d"] + ["a"] * 16, r"'\\ud83d'.*y in row 3, character 2"),
         (["a", None] * 10, "None in row 1"),
         ([["a"], []] * 10, "no text in row 1"),
         ([["a", 5]] * 20, "row 0"),
@@ -371,6 +362,9 @@ def test_source_columns_that_are_none(quick, training):
         quick(source="word").fit(X.to_numpy(), y)
     with pytest.raises(ValueError, match="'word'"):  # a text is no feature
         quick().fit(X, y)
+    words = pd.Series(["a", "b", *["\udc00"] * (len(X) - 2)], dtype=object)
+    with pytest.raises(ValueError, match=r"'\\udc00'.*column 'word', row 2, character 0"):
+        quick(source="word").fit(X.assign(word=words), y)
     with pytest.raises(ValueError, match="no column beside"):
         quick(source="word").fit(X[["word"]], y)
 
@@ -431,7 +425,7 @@ def small_training(training):
 
 @pytest.fixture(scope="module")
 def candidates(small_training):
-    model = FusionTextGenerator(decoder=None, neighbors=4, random_state=0)
+    model = FusionTextGenerator(neighbors=4, random_state=0)
     return model.fit(*small_training)
 
 
@@ -475,9 +469,45 @@ def test_candidates_without_a_modality(candidates, unseen):
     assert np.mean([t.split()[-1] == a for t, a in zip(texts, animals, strict=True)]) > 0.8
 
 
+def test_a_row_without_anything_gets_a_typical_text(candidates, both, small_training, unseen):
+    """Of all training texts the one that is nearest to the others, whole, with the best chrF."""
+    nothing = unseen.without("paint", "shape", "noise")[:2]
+    seen = [*small_training[1]]
+    nearness = {
+        text: np.mean([sacrebleu.sentence_chrf(text, [other]).score for other in seen])
+        for text in set(seen)
+    }
+    assert candidates.predict(nothing).tolist() == [max(nearness, key=nearness.get)] * 2
+    assert {*both.predict(nothing)} <= {*seen}
+
+
+def test_two_likely_texts_do_not_become_one():
+    """X says nothing of y, and chrF would reward both in one."""
+    rng = np.random.default_rng(0)
+    X, names = rng.normal(size=(120, 4)), ["red cat", "blue dog", "green fish", "grey bird"]
+    y = [names[i] for i in rng.integers(0, 4, 120)]
+    model = FusionTextGenerator(neighbors=8, random_state=0).fit(X[:100], y[:100])
+    assert max(map(len, model.predict(X[100:]))) <= max(map(len, names))
+
+
+def test_candidates_do_not_depend_on_the_rows_beside(candidates, unseen):
+    X, y = unseen.X, unseen.y
+    alone = [candidates.log_likelihood(X[i : i + 1], y[i : i + 1])[0] for i in range(len(y))]
+    np.testing.assert_allclose(alone, candidates.log_likelihood(X, y), rtol=1e-9, atol=1e-9)
+
+
+def test_frames_of_polars_with_a_source(training, unseen):
+    polars = pytest.importorskip("polars")
+    model = FusionTextGenerator(source="word", neighbors=2, random_state=0)
+    X, new = training.with_source(), unseen.with_source().assign(word=[None, *unseen.words[1:]])
+    expected = clone(model).fit(X[:60], training.y[:60]).predict(new)
+    model.fit(polars.from_pandas(X[:60]), training.y[:60].tolist())
+    np.testing.assert_array_equal(model.predict(polars.from_pandas(new)), expected)
+
+
 def test_weights_are_fixed_for_candidates_too(small_training, unseen):
     weights = {"paint": 0.0, "shape": 1.0, "noise": 0.0}
-    model = FusionTextGenerator(decoder=None, neighbors=4, modality_weights=weights)
+    model = FusionTextGenerator(neighbors=4, modality_weights=weights)
     model.fit(*small_training)
     assert model.modality_weights_ == weights
     np.testing.assert_array_equal(
@@ -493,7 +523,7 @@ def test_the_source_text_is_copied():
     ]
     X = pd.DataFrame({"size": rng.normal(size=130), "word": words})
     y = [f"the {word}" for word in words]
-    model = FusionTextGenerator(decoder=None, neighbors=4, source="word", random_state=0)
+    model = FusionTextGenerator(neighbors=4, source="word", random_state=0)
     texts = model.fit(X[:120], y[:120]).predict(X[120:])
     assert np.mean(texts == y[120:]) > 0.6
     assert model.modality_weights_["source"] > 0.5
