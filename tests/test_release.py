@@ -1,0 +1,80 @@
+"""The release: its changes, and the versions that are promised and run."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from fresh_process import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+sys.path.insert(0, str(ROOT / "tools"))
+from cut_changelog import cite, cut_changelog  # noqa: E402 (a script, not in a package)
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SHIPPED = {"text", "image", "audio", "video", "plot", "ray", "faiss", "datasets", "save"}
+SHIPPED |= {"generation"}
+
+
+def read_pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    pins = [line.partition("#")[0].strip().split("==") for line in lines if "==" in line]
+    return {canonicalize_name(package): Version(version) for package, version in pins}
+
+
+def list_floors():
+    """Yield the requirements that users get, with the version from which they are promised."""
+    extras = PROJECT["optional-dependencies"]
+    for text in [*PROJECT["dependencies"], *(need for name in SHIPPED for need in extras[name])]:
+        requirement = Requirement(text)
+        floors = [s.version for s in requirement.specifier if s.operator == ">="]
+        yield pytest.param(requirement.name, floors, id=requirement.name)
+
+
+@pytest.mark.parametrize(("name", "floors"), list_floors())
+def test_floor_is_the_version_that_the_oldest_run_has(name, floors):
+    assert len(floors) == 1
+    pin = read_pins("constraints-oldest.txt")[canonicalize_name(name)]
+    assert pin.release[:3] == (*Version(floors[0]).release, 0, 0)[:3]
+
+
+def test_newest_run_is_newer():
+    oldest, newest = read_pins("constraints-oldest.txt"), read_pins("constraints.txt")
+    assert all(newest[name] >= pin for name, pin in oldest.items() if name in newest)
+
+
+def test_changes_are_dated():
+    text = "# Changes\n\n## 0.2.0 (unreleased)\n\n- more\n\n## 0.1.0 (2026-01-02)\n\n- all\n"
+    dated = cut_changelog(text, "0.2.0", "2026-11-29")
+    assert dated == text.replace("0.2.0 (unreleased)", "0.2.0 (2026-11-29)")
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0"])
+def test_release_without_changes_is_an_error(version):
+    text = "# Changes\n\n## 0.2.0 (unreleased)\n\n## 0.1.0 (2026-01-02)\n\n- all\n"
+    with pytest.raises(ValueError, match=version):
+        cut_changelog(text, version, "2026-11-29")
+
+
+def test_unreleased_changes_are_there():
+    assert re.search(r"^## \d+\.\d+\.\d+ \(", (ROOT / "CHANGES.md").read_text(), re.MULTILINE)
+
+
+def test_citation_has_one_version():
+    text = (ROOT / "CITATION.cff").read_text()
+    cited = cite(cite(text, "0.1.0", "2026-01-02"), "0.2.0", "2026-11-29")
+    assert re.findall(r"^version: (.*)$", cited, re.MULTILINE) == ["0.2.0"]
+    assert re.findall(r"^date-released: (.*)$", cited, re.MULTILINE) == ["2026-11-29"]
+
+
+def test_demo_names_what_it_needs(tmp_path):
+    hide = "import sys; sys.modules['matplotlib'] = None; sys.argv = ['demo']"
+    code = f"{hide}\nimport runpy\nrunpy.run_module('skmm.demo', run_name='__main__')"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "pip install 'skmm[examples]'" in result.stderr
