@@ -26,8 +26,8 @@ test: .venv/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # TESTS takes the arguments of pytest: make test-oldest TESTS='tests/fusion -m "not slow"'.
-test-oldest: .venv-oldest/.installed-test
-	.venv-oldest/bin/python -m pytest $(or $(TESTS),-n 2 --dist loadgroup)
+test-oldest:
+	tools/run_matrix.sh oldest -- $(or $(TESTS),-n 2 --dist loadgroup)
 
 # .pre-commit-config.yaml calls this target too.
 lint: .venv/.installed-dev
@@ -50,7 +50,7 @@ release-check:
 	PYTHON=$(PYTHON) tools/release_check.sh
 
 clean:
-	rm -rf .venv .venv-oldest .pytest_cache .ruff_cache build dist docs/_build docs/auto_examples docs/generated
+	rm -rf .venv .matrix .pytest_cache .ruff_cache build dist docs/_build docs/auto_examples docs/generated
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created:
@@ -66,11 +66,6 @@ clean:
 
 .venv/.installed-test: .venv/.created $(SETTINGS)
 	$(INSTALL) -e '.[test,examples]'
-	@touch $@
-
-.venv-oldest/.installed-test: pyproject.toml constraints-oldest.txt
-	python3.11 -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e '.[test]'
 	@touch $@
 
 .venv/.installed-dev: .venv/.created $(SETTINGS)

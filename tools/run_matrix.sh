@@ -4,7 +4,7 @@
 #   tools/run_matrix.sh oldest newest                  all tests, with both files of constraints
 #   tools/run_matrix.sh oldest -- tests/fusion -x      some of them
 #   tools/run_matrix.sh python3.13                     another Python, the newest of every package
-#   tools/run_matrix.sh core                           without extras: what these tests can run
+#   tools/run_matrix.sh core                           without extras, tests/test_core.py
 #
 # Environments stay in .matrix/, made by uv where it is installed and else by pip.
 set -euo pipefail
@@ -31,11 +31,14 @@ status=0
 for combination in "${combinations[@]}"; do
   arguments=("$@")
   case $combination in
-    oldest) make_environment python3.11 -c constraints-oldest.txt -e '.[test]' ;;
+    oldest)
+      make_environment python3.11 -c constraints-oldest.txt -e '.[test]'
+      # Old versions use what newer versions of others deprecate.
+      arguments+=(-W default::DeprecationWarning -W default::FutureWarning) ;;
     newest) make_environment python3.11 -c constraints.txt -e '.[test,examples]' ;;
     core)
       make_environment "${PYTHON:-python3}" pytest -e .
-      [ ${#arguments[@]} -gt 0 ] || arguments=(tests/core) ;;
+      [ ${#arguments[@]} -gt 0 ] || arguments=(tests/test_core.py) ;;
     *) make_environment "$combination" -e '.[test,examples]' ;;
   esac
   echo "== $combination"
