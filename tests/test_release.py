@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 sys.path.insert(0, str(ROOT / "tools"))
-from cut_changelog import cite, cut_changelog  # noqa: E402 (a script, not in a package)
+from cut_changelog import cite, cut_changelog  # noqa: E402 (scripts, not in a package)
+from list_docs import list_versions  # noqa: E402
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHIPPED = {"text", "image", "audio", "video", "plot", "ray", "faiss", "datasets", "save"}
@@ -75,3 +76,18 @@ def test_demo_names_what_it_needs(tmp_path):
     )
     assert result.returncode == 1
     assert "pip install 'skmm[examples]'" in result.stderr
+
+
+def test_versions_of_the_docs_are_listed_newest_first(tmp_path):
+    for name in ["0.9.0", "dev", "0.10.0", "_static"]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").touch()
+    (tmp_path / "1.0.0").mkdir()  # nothing was built there
+    listed = list_versions(tmp_path, "https://example.org/skmm")
+    assert [entry["version"] for entry in listed] == ["dev", "0.10.0", "0.9.0"]
+    assert [entry["version"] for entry in listed if entry.get("preferred")] == ["0.10.0"]
+    assert listed[1]["url"] == "https://example.org/skmm/0.10.0/"
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
