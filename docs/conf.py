@@ -113,7 +113,7 @@ if base := os.environ.get("SKMM_DOCS_BASE"):
         "show_version_warning_banner": True,
     }
 
-# llms.txt lists the pages with their first sentences; llms-full.txt has their text.
+# llms.txt lists the pages, as text; llms-full.txt has them all in one.
 llms_txt_summary = (
     "skmm learns from tables of text, pictures, sounds, videos and numbers: an encoder for each column, "
     "fused with learned weights, as one scikit-learn estimator."
