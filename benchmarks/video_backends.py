@@ -1,12 +1,13 @@
 """Would torchcodec read videos better than PyAV, which skmm uses?
 
-The video of video_decoding.py: frames at even distances in time by skmm (PyAV) and by torchcodec, "exact"
-(which reads the whole file for its index first) and "approximate". Processor time of one thread, the best
-of three in turns, and by how much the frames differ; then which formats each reads.
+The video of video_decoding.py: frames at even distances in time by skmm (PyAV) and by torchcodec,
+"exact" (which reads the whole file for its index first) and "approximate". Processor time of one
+thread, the best of three in turns, and by how much frames differ; then which formats each reads.
 
     python benchmarks/video_backends.py [seconds]
 
-torchcodec (0.17 is for torch 2.15) brings no FFmpeg: the libraries of FFmpeg 4 to 9 have to be installed.
+torchcodec (0.17 is for torch 2.15) brings no FFmpeg: the libraries of FFmpeg 4 to 9 have to be
+installed.
 """
 
 import sys
@@ -78,7 +79,9 @@ def main() -> None:
                     best[name] = min(best[name], time.process_time() - start)
             for name, took in best.items():
                 difference = np.abs(frames[name].astype(int) - frames["skmm (PyAV)"]).mean()
-                print(f"{n_frames:4d} frames  {name:24s} {took:7.2f} s  differs by {difference:.2f}")
+                print(
+                    f"{n_frames:4d} frames  {name:24s} {took:7.2f} s  differs by {difference:.2f}"
+                )
         for name, (codec, suffix) in FORMATS.items():
             path = str(Path(folder, f"{codec}.{suffix}"))
             write_short(path, codec)

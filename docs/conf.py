@@ -98,8 +98,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-# Where versions of the docs stand side by side, a folder each, with the list that tools/list_docs.py
-# writes: one can be chosen at the top of each page. Pages on a disk may not fetch such a list.
+# Where versions of the docs stand side by side, a folder each, with the list that
+# tools/list_docs.py writes: one can be chosen at the top of each page. Pages on a disk may not
+# fetch such a list.
 if base := os.environ.get("SKMM_DOCS_BASE"):
     is_release = re.fullmatch(r"\d+\.\d+\.\d+", release)
     html_baseurl = f"{base}/{release if is_release else 'dev'}/"
@@ -115,8 +116,8 @@ if base := os.environ.get("SKMM_DOCS_BASE"):
 
 # llms.txt lists the pages, as text; llms-full.txt has them all in one.
 llms_txt_summary = (
-    "skmm learns from tables of text, pictures, sounds, videos and numbers: an encoder for each column, "
-    "fused with learned weights, as one scikit-learn estimator."
+    "skmm learns from tables of text, pictures, sounds, videos and numbers: an encoder for each "
+    "column, fused with learned weights, as one scikit-learn estimator."
 )
 llms_txt_exclude = ["auto_examples/sg_execution_times", "generated/*", "search", "genindex"]
 

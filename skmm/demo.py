@@ -1,7 +1,8 @@
 """The first example of the gallery, from any folder: ``python -m skmm.demo``.
 
-It trains on the names and drawings of 1,898 emoji, compares with logistic regressions, and draws what
-decided, into quickstart.png. It needs ``pip install 'skmm[examples]'``, no network and some minutes.
+It trains on the names and drawings of 1,898 emoji, compares with logistic regressions, and draws
+what decided, into quickstart.png. It needs ``pip install 'skmm[examples]'`` and some minutes, and
+no network.
 """
 
 import runpy

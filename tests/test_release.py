@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 sys.path.insert(0, str(ROOT / "tools"))
-from cut_changelog import cite, cut_changelog  # noqa: E402 (scripts, not in a package)
-from list_docs import list_versions  # noqa: E402
+from cut_changelog import cite, cut_changelog
+from list_docs import list_versions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHIPPED = {"text", "image", "audio", "video", "plot", "ray", "faiss", "datasets", "save"}

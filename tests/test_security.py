@@ -87,5 +87,5 @@ def test_large_picture_is_an_error_before_it_is_decoded():
     content = file.getvalue()
     assert len(content) < 100_000
     cut = content[: len(content) // 2]  # decoding would fail by its own message
-    with pytest.raises(ValueError, match="max_pixels|MAX_IMAGE_PIXELS"):
+    with pytest.raises(ValueError, match=r"max_pixels|MAX_IMAGE_PIXELS"):
         ImageDescriptor(cache=None).fit_transform([cut])

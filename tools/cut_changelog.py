@@ -1,7 +1,7 @@
 """Date the changes of a release, and its citation: python tools/cut_changelog.py 0.1.0.
 
-The heading "## 0.1.0 (unreleased)" of CHANGES.md gets today's date, CITATION.cff the version and the
-date. What is to be committed and tagged then is in CONTRIBUTING.md.
+The heading "## 0.1.0 (unreleased)" of CHANGES.md gets today's date, CITATION.cff the version and
+the date. What is to be committed and tagged then is in CONTRIBUTING.md.
 """
 
 import datetime

@@ -1,7 +1,8 @@
 """List the versions of the docs: python tools/list_docs.py FOLDER BASE.
 
-FOLDER has a folder for each version (dev, 0.1.0 ...), which are served below the address BASE. The list,
-FOLDER/switcher.json, is what the pages offer at their top, if they were built with SKMM_DOCS_BASE=BASE.
+FOLDER has a folder for each version (dev, 0.1.0 ...), which are served below the address BASE. The
+list, FOLDER/switcher.json, is what the pages offer at their top, if they were built with
+SKMM_DOCS_BASE=BASE.
 """
 
 import json
