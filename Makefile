@@ -6,15 +6,17 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETTINGS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test test-oldest lint docs bench release-check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    run examples/plot_quickstart.py: raw text and pictures, fused and explained"
 	@echo "make test    run all tests and the examples in the docstrings"
+	@echo "make test-oldest    run them with the oldest versions that pyproject.toml promises"
 	@echo "make lint    run ruff, codespell, numpydoc's validation, import-linter and pyright"
 	@echo "make docs    build docs/_build/html: guide, reference and examples, all of which are run"
 	@echo "make bench   measure skmm compared with other packages: benchmarks/results/peers.md"
+	@echo "make release-check    build sdist and wheel, and run the demo from the wheel"
 	@echo "make clean   remove .venv and what the tools left behind"
 
 demo: .venv/.installed-demo
@@ -22,6 +24,10 @@ demo: .venv/.installed-demo
 
 test: .venv/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# TESTS takes the arguments of pytest: make test-oldest TESTS='tests/fusion -m "not slow"'.
+test-oldest:
+	tools/run_matrix.sh oldest -- $(or $(TESTS),-n 2 --dist loadgroup)
 
 # .pre-commit-config.yaml calls this target too.
 lint: .venv/.installed-dev
@@ -40,8 +46,11 @@ docs: .venv/.installed-docs
 bench: .venv/.installed-test
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
+release-check:
+	PYTHON=$(PYTHON) tools/release_check.sh
+
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache build dist docs/_build docs/auto_examples docs/generated
+	rm -rf .venv .matrix .pytest_cache .ruff_cache build dist docs/_build docs/auto_examples docs/generated
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created:
@@ -56,7 +65,7 @@ clean:
 	@touch $@
 
 .venv/.installed-test: .venv/.created $(SETTINGS)
-	$(INSTALL) -e '.[test]'
+	$(INSTALL) -e '.[test,examples]'
 	@touch $@
 
 .venv/.installed-dev: .venv/.created $(SETTINGS)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import sys
 import urllib.request
 import warnings
@@ -23,6 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
     "myst_parser",
+    "sphinx_llms_txt",
     "mathml",
 ]
 
@@ -96,6 +98,28 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+# Where versions of the docs stand side by side, a folder each, with the list that
+# tools/list_docs.py writes: one can be chosen at the top of each page. Pages on a disk may not
+# fetch such a list.
+if base := os.environ.get("SKMM_DOCS_BASE"):
+    is_release = re.fullmatch(r"\d+\.\d+\.\d+", release)
+    html_baseurl = f"{base}/{release if is_release else 'dev'}/"
+    html_theme_options |= {
+        "switcher": {
+            "json_url": f"{base}/switcher.json",
+            "version_match": release if is_release else "dev",
+        },
+        "check_switcher": False,
+        "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+        "show_version_warning_banner": True,
+    }
+
+# llms.txt lists the pages, as text; llms-full.txt has them all in one.
+llms_txt_summary = (
+    "skmm learns from tables of text, pictures, sounds, videos and numbers: an encoder for each "
+    "column, fused with learned weights, as one scikit-learn estimator."
+)
+llms_txt_exclude = ["auto_examples/sg_execution_times", "generated/*", "search", "genindex"]
 
 
 def _skip_foreign_members(app, what, name, member, skip, options):

@@ -1,6 +1,7 @@
 """Multimodal machine learning with scikit-learn's interface."""
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from ._trusted_types import trusted_types
@@ -8,7 +9,10 @@ from .compose import ModalityTransformer, TabularEncoder, infer_modalities
 from .export import model_card
 from .fusion import LBFGS, MLP, AdamW, FusionClassifier, FusionRegressor, LateFusionClassifier
 
-__version__ = "0.1.0.dev0"
+try:
+    __version__ = version("skmm")
+except PackageNotFoundError:  # a copy of the files that was not installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "LBFGS",
@@ -29,6 +33,7 @@ _SUBMODULES = {
     "alignment",
     "audio",
     "datasets",
+    "demo",
     "distributed",
     "encoding",
     "export",

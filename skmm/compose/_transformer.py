@@ -211,8 +211,9 @@ class ModalityTransformer(ColumnTransformer):
             self._set_errors()
         if not params and self._can_go_through(X):
             return self._named(self._encode_in_turn(X), X)
+        explicit = self._explicit()  # scikit-learn before 1.9 reads the list here too
         try:
-            encoded = super().transform(X, **params)
+            encoded = super(ModalityTransformer, explicit).transform(X, **params)
         except ValueError as e:
             if not str(e).startswith("columns are missing"):
                 raise

@@ -154,6 +154,8 @@ def test_dates_have_their_cycles():
 def test_cycles_that_say_nothing_are_left_out(first, freq, cycles, as_text):
     days = pd.Series(pd.date_range(first, periods=400, freq=freq, unit="s"))
     if as_text:
+        if first < "1677" and pd.__version__.startswith("2"):
+            pytest.skip("pandas 2 reads no dates before 1677")
         days = days.dt.strftime("%Y-%m-%d %H:%M:%S")
     found = {name.split("_")[1] for name in added(pd.DataFrame({"day": days}))}
     assert found == set(cycles)

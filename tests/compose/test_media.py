@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 from clips import number_frames, write_clip
-from PIL import Image
+from PIL import Image, features
 
 from skmm import ModalityTransformer
 from skmm.compose import infer_column, infer_modalities
@@ -122,6 +122,8 @@ def test_honest_texts_stay_texts_silently(text):
     [(".jp2", "JPEG2000"), (".xyz", "PNG"), ("", "TGA"), (".pcx", "PCX"), (".heic", "AVIF")],
 )
 def test_image_files_of_any_name(suffix, format, tmp_path):
+    if format == "AVIF" and not features.check("avif"):
+        pytest.skip("Pillow before 11.3 has no AVIF")
     content = write_image(format)
     assert infer(save(content, suffix, tmp_path)) == infer([content] * 3) == "image"
 

@@ -244,7 +244,8 @@ def test_tabular_values():
     sure = np.array([1, 0, 1, 1])
     np.testing.assert_allclose(Z["sure"], (sure - sure.mean()) / sure.std(), rtol=1e-5)
     assert Z["kind_a"].tolist() == [1, 0, 1, 0]
-    assert Z["kind_nan"].tolist() == [0, 0, 0, 1]
+    missing = Z.filter(regex="^kind_(nan|None)$")  # by pandas 3, and by pandas 2
+    assert missing.to_numpy().tolist() == [[0], [0], [0], [1]]
     unseen = encoder.transform(frame.assign(kind="new"))
     assert (unseen.filter(like="kind") == 0).all(axis=None)
 

@@ -3,10 +3,13 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from clips import KINDS, decode_all, number_frames, read_number, write_clip
 
 from skmm.encoding.readers import BrokenItemError, open_container
+from skmm.video import Sampling, sample_frames
 from skmm.video._decoding import Reader, scan
 
 N = 61
@@ -100,3 +103,19 @@ def test_a_damaged_frame_is_broken(saved, tmp_path):
     assert read_frames(damaged, [29, 31])[0] == [29, 31]
     with pytest.raises(BrokenItemError, match=r"frame at 1\.2"):
         read_frames(damaged, [30])
+
+
+def test_tags_that_are_no_utf8(tmp_path):
+    path = tmp_path / "clip.mkv"
+    with av.open(path, "w") as container:
+        container.metadata["comment"] = "QQQQQQQQ"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(10):
+            picture = np.zeros((48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    assert b"QQQQQQQQ" in content
+    path.write_bytes(content.replace(b"QQQQQQQQ", b"\xff\xfe\xe9QQQQQ"))
+    assert len(list(sample_frames(path, Sampling(3), max_pixels=10**6))) == 3

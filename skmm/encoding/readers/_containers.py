@@ -47,13 +47,16 @@ def open_container(file: BinaryIO) -> Iterator[Any]:
     """Open a file as an av.InputContainer; what goes wrong with it is a BrokenItemError."""
     av = import_optional("av", extra="video", purpose="Reading videos")
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    # Tags that are no UTF-8 were an error in PyAV before 19, which has no such argument any more.
+    is_strict = int(av.__version__.partition(".")[0]) < 19
+    tags: dict[str, Any] = {"metadata_errors": "replace"} if is_strict else {}
     try:
         container = av.open(
             file,
             format="mpegts" if _is_short_ts(file) else None,
             container_options=options,
-            metadata_errors="replace",
             buffer_size=BUFFER_SIZE,
+            **tags,
         )
     except MemoryError:
         raise
