@@ -1,4 +1,4 @@
-"""A pretrained model in two parts: lower layers, which run once, and upper ones, which are tuned."""
+"""A pretrained model in two parts: lower layers, which run once, and upper ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+HALVES = (torch.bfloat16, torch.float16)
 LAYERS_SHARE = 0.8  # of the parameters, embeddings left out, that are in the layers
 
 
@@ -101,14 +102,18 @@ def check_split(
     finally:
         handle.remove()
     hidden = pad_hidden(pack_hidden(found[0], mask), mask, found[0].device)
-    again = UpperLayers(model, split).run(forward, hidden).float()
-    tolerance = {torch.float32: 1e-3}.get(found[0].dtype, 3e-2) * float(vectors.abs().max())
-    if len(found) > 1 or not torch.allclose(again, vectors, atol=tolerance):
-        raise ValueError(
-            f"finetune cannot split this {type(model).__name__} before layer {split.first} of "
-            f"{split.path}: its upper layers need more than what this layer is given. Set "
-            "finetune=None."
-        )
+    error = ValueError(
+        f"finetune cannot split this {type(model).__name__} before layer {split.first} of "
+        f"{split.path}: its upper layers need more than what this layer is given. Set "
+        "finetune=None."
+    )
+    try:
+        again = UpperLayers(model, split).run(forward, hidden).float()
+    except Exception as e:  # of any model, that misses what a lower layer hands on
+        raise error from e
+    tolerance = (3e-2 if found[0].dtype in HALVES else 1e-3) * float(vectors.abs().max())
+    if len(found) > 1 or not torch.allclose(again, vectors, rtol=0, atol=tolerance):
+        raise error
     return found[0]
 
 

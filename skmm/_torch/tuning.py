@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .lora import AdapterSpec, add_adapters
 from .losses import known, row_losses, supervised
-from .splitting import Split, UpperLayers, pad_hidden
+from .splitting import UpperLayers, pad_hidden
 from .tasks import Task
 from .tensors import TrainingTensors
 
@@ -87,7 +87,7 @@ class TunedNetwork(nn.Module):
         self.adapters = nn.ParameterList(adapters.values())
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("spread", torch.ones(n_features))
-        self.head = nn.Linear(n_features, n_outputs)
+        self.head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)  # no random numbers
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.to(next(upper.model.parameters()).device)

@@ -100,9 +100,18 @@ def _encode_column(column: np.ndarray, n_bins: int) -> tuple[np.ndarray, int]:
         classes, codes = find_classes(column)
         return codes, len(classes)
     values = check_array(column, dtype=np.float64, ensure_2d=False, input_name="y")
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1]))
-    edges = edges[edges > values.min()]
-    return np.searchsorted(edges, values, side="right"), len(edges) + 1
+    return _cut(values, n_bins)
+
+
+def _cut(values: np.ndarray, n_bins: int) -> tuple[np.ndarray, int]:
+    """Cut values into at most ``n_bins`` classes of about as many rows, none of them empty."""
+    distinct, number, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(distinct) < 2:
+        return number, 1
+    below = np.cumsum(counts)[:-1]  # rows below each place between two values
+    wanted = np.arange(1, n_bins) * len(values) / n_bins
+    places = np.unique(np.abs(below - wanted[:, None]).argmin(1))
+    return np.searchsorted(places, number), len(places) + 1
 
 
 def _holds_numbers(column: np.ndarray) -> bool:

@@ -13,8 +13,8 @@ from torch import nn
 from .._data.rows import assign_folds, sample_holdout
 from .._torch.checkpoint import Checkpoint
 from .._torch.generators import Generators, use_generators
-from .._torch.lora import AdapterSpec
 from .._torch.loop import EpochLoop, warn_of_interrupt
+from .._torch.lora import AdapterSpec
 from .._torch.modes import training_modes
 from .._torch.solvers import TrainingSettings
 from .._torch.splitting import Split, UpperLayers

@@ -285,7 +285,6 @@ class TextEncoder(TunableEncoder):
                 show_progress_bar=False,
             )
 
-
     def _find_module(self) -> tuple[Any, str]:
         return self._backbone.model, ""
 
