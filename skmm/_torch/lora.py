@@ -51,17 +51,23 @@ def add_adapters(
 
 
 def _find_targets(layers: Mapping[str, nn.Module], wanted: Sequence[str] | None) -> list[str]:
-    """Return the paths of the modules that get an adapter."""
+    """Return the paths of the modules that get an adapter.
+
+    `nn.MultiheadAttention` computes with the weights of its submodules, not by them, and what peft
+    makes of it adds to its weights and subtracts again: it stays as it is.
+    """
     found: list[str] = []
     for path, layer in layers.items():
-        whole = ""  # attention that computes with the weights of its submodules, not by them
-        for name, module in layer.named_modules(prefix=path):
-            if whole and name.startswith(whole):
-                continue
-            if isinstance(module, nn.MultiheadAttention):
-                whole = f"{name}."
-            if _can_be_adapted(module):
-                found.append(name)
+        whole = [
+            f"{name}."
+            for name, module in layer.named_modules(prefix=path)
+            if isinstance(module, nn.MultiheadAttention)
+        ]
+        found += [
+            name
+            for name, module in layer.named_modules(prefix=path)
+            if _can_be_adapted(module) and not name.startswith(tuple(whole))
+        ]
     if wanted is None:
         return found
     unknown = [name for name in wanted if not any(_ends_with(path, name) for path in found)]
@@ -77,7 +83,7 @@ def _find_targets(layers: Mapping[str, nn.Module], wanted: Sequence[str] | None)
 def _can_be_adapted(module: nn.Module) -> bool:
     if isinstance(module, nn.Conv2d):
         return module.groups == 1
-    return isinstance(module, nn.Linear | nn.MultiheadAttention)
+    return isinstance(module, nn.Linear)
 
 
 def _ends_with(path: str, name: str) -> bool:

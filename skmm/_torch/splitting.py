@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 HALVES = (torch.bfloat16, torch.float16)
-LAYERS_SHARE = 0.8  # of the parameters, embeddings left out, that are in the layers
 
 
 class Split(NamedTuple):
@@ -33,29 +32,41 @@ class Split(NamedTuple):
 def find_split(model: nn.Module, n_layers: int, within: str = "") -> Split:
     """Find the layers of a model, or of its submodule ``within``; the last ``n_layers`` are upper.
 
-    They are the sequence of equal modules that holds most of the parameters.
+    They are the sequence of modules of one class that holds most parameters.
 
     Raises
     ------
     ValueError
-        If there is none that holds nearly all of them; it names what the model consists of.
+        If there is none, or another one of the same class besides, as in a ResNet; it names what
+        the model consists of.
     """
     root = model.get_submodule(within)
+    classes = {name: _find_class(module) for name, module in root.named_modules()}
     sizes = {
-        name: _count_parameters(module)
-        for name, module in root.named_modules()
-        if isinstance(module, nn.ModuleList | nn.Sequential) and _is_uniform(module)
+        name: sum(p.numel() for p in root.get_submodule(name).parameters())
+        for name, found in classes.items()
+        if found is not None
     }
     name = max(sizes, key=lambda name: sizes[name], default=None)
-    if name is None or sizes[name] < LAYERS_SHARE * _count_parameters(root):
-        found = [name for name, _ in root.named_children()]
+    is_one = name is not None and not any(
+        classes[other] == classes[name] for other in sizes if other != name
+    )
+    if name is None or not is_one:
+        parts = ", ".join(part for part, _ in root.named_children())
         raise ValueError(
-            "finetune needs a model whose parameters are in one sequence of layers, as those of "
-            f"Transformers are; this {type(root).__name__} consists of {', '.join(found)}."
+            "finetune needs a model whose layers are one sequence, as those of Transformers are; "
+            f"this {type(root).__name__} consists of {parts}."
         )
     path = ".".join(filter(None, [within, name]))
     n_all = len(list(model.get_submodule(path).children()))
     return Split(path, max(0, n_all - n_layers))
+
+
+def _find_class(module: nn.Module) -> type | None:
+    """Return the class of all modules of a sequence; None if it is no sequence, or of several."""
+    kinds = {type(child) for child in module.children()}
+    is_sequence = isinstance(module, nn.ModuleList | nn.Sequential)
+    return kinds.pop() if is_sequence and len(kinds) == 1 else None
 
 
 def run_lower(model: nn.Module, split: Split, forward: Callable[[nn.Module], Any]) -> Tensor:
@@ -101,18 +112,20 @@ def check_split(
         vectors = forward(model).float()
     finally:
         handle.remove()
-    hidden = pad_hidden(pack_hidden(found[0], mask), mask, found[0].device)
     error = ValueError(
         f"finetune cannot split this {type(model).__name__} before layer {split.first} of "
         f"{split.path}: its upper layers need more than what this layer is given. Set "
         "finetune=None."
     )
+    if len(found) != 1 or len(found[0]) != len(vectors):
+        raise error
+    hidden = pad_hidden(pack_hidden(found[0], mask), mask, found[0].device)
     try:
         again = UpperLayers(model, split).run(forward, hidden).float()
     except Exception as e:  # of any model, that misses what a lower layer hands on
         raise error from e
     tolerance = (3e-2 if found[0].dtype in HALVES else 1e-3) * float(vectors.abs().max())
-    if len(found) > 1 or not torch.allclose(again, vectors, rtol=0, atol=tolerance):
+    if not torch.allclose(again, vectors, rtol=0, atol=tolerance):
         raise error
     return found[0]
 
@@ -181,17 +194,6 @@ def _get_hidden(args: tuple, kwargs: dict[str, Any]) -> Tensor:
 def _share(tensor: Tensor) -> Tensor:
     """Return another tensor on the same memory, that may be part of a graph."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
-
-
-def _is_uniform(module: nn.Module) -> bool:
-    kinds = [type(child) for child in module.children()]
-    return len(kinds) > 1 and len(set(kinds)) == 1
-
-
-def _count_parameters(module: nn.Module) -> int:
-    """Count parameters, those of embeddings left out."""
-    embedded = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    return sum(p.numel() for p in module.parameters() if id(p) not in embedded)
 
 
 def pack_hidden(hidden: Tensor, mask: Tensor | None) -> list[np.ndarray]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 CHUNK = 512  # items that a network runs at once where nothing is learned
 LEARNING_RATE = 1e-3
+N_KEPT = 2  # tuned models of a model, in memory
 STATISTICS_ITEMS = 2048  # of which mean and spread of the features of the model are computed
 
 
@@ -92,12 +94,25 @@ class TunedModel(NamedTuple):
         arrays = [array for fold in self.folds for _, array in sorted(fold.items())]
         return _digest([np.array([self.spec.alpha / self.spec.rank]), *arrays])
 
-    def build(self, model: nn.Module) -> Iterator[TunedNetwork]:
-        """Yield the network of each fold, on a copy of a model's upper part."""
-        for arrays in self.folds:
-            network = build_network(model, self.split, self.spec, self.n_features, self.tasks)
-            fill_tuned(network, arrays)
-            yield network
+    def build(self, model: nn.Module) -> list[TunedNetwork]:
+        """Return the network of each fold, on copies of a model's upper part.
+
+        The last few are kept while the model is, so that a row alone does not wait for them.
+        """
+        built, key = _built.setdefault(model, {}), self.digest()
+        if key not in built:
+            built[key] = [self._build_fold(model, arrays) for arrays in self.folds]
+            for oldest in list(built)[:-N_KEPT]:
+                del built[oldest]
+        return built[key]
+
+    def _build_fold(self, model: nn.Module, arrays: Mapping[str, np.ndarray]) -> TunedNetwork:
+        network = build_network(model, self.split, self.spec, self.n_features, self.tasks)
+        fill_tuned(network, arrays)
+        return network
+
+
+_built: WeakKeyDictionary[nn.Module, dict[str, list[TunedNetwork]]] = WeakKeyDictionary()
 
 
 class Tuning(NamedTuple):

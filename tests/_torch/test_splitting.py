@@ -93,10 +93,16 @@ def test_model_whose_layers_hand_on_more_is_refused():
 
 
 def test_model_without_a_sequence_of_layers_says_what_it_has():
-    model = nn.Sequential()
-    model.first, model.second = nn.Linear(8, 8), nn.Conv2d(3, 8, 3)
-    with pytest.raises(ValueError, match=r"this Sequential consists of first, second"):
+    model = nn.ModuleDict({"first": nn.Linear(8, 8), "second": nn.Conv2d(3, 8, 3)})
+    with pytest.raises(ValueError, match=r"this ModuleDict consists of first, second"):
         find_split(model, 1)
+
+
+def test_stages_of_one_kind_of_block_are_not_one_sequence():
+    """As in a ResNet: the stages before the last one would run again in each epoch."""
+    stages = {f"layer{i}": nn.Sequential(nn.Linear(i, i), nn.Linear(i, i)) for i in (1, 2)}
+    with pytest.raises(ValueError, match=r"consists of layer1, layer2"):
+        find_split(nn.ModuleDict(stages), 1)
 
 
 def test_layers_are_those_of_the_named_part():

@@ -38,7 +38,7 @@ class InterruptingHook:
 
 
 def fit(model, at, **options):
-    """Fit with an interrupt at a run of the last layer; return the encoder and the number of runs."""
+    """Fit with an interrupt at a run of the last layer; the encoder has the number of runs."""
     hook = InterruptingHook(at)
     settings = LoRA(4, n_layers=2, max_iter=4, n_iter_no_change=9, random_state=0, **options)
     encoder = TextEncoder(model, finetune=settings)
