@@ -45,8 +45,9 @@ def add_adapters(
         warnings.simplefilter("ignore", FutureWarning)  # of what peft asks of transformers
         torch.manual_seed(spec.seed)
         peft.inject_adapter_in_model(config, model)
-    if spec.dropout:
-        _set_dropout(model, spec.dropout)
+    for dropout in find_dropout(model) if spec.dropout else []:
+        for name in dropout:  # draws from the generators of the fit
+            dropout[name] = Dropout(spec.dropout)
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -90,9 +91,7 @@ def _ends_with(path: str, name: str) -> bool:
     return f".{path}".endswith(f".{name}")
 
 
-def _set_dropout(model: nn.Module, rate: float) -> None:
-    """Drop out inputs of the adapters, by the generators of the fit."""
-    for module in model.modules():
-        if isinstance(getattr(module, "lora_dropout", None), nn.ModuleDict):
-            for name in module.lora_dropout:
-                module.lora_dropout[name] = Dropout(rate)
+def find_dropout(model: nn.Module) -> list[nn.ModuleDict]:
+    """Return what drops out the inputs of the adapters of a model."""
+    found = [getattr(module, "lora_dropout", None) for module in model.modules()]
+    return [dropout for dropout in found if isinstance(dropout, nn.ModuleDict)]

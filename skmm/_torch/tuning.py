@@ -7,14 +7,13 @@ the network nor stored with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .lora import AdapterSpec, add_adapters
+from .lora import AdapterSpec, add_adapters, find_dropout
 from .losses import known, row_losses, supervised
 from .splitting import UpperLayers, pad_hidden
 from .tasks import Task
@@ -31,6 +30,10 @@ class ModelCalls(NamedTuple):
     collate: Callable[[list[Any]], Any]  # features of what stands for items in `Items.inputs`
     forward: Callable[[nn.Module, Any], Tensor]  # vectors (n, d) of ``features``
     find_mask: Callable[[Any], Tensor | None]  # (n, T), where there is no padding
+
+    def bind(self, features: Any) -> Callable[[nn.Module], Tensor]:
+        """Return what calls a model with some features."""
+        return lambda model: self.forward(model, features)
 
 
 class Items(NamedTuple):
@@ -58,7 +61,7 @@ class Items(NamedTuple):
             features = self.calls.collate([self.inputs[i] for i in chunk])
             mask = self.calls.find_mask(features)
             hidden = pad_hidden([self.hidden[i] for i in chunk], mask, device)
-            vectors = upper.run(partial(self.calls.forward, features=features), hidden)
+            vectors = upper.run(self.calls.bind(features), hidden)
             parts.append(vectors.float())
         back = torch.from_numpy(np.argsort(order)).to(device)
         return torch.cat(parts)[back]
@@ -87,16 +90,15 @@ class TunedNetwork(nn.Module):
         self.adapters = nn.ParameterList(adapters.values())
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("spread", torch.ones(n_features))
-        self.head = nn.utils.skip_init(nn.Linear, n_features, n_outputs)  # no random numbers
+        self.head: Any = nn.utils.skip_init(nn.Linear, n_features, n_outputs)  # draws nothing
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.to(next(upper.model.parameters()).device)
 
     def train(self, mode: bool = True) -> TunedNetwork:
         """Drop out the inputs of adapters, or not; the model never drops anything out."""
-        for module in self.hidden[0].model.modules():
-            if isinstance(getattr(module, "lora_dropout", None), nn.ModuleDict):
-                module.lora_dropout.train(mode)
+        for dropout in find_dropout(self.hidden[0].model):
+            dropout.train(mode)
         return super().train(mode)
 
     def vectors(self, items: Items, index: np.ndarray) -> Tensor:

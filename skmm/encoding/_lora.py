@@ -132,8 +132,8 @@ class LoRA(BaseEstimator):
         self.random_state = random_state
 
 
-def resolve_finetune(finetune: str | LoRA) -> LoRA:
+def resolve_finetune(finetune: str | LoRA | None) -> LoRA:
     """Return the settings that a name stands for, checked."""
-    resolved = LoRA() if isinstance(finetune, str) else finetune
+    resolved = finetune if isinstance(finetune, LoRA) else LoRA()
     resolved._validate_params()
     return resolved

@@ -28,7 +28,7 @@ class Targets(NamedTuple):
     def known(self) -> np.ndarray:
         """Which rows have a target that is known: (n,)."""
         is_known = self.values >= 0  # False for NaN
-        return is_known.any(1)
+        return np.asarray(is_known.any(1))
 
     @property
     def strata(self) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -91,7 +90,7 @@ class TunableEncoder(ModelEncoder):
             The estimator itself.
         """
         if self.finetune is None:
-            vars(self).pop("_tuned", None)
+            self.__dict__.pop("_tuned", None)
             super().fit(X)
         else:
             self._tune(X, y, groups, sample_weight)
@@ -137,7 +136,7 @@ class TunableEncoder(ModelEncoder):
         targets = read_targets(y, n_rows, settings.n_bins)
         weight = _read_weight(sample_weight, n_rows)
         groups = check_groups(groups, n_rows)
-        vars(self).pop("_tuned", None)
+        self.__dict__.pop("_tuned", None)
         super().fit(X)
         ready = self._get_ready()
         split = ready._find_split(settings.n_layers)
@@ -250,7 +249,7 @@ class TunableEncoder(ModelEncoder):
         with lock_models(), torch.no_grad():
             features = calls.prepare(items)
             mask = calls.find_mask(features)
-            forward = partial(calls.forward, features=features)
+            forward = calls.bind(features)
             if self._is_checked:
                 hidden = run_lower(module, split, forward)
             else:

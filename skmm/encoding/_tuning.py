@@ -148,7 +148,7 @@ def compute_features(network: TunedNetwork, items: Items, tasks: Sequence[Task])
 
 def average_features(features: Sequence[np.ndarray]) -> np.ndarray:
     """Compute the features of items that no fold has seen, from those of each fold (n, q)."""
-    return np.mean(features, axis=0, dtype=np.float32)
+    return np.stack(features).mean(axis=0)
 
 
 class Tuner(NamedTuple):
