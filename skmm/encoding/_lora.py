@@ -9,9 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
-
-AUTO = StrOptions({"auto"})
+from sklearn.utils._param_validation import Interval
 
 
 class LoRA(BaseEstimator):
@@ -24,26 +22,25 @@ class LoRA(BaseEstimator):
 
     Parameters
     ----------
-    rank : int, default=16
+    rank : int, default=8
         The rank of what is added to each matrix of weights.
-    alpha : float, default=32
+    alpha : float, default=16
         What is added is multiplied by ``alpha / rank``.
     dropout : float, default=0.0
         The share of the inputs of adapters that are left out in training, in [0, 1).
-    n_layers : int, default=3
+    n_layers : int, default=2
         How many layers are tuned, the last ones; at most all that the model has. Those before them
         see each distinct item once.
     target_modules : list of str, default=None
         The names of the linear maps that get an adapter, such as ``["query", "value"]``. None: all
         in these layers.
-    learning_rate_init : float or "auto", default="auto"
-        The largest step size of the adapters; that of the head is 10 times as large. "auto" is
-        0.001.
+    learning_rate_init : float, default=0.002
+        The largest step size of the adapters; that of the head is 10 times as large.
     weight_decay : float, default=0.01
         The decoupled L2 penalty of the adapters.
     batch_size : int, default=32
         Rows in a gradient step.
-    max_iter : int, default=6
+    max_iter : int, default=4
         The number of epochs for each fold; the step size falls to 0 along a cosine.
     validation_fraction : float, default=0.1
         The share of the rows of each training that are held out for early stopping.
@@ -73,9 +70,9 @@ class LoRA(BaseEstimator):
     --------
     >>> from skmm.encoding import LoRA
     >>> from skmm.text import TextEncoder
-    >>> encoder = TextEncoder(finetune=LoRA(rank=8, random_state=0))
-    >>> encoder.set_params(finetune__n_layers=2).finetune
-    LoRA(n_layers=2, random_state=0, rank=8)
+    >>> encoder = TextEncoder(finetune=LoRA(rank=16, random_state=0))
+    >>> encoder.set_params(finetune__n_layers=3).finetune
+    LoRA(n_layers=3, random_state=0, rank=16)
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -84,7 +81,7 @@ class LoRA(BaseEstimator):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "target_modules": ["array-like", None],
-        "learning_rate_init": [AUTO, Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -98,16 +95,16 @@ class LoRA(BaseEstimator):
 
     def __init__(
         self,
-        rank: int = 16,
+        rank: int = 8,
         *,
-        alpha: float = 32,
+        alpha: float = 16,
         dropout: float = 0.0,
-        n_layers: int = 3,
+        n_layers: int = 2,
         target_modules: Sequence[str] | None = None,
-        learning_rate_init: float | str = "auto",
+        learning_rate_init: float = 0.002,
         weight_decay: float = 0.01,
         batch_size: int = 32,
-        max_iter: int = 6,
+        max_iter: int = 4,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 3,
         n_bins: int = 20,

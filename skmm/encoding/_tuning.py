@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tqdm.std import tqdm
 
 CHUNK = 512  # items that a network runs at once where nothing is learned
-LEARNING_RATE = 1e-3
 N_KEPT = 2  # tuned models of a model, in memory
 STATISTICS_ITEMS = 2048  # of which mean and spread of the features of the model are computed
 
@@ -308,7 +307,7 @@ def make_tuner(
     n_features: int,
 ) -> Tuner:
     """Prepare to tune a model, which gives vectors of ``n_features``."""
-    modules, rate = settings.target_modules, settings.learning_rate_init
+    modules = settings.target_modules
     spec = AdapterSpec(
         settings.rank,
         float(settings.alpha),
@@ -318,7 +317,7 @@ def make_tuner(
     )
     training = TrainingSettings(
         solver="adamw",
-        learning_rate_init=LEARNING_RATE if isinstance(rate, str) else float(rate),
+        learning_rate_init=settings.learning_rate_init,
         weight_decay=settings.weight_decay,
         batch_size=settings.batch_size,
         max_iter=settings.max_iter,
