@@ -45,7 +45,7 @@ def test_learns_what_the_frozen_vectors_do_not_tell(folder):
     new, y_new = draw_texts(200, seed=1)
     frozen = TextEncoder(folder, cache=None)
     linear = LogisticRegression(max_iter=1000).fit(frozen.fit_transform(texts), y)
-    tuned = make(folder, max_iter=10, learning_rate_init=0.01)
+    tuned = make(folder, max_iter=10, n_layers=3, learning_rate_init=0.01)
     seen = tuned.fit_transform(texts, y)
     unseen = tuned.transform(new)
     assert seen.dtype == unseen.dtype == np.float32
