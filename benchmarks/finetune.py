@@ -65,8 +65,9 @@ def measure(X, y, train, test):
     """Return R2 and seconds of each way to encode the titles."""
     others = ModalityTransformer()
     columns = X.columns.drop("title")
-    table = others.fit_transform(X.iloc[train][columns], y[train]), others.transform(
-        X.iloc[test][columns]
+    table = (
+        others.fit_transform(X.iloc[train][columns], y[train]),
+        others.transform(X.iloc[test][columns]),
     )
     titles = X["title"].iloc[train], X["title"].iloc[test]
 

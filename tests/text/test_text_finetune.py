@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 from tiny_text_encoders import WIDTH, draw_texts, save_encoder_model
 
 from skmm import FusionClassifier, ModalityTransformer
@@ -253,6 +255,22 @@ def test_weights_count(folder):
     np.testing.assert_allclose(same.transform(texts), plain.transform(texts), atol=1e-5)
 
 
+def test_groups_and_weights_reach_the_encoder_of_a_column(folder):
+    """Rows of a group are in one fold: their features are of one model."""
+    texts, y = draw_texts(40)
+    groups, weight = np.repeat(np.arange(10), 4), np.where(y, 2.0, 1.0)
+    alone = make(folder, max_iter=1)
+    expected = alone.fit_transform(texts, y, groups=groups, sample_weight=weight)
+    without = clone(alone).fit_transform(texts, y)
+    assert np.abs(expected - without).max() > 1e-4
+    with config_context(enable_metadata_routing=True):
+        encoder = clone(alone).set_fit_request(groups=True, sample_weight=True)
+        model = ModalityTransformer([("text", encoder, "says")])
+        X = pd.DataFrame({"says": texts})
+        found = model.fit_transform(X, y, groups=groups, sample_weight=weight)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -284,6 +302,37 @@ def test_few_rows(folder, n_rows):
 def test_one_row_is_too_few(folder):
     with pytest.raises(ValueError, match="at least 2 rows"):
         make(folder).fit(["red", None, None], ["a", "b", "a"])
+
+
+def test_frames_have_names(folder):
+    texts, y = draw_texts(12)
+    encoder = make(folder, max_iter=1).set_output(transform="pandas")
+    column = pd.Series(texts, index=np.arange(12) + 5)
+    frame = encoder.fit_transform(column, y)
+    assert list(frame) == list(encoder.get_feature_names_out()) == ["0", "1"]
+    pd.testing.assert_index_equal(frame.index, column.index)
+    assert get_tags(encoder).target_tags.required
+    assert not get_tags(TextEncoder(folder)).target_tags.required
+
+
+def test_frozen_again_after_a_fit_without_finetune(folder):
+    texts, y = draw_texts(12)
+    encoder = make(folder, max_iter=1).fit(texts, y).set_params(finetune=None)
+    frozen = TextEncoder(folder, cache=None).fit_transform(texts)
+    np.testing.assert_array_equal(encoder.fit_transform(texts, y), frozen)
+    assert not hasattr(encoder, "history_")
+
+
+@pytest.mark.parametrize("options", [{"normalize": True}, {"truncate_dim": 5}, {"prompt": "a: "}])
+def test_options_of_vectors_hold_for_tuned_ones(folder, options):
+    """The head reads what `encode` of the model gives, as the check of the first batch asserts."""
+    texts, y = draw_texts(12)
+    encoder = TextEncoder(folder, cache=None, finetune=LoRA(**QUICK), **options).fit(texts, y)
+    assert encoder._tuned["n_features"] == options.get("truncate_dim", WIDTH)
+    frozen = TextEncoder(folder, cache=None, **options).fit_transform(texts)
+    ready = encoder._get_ready()
+    vectors = ready._call(ready._backbone.model, ready._tokenize(texts)).detach().numpy()
+    np.testing.assert_allclose(vectors, frozen, atol=1e-5)
 
 
 def test_unfitted_encoder_says_so(folder):
