@@ -48,7 +48,10 @@ def add_adapters(
     for dropout in find_dropout(model) if spec.dropout else []:
         for name in dropout:  # draws from the generators of the fit
             dropout[name] = Dropout(spec.dropout)
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+    adapters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for parameter in adapters.values():  # of a model in bfloat16 too: steps are small
+        parameter.data = parameter.data.float()
+    return adapters
 
 
 def _find_targets(layers: Mapping[str, nn.Module], wanted: Sequence[str] | None) -> list[str]:

@@ -12,8 +12,9 @@ from ._run import Run
 class ActivationRun(Run):
     """The column of another run, on its way to arrays whose shapes differ from item to item."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, *, verbose: bool):
         self.__dict__.update(run.__dict__)  # the pool and the broken items are shared
+        self._verbose = verbose
         self.found: set[int] = set()
         self._first_of = self._first_of.copy()
         self._flat: dict[int, np.ndarray] = {}

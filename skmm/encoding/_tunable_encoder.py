@@ -23,6 +23,7 @@ from ._model_encoder import ModelEncoder
 from ._models import lock_models
 from ._run import Run
 from ._targets import Targets, read_targets
+from .cache import FileDigests
 from .readers import BrokenItemError
 
 if TYPE_CHECKING:
@@ -141,12 +142,14 @@ class TunableEncoder(ModelEncoder):
         ready = self._get_ready()
         split = ready._find_split(settings.n_layers)
         with ready._reading(), ready._start_run(column) as run:
-            activations = ready._run_lower(run, run.find_distinct(), split)
-        run.warn_of_broken()
+            verbose = bool(self.verbose)
+            activations = ready._run_lower(run, run.find_distinct(), split, verbose=verbose)
+        activations.warn_of_broken()
         present = np.array([activations.is_found(row) for row in range(n_rows)])
         rows = np.flatnonzero(present & (weight > 0) & targets.known)
         problem = ready._make_problem(activations, rows, targets, weight, groups)
-        tuning, folds = ready._run_tuning(problem, settings, split)
+        cells = [column.cells[row] for row in rows]
+        tuning, folds = ready._run_tuning(problem, cells, settings, split)
         n_out = tuning.out_of_fold[0].shape[1]
         features = np.full((n_rows, n_out), np.nan, dtype=np.float32)
         for fold, computed in zip(folds, tuning.out_of_fold, strict=True):
@@ -184,10 +187,11 @@ class TunableEncoder(ModelEncoder):
         )
 
     def _run_tuning(
-        self, problem: TuningProblem, settings: LoRA, split: Split
+        self, problem: TuningProblem, cells: list[Any], settings: LoRA, split: Split
     ) -> tuple[Tuning, list[FoldRows]]:
-        """Tune the model out of fold."""
+        """Tune the model out of fold; ``cells`` are those of the rows."""
         from .._torch.checkpoint import Checkpoint
+        from .._torch.modes import model_modes
         from ._tuning import TuningStart, make_tuner, split_rows, tune
 
         checkpoint = None if settings.checkpoint is None else Checkpoint(settings.checkpoint)
@@ -197,14 +201,18 @@ class TunableEncoder(ModelEncoder):
         module, _ = self._find_module()
         tuner = make_tuner(module, split, problem, settings, seed, self._n_features_out)
         if checkpoint:
-            identity = {"finetune": describe_value(settings), "model": self._backbone.digest}
-            checkpoint.identify({**identity, "data": tuner.digest_data()})
+            with FileDigests(None) as files:
+                digests = [self._digest(cell, files) or b"" for cell in cells]
+            checkpoint.identify(
+                {
+                    "finetune": describe_value(settings),
+                    "model": self._backbone.digest,
+                    "data": problem.digest(digests),
+                }
+            )
         total = settings.max_iter * len(folds)
         name = f"{type(self).__name__}: tuning"
-        with (
-            lock_models(),
-            progress_bar(desc=name, total=total, verbose=bool(self.verbose)) as bar,
-        ):
+        with model_modes(), progress_bar(desc=name, total=total, verbose=bool(self.verbose)) as bar:
             tuning = tune(tuner, folds, TuningStart(seed, checkpoint), bar)
         if checkpoint:
             checkpoint.remove()
@@ -218,12 +226,14 @@ class TunableEncoder(ModelEncoder):
         module, within = self._find_module()
         return find_split(module, n_layers, within)
 
-    def _run_lower(self, run: Run, rows: list[int], split: Split) -> ActivationRun:
+    def _run_lower(
+        self, run: Run, rows: list[int], split: Split, *, verbose: bool = False
+    ) -> ActivationRun:
         """Run the lower layers on the items of some rows, unless the cache has what they give."""
         lower = copy.copy(self)
         lower._lower = split
         lower._neutral = self._neutral | self._of_upper  # type: ignore[misc] (of this copy)
-        activations = ActivationRun(run)
+        activations = ActivationRun(run, verbose=verbose)
         lower._encode_rows(activations, rows)
         return activations
 
@@ -268,11 +278,11 @@ class TunableEncoder(ModelEncoder):
 
     def _compute_tuned(self, tuned: TunedModel, items: Items) -> np.ndarray:
         """Compute the features of items that no fold has seen: (n, q)."""
-        from .._torch.modes import training_modes
+        from .._torch.modes import model_modes, training_modes
         from ._tuning import average_features, compute_features
 
         module, _ = self._find_module()
-        with lock_models(), training_modes():
+        with lock_models(), model_modes(), training_modes():
             return average_features(
                 [compute_features(network, items, tuned.tasks) for network in tuned.build(module)]
             )

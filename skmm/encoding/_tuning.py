@@ -49,6 +49,14 @@ class TuningProblem(NamedTuple):
     weight: np.ndarray  # (n,) with mean 1
     groups: np.ndarray | None  # (n,)
 
+    def digest(self, items: Sequence[bytes]) -> str:
+        """Digest rows, by digests of their items, so that other ones are not taken for them.
+
+        What the lower layers give depends, by rounding, on what is in a batch with an item.
+        """
+        arrays = [self.targets.values, self.weight, np.frombuffer(b"|".join(items), np.uint8)]
+        return _digest(arrays if self.groups is None else [*arrays, self.groups])
+
 
 class TunedModel(NamedTuple):
     """What is tuned, without the model: plain data, as the encoder holds them."""
@@ -177,14 +185,6 @@ class Tuner(NamedTuple):
         held_out = torch.from_numpy(fold.held_out).to(device) if len(fold.held_out) else None
         objective = TuningObjective(items, self.problem.targets.tasks)
         return EpochLoop(network, self.rows, fitting, held_out, objective, self.training)
-
-    def digest_data(self) -> str:
-        """Digest the data of a tuning, so that another one is not taken for it."""
-        problem = self.problem
-        arrays = [problem.item, problem.targets.values, problem.weight]
-        if problem.groups is not None:
-            arrays.append(problem.groups)
-        return _digest([*arrays, *problem.items.hidden])
 
     def compute_unseen(self, network: TunedNetwork, fold: FoldRows) -> np.ndarray:
         """Compute the features of the rows that a fold has left out."""

@@ -302,7 +302,7 @@ class TextEncoder(TunableEncoder):
         prompt = self.prompt
         if prompt is None and model.default_prompt_name is not None:
             prompt = model.prompts.get(model.default_prompt_name)
-        with _limit_length(model, self.max_seq_length):
+        with lock_models(), _limit_length(model, self.max_seq_length):
             features = model.preprocess(_wrap(model, texts), prompt=prompt)
         device = next(model.parameters()).device
         return {name: v.to(device) if hasattr(v, "to") else v for name, v in features.items()}

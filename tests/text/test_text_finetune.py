@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
+from switched_torch import switched
 from tiny_text_encoders import WIDTH, draw_texts, save_encoder_model
 
 from skmm import FusionClassifier, ModalityTransformer
@@ -333,6 +334,25 @@ def test_options_of_vectors_hold_for_tuned_ones(folder, options):
     ready = encoder._get_ready()
     vectors = ready._call(ready._backbone.model, ready._tokenize(texts)).detach().numpy()
     np.testing.assert_allclose(vectors, frozen, atol=1e-5)
+
+
+def test_bfloat16_gives_nearly_the_same(folder):
+    texts, y = draw_texts(40)
+    exact = make(folder).fit(texts, y).transform(texts)
+    encoder = TextEncoder(folder, cache=None, precision="bfloat16", finetune=LoRA(**QUICK))
+    features = encoder.fit(texts, y).transform(texts)
+    assert np.abs(features - exact).mean() < 0.1
+    assert {array.dtype for array in encoder._tuned["folds"][0].values()} == {np.dtype("f4")}
+
+
+@pytest.mark.parametrize("name", ["float64", "meta", "no_grad", "inference_mode", "autocast"])
+def test_what_is_switched_in_torch_does_not_matter(folder, name):
+    texts, y = draw_texts(12)
+    expected = make(folder, max_iter=1).fit_transform(texts, y)
+    with switched(name):
+        encoder = make(folder, max_iter=1)
+        np.testing.assert_allclose(encoder.fit_transform(texts, y), expected, atol=1e-5)
+        assert encoder.transform(texts).dtype == np.float32
 
 
 def test_unfitted_encoder_says_so(folder):
