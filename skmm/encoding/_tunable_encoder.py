@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.utils._param_validation import StrOptions
 
 from .._data.persistence import describe_value
@@ -203,9 +204,11 @@ class TunableEncoder(ModelEncoder):
         if checkpoint:
             with FileDigests(None) as files:
                 digests = [self._digest(cell, files) or b"" for cell in cells]
+            # The seed is in the file, and where that is does not matter.
+            same = clone(settings).set_params(checkpoint=None, random_state=None)
             checkpoint.identify(
                 {
-                    "finetune": describe_value(settings),
+                    "finetune": describe_value(same),
                     "model": self._backbone.digest,
                     "data": problem.digest(digests),
                 }
