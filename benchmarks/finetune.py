@@ -39,6 +39,7 @@ HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("SKMM_SHARED_DATA", HERE.parents[1] / "shared" / "data"))
 FIGURES = HERE / "results" / "finetune.json"
 PAGE = HERE / "results" / "finetune.md"
+NOTES = HERE / "finetune_notes.md"
 TITLES = {
     "frozen": "frozen vectors",
     "tuned": 'tuned, cross-fitted (`finetune="lora"`)',
@@ -108,7 +109,7 @@ def write_page(figures):
         seconds = [value["fit processor seconds"] for value in found]
         lines += ["", f"`fit_transform` of the titles took {np.mean(seconds):.0f} seconds of a "]
         lines[-1] += f"processor, and the process {found[0]['peak GiB']:.1f} GiB at most."
-    PAGE.write_text("\n".join(lines) + "\n")
+    PAGE.write_text("\n".join(lines) + "\n\n" + NOTES.read_text())
 
 
 def main():
