@@ -56,10 +56,8 @@ def tune_folds(titles, y, train):
         weight=np.ones(len(train)),
     )
     folds = split_rows(problem, SETTINGS, open_random_state(0, None))
-    whole = FoldRows(*split_rows(problem, SETTINGS.set_params(cv=2), open_random_state(1, None))[0])
-    fitting = np.setdiff1d(np.arange(len(train)), whole.held_out)
-    folds.append(FoldRows(fitting, whole.held_out, np.arange(len(train))))
-    SETTINGS.set_params(cv=3)
+    whole, held_out = np.arange(len(train)), folds[0].held_out
+    folds.append(FoldRows(np.setdiff1d(whole, held_out), held_out, whole))
     module, _ = encoder._find_module()
     tuner = make_tuner(module, parts, problem, SETTINGS, 0, encoder._n_features_out)
     tuning = tune(tuner, folds, TuningStart(0, None), tqdm(disable=True))
