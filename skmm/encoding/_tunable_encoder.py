@@ -217,7 +217,7 @@ class TunableEncoder(ModelEncoder):
         name = f"{type(self).__name__}: tuning"
         with model_modes(), progress_bar(desc=name, total=total, verbose=bool(self.verbose)) as bar:
             tuning = tune(tuner, folds, TuningStart(seed, checkpoint), bar)
-        if checkpoint:
+        if checkpoint and tuning.is_whole:
             checkpoint.remove()
         return tuning, folds
 

@@ -128,6 +128,7 @@ class Tuning(NamedTuple):
     tuned: TunedModel
     out_of_fold: list[np.ndarray]  # of each fold, the features (n_k, q) of rows it has not seen
     history: list[list[float]]  # fold, epoch, loss, loss of held-out rows
+    is_whole: bool  # False after an interrupt
 
 
 def build_network(
@@ -210,7 +211,7 @@ def tune(tuner: Tuner, folds: Sequence[FoldRows], start: TuningStart, bar: tqdm)
     ValueError
         If training diverges.
     """
-    checkpoint, packed, history = start.checkpoint, [], []
+    checkpoint, packed, history, is_whole = start.checkpoint, [], [], True
     out_of_fold: list[np.ndarray] = []
     for number, fold in enumerate(folds):
         network = tuner.build()
@@ -222,7 +223,8 @@ def tune(tuner: Tuner, folds: Sequence[FoldRows], start: TuningStart, bar: tqdm)
         else:
             with use_generators(Generators.seeded(tuner.rows.present.device, start.seed + number)):
                 loop = tuner.make_loop(network, fold)
-                _run(loop, bar, checkpoint, number, is_last=number == len(folds) - 1)
+                is_last = number == len(folds) - 1
+                is_whole = _run(loop, bar, checkpoint, number, is_last=is_last)
             epochs = _list_epochs(loop)
         network.eval()
         packed.append(pack_tuned(network))
@@ -233,15 +235,16 @@ def tune(tuner: Tuner, folds: Sequence[FoldRows], start: TuningStart, bar: tqdm)
             checkpoint.results.append({"arrays": arrays, "epochs": epochs})
     tasks = tuner.problem.targets.tasks
     tuned = TunedModel(packed, tuner.spec, tasks, tuner.n_features, tuner.split)
-    return Tuning(tuned, out_of_fold, history)
+    return Tuning(tuned, out_of_fold, history, is_whole)
 
 
 def _run(
     loop: EpochLoop, bar: tqdm, checkpoint: Checkpoint | None, number: int, *, is_last: bool
-) -> None:
-    """Run the epochs of a fold; an interrupt ends the last one early, and is raised in others.
+) -> bool:
+    """Run the epochs of a fold; return whether they came to their end.
 
-    Without all folds there would be rows of which no features are out of fold.
+    An interrupt ends the last fold early, and is raised in others: without all folds there would be
+    rows of which no features are out of fold.
     """
     try:
         loop.run(bar, checkpoint, number)
@@ -249,6 +252,8 @@ def _run(
         if not is_last or not loop.history.terms:
             raise
         warn_of_interrupt(len(loop.history.terms), loop.settings.max_iter)
+        return False
+    return True
 
 
 def _list_epochs(loop: EpochLoop) -> list[list[float]]:

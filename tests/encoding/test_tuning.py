@@ -74,13 +74,16 @@ def test_checkpoint_of_another_fit_is_an_error(model, tmp_path):
         fit(model, 0, checkpoint=path, alpha=3.0)
 
 
-def test_interrupt_in_the_last_fold_keeps_what_was_learned(model):
-    whole = fit(model, 0)
+def test_interrupt_in_the_last_fold_keeps_what_was_learned(model, tmp_path):
+    whole, path = fit(model, 0), tmp_path / "checkpoint"
     # The last runs of all compute the features of the last fold, and those before are an epoch.
     with pytest.warns(UserWarning, match=r"interrupted after 3 of 4 epochs"):
-        encoder = fit(model, whole.n_runs - 2)
+        encoder = fit(model, whole.n_runs - 2, checkpoint=path)
     assert len(encoder.history_) == len(whole.history_) - 1
     assert np.isfinite(encoder.transform(TEXTS)).all()
+    again = fit(model, 0, checkpoint=path)
+    assert not path.exists()
+    np.testing.assert_allclose(again.transform(TEXTS), whole.transform(TEXTS), atol=1e-5)
 
 
 def test_training_diverges(model):
