@@ -24,6 +24,7 @@ trusted_types = [
     "skmm.compose._tabular.TabularEncoder",
     "skmm.compose._transformer.ModalityTransformer",
     "skmm.compose._vectors.VectorEncoder",
+    "skmm.encoding._lora.LoRA",
     "skmm.fusion._classifier.FusionClassifier",
     "skmm.fusion._late.LateFusionClassifier",
     "skmm.fusion._regressor.FusionRegressor",

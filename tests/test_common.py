@@ -39,7 +39,7 @@ from skmm import (
 from skmm.alignment import CrossModalAligner, ZeroShotClassifier
 from skmm.audio import AudioDescriptor, AudioEncoder, AudioPreprocessor
 from skmm.compose import VectorEncoder
-from skmm.encoding import TorchEncoder
+from skmm.encoding import LoRA, TorchEncoder
 from skmm.encoding.engine import patch_torchvision
 from skmm.fusion import FusionRule, Gated, Late
 from skmm.generation import FusionTextGenerator, TextTransformer
@@ -104,7 +104,8 @@ GENERATORS = [
 ]
 # Parameters that belong together. They have no fit, predict or transform, of which most of
 # scikit-learn's checks ask something; those that ask nothing of them are run.
-SETTINGS = [MLP(), AdamW(), LBFGS(), FusionRule(), *(rule() for rule in RULES), TextTransformer()]
+SETTINGS = [MLP(), AdamW(), LBFGS(), LoRA(), FusionRule(), *(rule() for rule in RULES)]
+SETTINGS += [TextTransformer()]
 
 
 def save_audio_model():
@@ -415,12 +416,13 @@ def test_settings_are_parameters_and_nothing_else(settings):
         MLP(sharing="parameters"),
         AdamW(0.1, weight_decay=0.2, precision="bfloat16"),
         LBFGS(max_iter=7, early_stopping=True),
+        LoRA(8, n_layers=2, target_modules=["query"], random_state=0),
         Late(per_class=True),
     ],
     ids=str,
 )
 def test_settings_are_their_representation(settings):
-    names = {cls.__name__: cls for cls in (MLP, AdamW, LBFGS, Late)}
+    names = {cls.__name__: cls for cls in (MLP, AdamW, LBFGS, LoRA, Late)}
     copies = [eval(repr(settings), names), clone(settings), pickle.loads(pickle.dumps(settings))]
     for copy in copies:
         assert type(copy) is type(settings)

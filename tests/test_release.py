@@ -17,7 +17,7 @@ from list_docs import list_versions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHIPPED = {"text", "image", "audio", "video", "plot", "ray", "faiss", "datasets", "save"}
-SHIPPED |= {"generation", "export"}
+SHIPPED |= {"generation", "finetune", "export"}
 
 
 def read_pins(name):

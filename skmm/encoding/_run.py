@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import cycle
@@ -93,7 +93,7 @@ class Run:
             vectors = cache.get_many([keys[row] for row in rows])
             hits = {row: v for row, v in zip(rows, vectors, strict=True) if v is not None}
             if hits:
-                self.store(list(hits), np.stack(list(hits.values())))
+                self.store(list(hits), list(hits.values()))
 
     def submit(
         self,
@@ -171,12 +171,13 @@ class Run:
             except (TypeError, BrokenItemError) as e:
                 self.broken.add(row, e)
 
-    def store(self, rows: list[int], vectors: np.ndarray) -> None:
+    def store(self, rows: list[int], vectors: Sequence[np.ndarray] | np.ndarray) -> None:
         """Store the vectors of some rows."""
         if not rows:
             return
         if self._vectors is None:
-            self._vectors = np.full((len(self.cells), vectors.shape[1]), np.nan, dtype=np.float32)
+            n_features = len(vectors[0])
+            self._vectors = np.full((len(self.cells), n_features), np.nan, dtype=np.float32)
         self._vectors[rows] = vectors
         self.found.update(rows)
 

@@ -19,5 +19,6 @@ from ._models import (
 from ._prefetching import Prefetched
 from ._preparers import CellPreparer, ColumnPreparer
 from ._torchvision import patch_torchvision
+from ._tunable_encoder import TunableEncoder
 
 __all__: list[str] = []

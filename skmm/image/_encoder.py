@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
 from ..encoding.cache import digest_model
-from ..encoding.engine import Backbone, ModelEncoder, TensorBatch
+from ..encoding.engine import Backbone, TensorBatch, TunableEncoder
 from ._models import describe_transform, find_config, load_model
 from ._reading import ImageCellEncoder
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from torch import Tensor
 
+    from .._torch.tuning import ModelCalls
+    from ..encoding import LoRA
     from ..encoding.cache import EmbeddingCache
 
 
-class ImageEncoder(ImageCellEncoder, ModelEncoder):
+class ImageEncoder(ImageCellEncoder, TunableEncoder):
     """Encode images with a pretrained model of open_clip or timm.
 
     Each distinct image is encoded once; after that, its vector comes from the cache.
@@ -47,6 +49,10 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         The number of images encoded at once. It changes no vector by more than rounding.
     precision : {"float32", "bfloat16"}, default="float32"
         What the model computes in; vectors are float32 in any case.
+    finetune : {"lora"}, LoRA or None, default=None
+        Tune the last layers of the model to ``y``, out of fold, with the defaults of
+        `skmm.encoding.LoRA` or with others; needs ``pip install 'skmm[finetune]'``. Features are
+        then not the vectors of the model, but the log-probabilities of what ``y`` is.
     background : tuple of 3 int, default=(255, 255, 255)
         The RGB colour, from 0 to 255, behind what is transparent.
     device : str, default="auto"
@@ -113,10 +119,12 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
     (4, 16)
     """
 
-    _neutral = ImageCellEncoder._neutral | ModelEncoder._neutral
+    _neutral = ImageCellEncoder._neutral | TunableEncoder._neutral
+    _of_upper = frozenset({"normalize"})
     _parameter_constraints: ClassVar[dict] = {
         **ImageCellEncoder._shared_constraints,
-        **ModelEncoder._shared_constraints,
+        **TunableEncoder._shared_constraints,
+        **TunableEncoder._finetune_constraints,
         "model": [str, os.PathLike],
         "pretrained": [str, os.PathLike, None],
         "normalize": ["boolean"],
@@ -131,6 +139,7 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         normalize: bool = False,
         batch_size: int = 32,
         precision: str = "float32",
+        finetune: str | LoRA | None = None,
         background: tuple[int, int, int] = (255, 255, 255),
         device: str = "auto",
         cache: str | os.PathLike | EmbeddingCache | None = "memory",
@@ -144,6 +153,7 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
         self.normalize = normalize
         self.batch_size = batch_size
         self.precision = precision
+        self.finetune = finetune
         self.background = background
         self.device = device
         self.cache = cache
@@ -188,13 +198,49 @@ class ImageEncoder(ImageCellEncoder, ModelEncoder):
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
 
+    def _find_module(self) -> tuple[Any, str]:
+        model = self._backbone.model
+        return model, "visual" if hasattr(model, "encode_image") else ""
+
+    def _make_calls(self) -> ModelCalls:
+        import torch
+        from PIL import Image
+
+        from .._torch.tuning import ModelCalls
+
+        preprocess: Any = self._backbone.preprocess
+        shape = preprocess(Image.new("RGB", (8, 8))).shape
+        # What the upper layers read is not computed from these.
+        blank = torch.zeros(shape)
+
+        def collate(inputs: list[Any]) -> Tensor:
+            return self._move(blank.expand(len(inputs), *shape))
+
+        return ModelCalls(self._move, collate, self._call, lambda features: None)
+
+    def _move(self, images: Tensor) -> Tensor:
+        return _move(self._backbone, images, self.precision)
+
+    def _call(self, model: Any, features: Tensor) -> Tensor:
+        """Return the vectors (n, d) of images (n, 3, H, W)."""
+        import torch.nn.functional as F
+
+        vectors = getattr(model, "encode_image", model)(features)
+        return F.normalize(vectors, dim=1) if self.normalize else vectors
+
+
+def _move(backbone: Backbone, images: Tensor, precision: str) -> Tensor:
+    import torch
+
+    device = next(backbone.model.parameters()).device
+    return images.to(device, getattr(torch, precision))
+
 
 def _run(backbone: Backbone, images: Tensor, precision: str) -> np.ndarray:
     """Encode images (n, 3, H, W)."""
     import torch
 
-    device = next(backbone.model.parameters()).device
     encode = getattr(backbone.model, "encode_image", backbone.model)
     with torch.inference_mode():
-        vectors = encode(images.to(device, getattr(torch, precision)))
+        vectors = encode(_move(backbone, images, precision))
     return vectors.float().cpu().numpy()

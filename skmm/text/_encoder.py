@@ -17,7 +17,7 @@ from .._torch.device import choose_device
 from ..encoding.cache import digest_model, digest_module
 from ..encoding.engine import (
     Backbone,
-    ModelEncoder,
+    TunableEncoder,
     load_from_hub,
     lock_models,
     patch_torchvision,
@@ -29,13 +29,16 @@ from ._backends import check_backend, digest_files, load_whole
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
+    from .._torch.tuning import ModelCalls
+    from ..encoding import LoRA
     from ..encoding.cache import EmbeddingCache
 
 TOKENISED = 1_000  # texts whose tokens are counted at once
 
 
-class TextEncoder(ModelEncoder):
+class TextEncoder(TunableEncoder):
     """Encode texts with a pretrained model of sentence-transformers.
 
     Each distinct text is encoded once; after that, its vector comes from the cache.
@@ -67,6 +70,10 @@ class TextEncoder(ModelEncoder):
     backend : {"torch", "onnx", "openvino"}, default="torch"
         What runs the model; the last two need ``pip install 'sentence-transformers[onnx]'`` or
         ``[openvino]``, each best in an environment of its own (see Notes).
+    finetune : {"lora"}, LoRA or None, default=None
+        Tune the last layers of the model to ``y``, out of fold, with the defaults of
+        `skmm.encoding.LoRA` or with others; needs ``pip install 'skmm[finetune]'``. Features are
+        then not the vectors of the model, but the log-probabilities of what ``y`` is (see Notes).
     device : str, default="auto"
         Where the model runs, such as ``"cpu"`` or ``"cuda:1"``. "auto" is a CUDA device if there is
         one, and for a loaded model the one that it is on.
@@ -125,9 +132,11 @@ class TextEncoder(ModelEncoder):
 
     _n_readers = 0
     _has_files = False
-    _neutral = ModelEncoder._neutral | {"max_characters"}
+    _neutral = TunableEncoder._neutral | {"max_characters"}
+    _of_upper = frozenset({"normalize", "truncate_dim"})
     _parameter_constraints: ClassVar[dict] = {
-        **ModelEncoder._shared_constraints,
+        **TunableEncoder._shared_constraints,
+        **TunableEncoder._finetune_constraints,
         "model": [str, os.PathLike, HasMethods(["encode", "tokenize"])],
         "prompt": [str, None],
         "normalize": ["boolean"],
@@ -150,6 +159,7 @@ class TextEncoder(ModelEncoder):
         batch_size: int = 32,
         precision: str = "float32",
         backend: str = "torch",
+        finetune: str | LoRA | None = None,
         device: str = "auto",
         cache: str | os.PathLike | EmbeddingCache | None = "memory",
         errors: str = "raise",
@@ -164,6 +174,7 @@ class TextEncoder(ModelEncoder):
         self.batch_size = batch_size
         self.precision = precision
         self.backend = backend
+        self.finetune = finetune
         self.device = device
         self.cache = cache
         self.errors = errors
@@ -189,6 +200,11 @@ class TextEncoder(ModelEncoder):
             raise ValueError(
                 f"precision={self.precision!r} is for backend='torch'; backend={self.backend!r} "
                 "runs the model as it was exported."
+            )
+        if self.backend != "torch" and self.finetune is not None:
+            raise ValueError(
+                f"finetune={self.finetune!r} is for backend='torch'; backend={self.backend!r} runs "
+                "the model as it was exported."
             )
 
     def _name_model(self) -> tuple[Any, ...]:
@@ -270,10 +286,7 @@ class TextEncoder(ModelEncoder):
 
     def _encode(self, items: list[str]) -> np.ndarray:
         model = self._backbone.model
-        texts: list[Any] = items
-        if len(getattr(model, "modalities", ["text"])) > 1:
-            # Else it would fetch what looks like the address of a picture.
-            texts = [{"text": text} for text in items]
+        texts = _wrap(model, items)
         device = None if self.device == "auto" else self.device
         with lock_models(), _limit_length(model, self.max_seq_length):
             return model.encode(
@@ -285,6 +298,48 @@ class TextEncoder(ModelEncoder):
                 truncate_dim=self.truncate_dim,
                 show_progress_bar=False,
             )
+
+    def _find_module(self) -> tuple[Any, str]:
+        return self._backbone.model, ""
+
+    def _get_input(self, cell: str) -> str:
+        return cell
+
+    def _make_calls(self) -> ModelCalls:
+        from .._torch.tuning import ModelCalls
+
+        return ModelCalls(self._tokenize, self._tokenize, self._call, _find_mask)
+
+    def _tokenize(self, texts: list[str]) -> dict[str, Any]:
+        """Return what the model takes, as its own `encode` makes it."""
+        model = self._backbone.model
+        prompt = self.prompt
+        if prompt is None and model.default_prompt_name is not None:
+            prompt = model.prompts.get(model.default_prompt_name)
+        with lock_models(), _limit_length(model, self.max_seq_length):
+            features = model.preprocess(_wrap(model, texts), prompt=prompt)
+        device = next(model.parameters()).device
+        return {name: v.to(device) if hasattr(v, "to") else v for name, v in features.items()}
+
+    def _call(self, model: Any, features: dict[str, Any]) -> Tensor:
+        """Return the vectors (n, d) of tokenised texts, as `encode` of the model does."""
+        import torch.nn.functional as F
+
+        vectors = model(dict(features))["sentence_embedding"]  # the model adds to what it is given
+        vectors = vectors[:, : self.truncate_dim or model.truncate_dim]
+        return F.normalize(vectors, dim=1) if self.normalize else vectors
+
+
+def _wrap(model, texts: list[str]) -> list[Any]:
+    """Mark texts as such for a model of several modalities."""
+    if len(getattr(model, "modalities", ["text"])) > 1:
+        # Else it would fetch what looks like the address of a picture.
+        return [{"text": text} for text in texts]
+    return texts
+
+
+def _find_mask(features: dict[str, Any]) -> Tensor:
+    return features["attention_mask"].bool()
 
 
 def _describe_preprocessing(model) -> list[str]:

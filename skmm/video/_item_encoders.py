@@ -22,7 +22,13 @@ READERS = {
 
 
 def check_item_encoder(estimator: Any, role: str) -> None:
-    """Raise TypeError if an estimator does not encode images, or sounds, one by one."""
+    """Raise TypeError if an estimator does not encode images, or sounds, one by one.
+
+    Raises
+    ------
+    ValueError
+        If it is to be tuned to a target.
+    """
     base, modalities, examples = READERS[role]
     *preparers, encoder = _split(estimator)
     fits = isinstance(encoder, base) or (
@@ -33,6 +39,11 @@ def check_item_encoder(estimator: Any, role: str) -> None:
             f"{role} must be an encoder of skmm that looks at each item alone, such as {examples}, "
             "TorchEncoder with that modality, or a Pipeline of preprocessors of skmm and one of "
             f"these; got {estimator!r}."
+        )
+    if getattr(encoder, "finetune", None) is not None:
+        raise ValueError(
+            f"{role} has finetune={encoder.finetune!r}, and what is in a video has no target to be "
+            "tuned to: set finetune=None."
         )
 
 

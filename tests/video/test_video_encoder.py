@@ -22,7 +22,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from skmm import AdamW, FusionClassifier, ModalityTransformer
 from skmm.audio import AudioDescriptor, AudioPreprocessor
 from skmm.encoding import EmbeddingCache, TorchEncoder
-from skmm.image import ImageDescriptor, ImagePreprocessor
+from skmm.image import ImageDescriptor, ImageEncoder, ImagePreprocessor
 from skmm.video import VideoEncoder
 
 RATE = 16_000
@@ -258,6 +258,8 @@ def test_parameters_that_do_not_fit():
             VideoEncoder(wrong).fit([None])
     with pytest.raises(TypeError, match=r"audio_encoder .*AudioDescriptor.* got ImageDescriptor"):
         VideoEncoder(None, ImageDescriptor()).fit([None])
+    with pytest.raises(ValueError, match=r"image_encoder has finetune='lora'"):
+        VideoEncoder(ImageEncoder(finetune="lora")).fit([None])
     with pytest.raises(ValueError, match=r"'n_frames' .*\b0\b"):
         VideoEncoder(n_frames=0).fit([None])
 
