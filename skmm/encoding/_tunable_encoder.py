@@ -12,10 +12,10 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils._param_validation import StrOptions
 
+from .._data.fitted import read_fitted
 from .._data.persistence import describe_value
 from .._data.random_states import open_random_state
 from .._data.rows import check_groups, check_sample_weight
-from .._data.validation import read_fitted
 from .._progress import progress_bar
 from ._activations import ActivationRun, pack
 from ._base import EncodedBatch
