@@ -5,6 +5,7 @@ what decided, into quickstart.png. It needs ``pip install 'skmm[examples]'`` and
 no network.
 """
 
+import argparse
 import runpy
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def _find_example() -> Path:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m skmm.demo", description=__doc__).parse_args()
     try:
         runpy.run_path(str(_find_example()), run_name="__main__")
     except ModuleNotFoundError as error:

@@ -78,6 +78,15 @@ def test_demo_names_what_it_needs(tmp_path):
     assert "pip install 'skmm[examples]'" in result.stderr
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--unknown", 2)])
+def test_demo_takes_no_arguments(argument, code, tmp_path):
+    command = [sys.executable, "-m", "skmm.demo", argument]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == code
+    assert "usage: python -m skmm.demo" in result.stdout + result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_versions_of_the_docs_are_listed_newest_first(tmp_path):
     for name in ["0.9.0", "dev", "0.10.0", "_static"]:
         (tmp_path / name).mkdir()

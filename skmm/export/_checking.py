@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from .._optional import import_optional
+from .._warnings import warn_user
 from ._model import split_steps
 
 N_ROWS = 64
 TOLERANCE = 1e-5
 SHARE_MISSING = 0.3  # of the modalities of a row
+COARSE = 0.01  # steps of float32, in standard deviations of a column
 
 
 def check_same_predictions(model: Any, content: bytes) -> None:
@@ -35,6 +37,26 @@ def check_same_predictions(model: Any, content: bytes) -> None:
                 "and was not written: an estimator in it is converted wrongly. Try another one in "
                 "its place, and report it."
             )
+
+
+def warn_of_coarse_columns(fusion: Any) -> None:
+    """Warn of columns, such as times in seconds, whose values float32 cannot tell apart."""
+    scaler = getattr(getattr(fusion, "_fitted", None), "scaler", None)
+    if scaler is None:
+        return
+    deviation = np.sqrt(scaler.variance_)
+    steps = np.spacing(np.abs(scaler.mean_).astype(np.float32)).astype(float)
+    is_coarse = (deviation > 0) & (steps > COARSE * deviation)
+    if is_coarse.any():
+        names = getattr(fusion, "feature_names_in_", np.arange(len(is_coarse)))
+        first = int(np.argmax(is_coarse))
+        warn_user(
+            f"The file reads float32, which rounds column {str(names[first])!r} (mean "
+            f"{scaler.mean_[first]:.6g}, standard deviation {deviation[first]:.3g}) to multiples "
+            f"of {steps[first]:.3g}; {is_coarse.sum()} of {len(is_coarse)} columns are like this, "
+            "and it may predict otherwise than the model does from float64. Subtract an offset "
+            "from them before fit."
+        )
 
 
 def _predict(model: Any, X: pd.DataFrame | np.ndarray) -> Sequence[np.ndarray]:

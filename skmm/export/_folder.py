@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,6 +17,7 @@ from .._data.persistence import damaged
 from .._files import replace_file
 from .._optional import import_optional
 from .._trusted_types import trusted_types
+from .._warnings import warn_user
 from ._model import unwrap_search
 
 CONFIG, ESTIMATOR, WEIGHTS, CARD = (
@@ -86,7 +88,7 @@ def save_pretrained(model, folder, *, card=None):
     else:
         (folder / WEIGHTS).unlink(missing_ok=True)
     replace_file(folder / ESTIMATOR, lambda file: file.write(content))
-    config = json.dumps(_describe(model, has_weights=last is not None), indent=2) + "\n"
+    config = json.dumps(_describe(model, folder, has_weights=last is not None), indent=2) + "\n"
     replace_file(folder / CONFIG, lambda file: file.write(config.encode()))
     if card is not None:
         replace_file(folder / CARD, lambda file: file.write(str(card).encode()))
@@ -118,7 +120,8 @@ def load_pretrained(name, *, revision=None, token=None):
     FileNotFoundError
         If a file of the model is missing.
     ValueError
-        If a file is damaged, or was written by another version.
+        If a file is damaged, is of another model than ``config.json``, or was written in another
+        format. Other versions of skmm or scikit-learn are a warning.
 
     Examples
     --------
@@ -132,12 +135,7 @@ def load_pretrained(name, *, revision=None, token=None):
     """
     skops = _import_skops()
     folder = _find_folder(name, revision, token)
-    config = json.loads(_read(folder, CONFIG))
-    if config.get("format") != FORMAT:
-        raise ValueError(
-            f"{str(folder / CONFIG)!r} was not written by this version of skmm: its format is "
-            f"{config.get('format')!r}, expected {FORMAT}."
-        )
+    config = _read_config(folder)
     try:
         model = skops.loads(_read(folder, ESTIMATOR), trusted=trusted_types)
     except (BadZipFile, KeyError, EOFError) as e:
@@ -219,24 +217,66 @@ def _take_out_weights(model: Any) -> tuple[Any, Any]:
     return (clone(model), model) if hasattr(model, "save_weights") else (model, None)
 
 
-def _describe(model: Any, *, has_weights: bool) -> dict[str, Any]:
-    import sklearn
-
-    from .. import __version__
-
+def _describe(model: Any, folder: Path, *, has_weights: bool) -> dict[str, Any]:
+    files = [ESTIMATOR, WEIGHTS] if has_weights else [ESTIMATOR]
     return {
         "format": FORMAT,
         "estimator": type(model).__name__,
         "has_weights": has_weights,
-        "versions": {"skmm": __version__, "scikit-learn": sklearn.__version__},
+        "versions": _find_versions(),
+        "digests": {file: _digest(_read(folder, file)) for file in files},
     }
+
+
+def _find_versions() -> dict[str, str]:
+    import sklearn
+
+    from .. import __version__
+
+    return {"skmm": __version__, "scikit-learn": sklearn.__version__}
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Read what the folder says of itself, and compare it with its files and with what is here."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(_read(folder, CONFIG))
+    except ValueError as e:
+        raise damaged(path, e) from e
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != FORMAT:
+        raise ValueError(
+            f"{str(path)!r} was not written by this version of skmm: its format is {found!r}, "
+            f"expected {FORMAT}."
+        )
+    for file, digest in config["digests"].items():
+        if _digest(_read(folder, file)) != digest:
+            raise ValueError(
+                f"{str(folder / file)!r} is damaged, or of another model: it is not the file that "
+                f"{CONFIG} beside it was written with."
+            )
+    other = [
+        f"{name} {config['versions'].get(name)} (here is {version})"
+        for name, version in _find_versions().items()
+        if config["versions"].get(name) != version
+    ]
+    if other:
+        warn_user(
+            f"The model in {str(folder)!r} was saved with {' and '.join(other)}, and may predict "
+            "otherwise: compare some rows, or install what it was saved with."
+        )
+    return config
 
 
 def _find_folder(name: str | os.PathLike, revision: str | None, token: str | None) -> Path:
     """Return a folder on disk: the one of this name, or a copy of that on the Hub."""
     path = os.path.expanduser(os.fspath(name))
     is_path = isinstance(name, os.PathLike) or os.path.isabs(path) or path.startswith(".")
-    if is_path or os.path.isdir(path):
+    if is_path or os.path.exists(path):
         return Path(path)
     hub = import_optional("huggingface_hub", extra="export", purpose="skmm.export.load_pretrained")
     files = [CONFIG, ESTIMATOR, WEIGHTS, CARD]

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._files import replace_file
 from ..fusion import FusionClassifier, FusionRegressor, LateFusionClassifier
-from ._checking import check_same_predictions
+from ._checking import check_same_predictions, warn_of_coarse_columns
 from ._estimators import convert_steps, place_errors
 from ._graph import Graph
 from ._model import split_steps
@@ -21,11 +21,11 @@ from ._model import split_steps
 def to_onnx(model, path):
     """Write a fitted fusion model as one ONNX file, from features to what it predicts.
 
-    The file has one input, ``X``, float32 of shape (rows, n_features), with any number of rows: the
+    The file has one input, ``X``, float32 of shape (rows, n_features), with one row or more: the
     columns in the order of `fit`, NaN in all columns of a modality that a row lacks. Its outputs
-    are ``label``, the class (int64 or a string), and ``probabilities``, float32 in the order of
-    ``classes_``; for several targets ``label_0``, ``probabilities_0`` and so on; of a regressor
-    ``prediction``, float64. Opset 18, and 3 of ai.onnx.ml; onnxruntime runs it, on a CPU.
+    are ``label``, the class (int64, double, bool or a string), and ``probabilities``, float32 in
+    the order of ``classes_``; for several targets ``label_0``, ``probabilities_0`` and so on; of a
+    regressor ``prediction``, float64. Opset 18, and 3 of ai.onnx.ml; onnxruntime runs it, on a CPU.
 
     All that `predict_proba` or `predict` does is in it, in float64 but for the sums of trees:
     scaling, f_i, fusion, members, calibration, interaction, what a row without modalities gets.
@@ -35,7 +35,8 @@ def to_onnx(model, path):
     Parameters
     ----------
     model : FusionClassifier, FusionRegressor, LateFusionClassifier or Pipeline
-        A fitted model, or a pipeline whose last step is one; the other steps read numbers.
+        A fitted model, or a pipeline whose last step is one; the other steps read numbers. Of a
+        search the best is exported.
     path : str or path-like
         The file. It is replaced as a whole or not at all.
 
@@ -54,6 +55,9 @@ def to_onnx(model, path):
     -----
     Rows that are errors here get NaN there, for a graph cannot raise: rows with NaN in some of the
     columns of a modality, and with infinite values. No warning says which rows had no modality.
+
+    float32 has 7 digits: there is a warning if a column needs more, such as a time in seconds since
+    1970, unless other steps read it before.
 
     Examples
     --------
@@ -98,6 +102,8 @@ def to_onnx(model, path):
         graph.node("Identity", output.value, output=output.name)
     described = [graph.describe(o.name, o.dtype, ("rows", *o.shape)) for o in outputs]
     inputs = [graph.describe("X", np.float32, ("rows", n_features))]
+    if not steps:
+        warn_of_coarse_columns(fusion)
     content = graph.build(inputs, described, _describe(fusion)).SerializeToString()
     check_same_predictions(model, content)
     replace_file(Path(os.fspath(path)), lambda file: file.write(content))

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import re
+import shutil
 
 import huggingface_hub
 import numpy as np
@@ -123,12 +125,48 @@ def test_missing_file_is_named(name, data, small, tmp_path):
         push_to_hub(tmp_path, "someone/model")
 
 
-def test_damaged_file_is_named(data, small, tmp_path):
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_damaged_file_is_named(name, data, small, tmp_path):
     save_pretrained(small().fit(*data), tmp_path)
-    path = tmp_path / "estimator.skops"
+    path = tmp_path / name
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"estimator\.skops"):
+    with pytest.raises(ValueError, match=re.escape(name)):
         load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null"])
+def test_config_that_is_none_is_named(content, data, small, tmp_path):
+    save_pretrained(small().fit(*data), tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.json"):
+        load_pretrained(tmp_path)
+
+
+def test_file_of_another_model_is_named(data, small, tmp_path):
+    X, y = data
+    save_pretrained(small().fit(X, y), tmp_path / "a")
+    save_pretrained(small().fit(X, y == 0), tmp_path / "b")
+    shutil.copy(tmp_path / "b" / "model.safetensors", tmp_path / "a")
+    with pytest.raises(ValueError, match=r"model\.safetensors.*another model"):
+        load_pretrained(tmp_path / "a")
+
+
+def test_other_versions_are_a_warning(data, small, tmp_path):
+    model = small().fit(*data)
+    save_pretrained(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["versions"]["scikit-learn"] = "1.2.0"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match=r"scikit-learn 1\.2\.0 \(here is"):
+        loaded = load_pretrained(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(data[0]), model.predict_proba(data[0]))
+
+
+def test_a_file_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").touch()
+    with pytest.raises(FileNotFoundError, match="'model' holds no config"):
+        load_pretrained("model")
 
 
 def test_other_format_is_an_error(data, small, tmp_path):

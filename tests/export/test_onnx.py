@@ -395,6 +395,14 @@ def test_what_differs_is_not_written(table, classes, tmp_path):
         check_same_predictions(other, path.read_bytes())
 
 
+def test_column_that_float32_is_too_coarse_for_is_named(table, classes, tmp_path):
+    X = table[0].fillna(0).astype(float)
+    X["text__0"] = 1.7e9 + 40 * X["text__0"]
+    model = nest(FusionClassifier, **SMALL).fit(X, classes)
+    with pytest.warns(UserWarning, match=r"'text__0'.*multiples of 128; 1 of"):
+        to_onnx(model, tmp_path / "model.onnx")
+
+
 def test_step_that_does_not_convert_is_named(table, classes, tmp_path):
     step = FunctionTransformer(np.arctan)
     fusion = nest(FusionClassifier, modalities=WIDTHS, **SMALL)
