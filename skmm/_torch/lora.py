@@ -75,12 +75,10 @@ def _find_targets(layers: Mapping[str, nn.Module], wanted: Sequence[str] | None)
     if wanted is None:
         return found
     unknown = [name for name in wanted if not any(_ends_with(path, name) for path in found)]
-    if unknown or not found:
+    if unknown or not found or not wanted:
         names = sorted({path.rpartition(".")[2] for path in found})
-        raise ValueError(
-            f"target_modules={list(wanted)} names {unknown}, which the layers that are tuned do "
-            f"not have. They have {names}."
-        )
+        which = f"{unknown}, which the layers that are tuned do not have" if wanted else "nothing"
+        raise ValueError(f"target_modules={list(wanted)} names {which}. The layers have {names}.")
     return [path for path in found if any(_ends_with(path, name) for name in wanted)]
 
 

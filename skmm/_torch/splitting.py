@@ -41,7 +41,8 @@ def find_split(model: nn.Module, n_layers: int, within: str = "") -> Split:
         the model consists of.
     """
     root = model.get_submodule(within)
-    classes = {name: _find_class(module) for name, module in root.named_modules()}
+    # Not the root: sentence-transformers' models are sequences, of one module where that is static.
+    classes = {name: _find_class(module) for name, module in root.named_modules() if name}
     sizes = {
         name: sum(p.numel() for p in root.get_submodule(name).parameters())
         for name, found in classes.items()

@@ -165,8 +165,24 @@ class TunableEncoder(ModelEncoder):
             "digest": tuning.tuned.digest(),
             "n_out": n_out,
             "history": tuning.history,
+            "parameters": self._describe_parameters(),
         }
         return features
+
+    def _describe_parameters(self) -> dict[str, str]:
+        """Return the parameters that change vectors."""
+        parameters = self.get_params(deep=False).items()
+        return {name: repr(value) for name, value in parameters if name not in self._neutral}
+
+    def _get_ready(self) -> ModelEncoder:
+        now = self._describe_parameters()
+        for name, value in self._tuned["parameters"].items() if self._is_tuned else ():
+            if now[name] != value:
+                raise ValueError(
+                    f"{type(self).__name__} was tuned with {name}={value}, and {name} is "
+                    f"{now[name]} now: fit again, or set it back."
+                )
+        return super()._get_ready()
 
     def _make_problem(
         self,
@@ -334,5 +350,8 @@ def _read_weight(sample_weight, n_rows: int) -> np.ndarray:
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != (n_rows,):
         raise ValueError(f"sample_weight must have {n_rows} values, got shape {weight.shape}.")
+    if not np.isfinite(weight).all():
+        row = int(np.argmin(np.isfinite(weight)))
+        raise ValueError(f"sample_weight must be finite, and is {weight[row]} in row {row}.")
     check_sample_weight(weight)
     return weight

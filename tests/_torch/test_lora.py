@@ -56,8 +56,10 @@ def test_first_weights_come_from_the_seed_alone():
 def test_modules_by_name():
     assert len(add(make_layers(), target_modules=["wide"])) == 2
     assert len(add(make_layers(), target_modules=["1.wide", "narrow"])) == 4
-    with pytest.raises(ValueError, match=r"\['query'\].*They have \['narrow', 'wide'\]"):
+    with pytest.raises(ValueError, match=r"\['query'\].*The layers have \['narrow', 'wide'\]"):
         add(make_layers(), target_modules=["wide", "query"])
+    with pytest.raises(ValueError, match=r"names nothing\. The layers have .*'wide'"):
+        add(make_layers(), target_modules=[])
 
 
 def test_what_is_dropped_out_comes_from_the_generators_of_the_fit():

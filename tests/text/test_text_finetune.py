@@ -43,6 +43,35 @@ def make(folder, **options):
     return TextEncoder(folder, cache=cache, finetune=LoRA(**{**QUICK, **options}))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("truncate_dim", 4, "truncate_dim=None, and truncate_dim is 4 now"),
+        ("normalize", True, "normalize=False, and normalize is True now"),
+        ("prompt", "x: ", "prompt=None, and prompt is 'x: ' now"),
+        ("precision", "bfloat16", "precision='float32', and precision is 'bfloat16' now"),
+    ],
+)
+def test_adapters_are_for_the_parameters_that_they_were_trained_with(folder, name, value, match):
+    texts, y = draw_texts(20)
+    encoder = make(folder, max_iter=1).fit(texts, y)
+    before = encoder.transform(texts)
+    given = encoder.get_params()[name]
+    with pytest.raises(ValueError, match=match):
+        encoder.set_params(**{name: value}).transform(texts)
+    encoder.set_params(**{name: given}, batch_size=3)
+    np.testing.assert_allclose(encoder.transform(texts), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weight_that_is_no_number_is_named(folder, value):
+    texts, y = draw_texts(20)
+    weight = np.ones(20)
+    weight[7] = value
+    with pytest.raises(ValueError, match=f"sample_weight must be finite, and is {value} in row 7"):
+        make(folder).fit(texts, y, sample_weight=weight)
+
+
 def test_learns_what_the_frozen_vectors_do_not_tell(folder):
     texts, y = draw_texts(300)
     new, y_new = draw_texts(200, seed=1)
