@@ -152,7 +152,10 @@ def compare_defaults():
         256, batch_size=BATCH, max_iter=n_epochs, n_iter_no_change=n_epochs, random_state=0
     )
     models = {
-        "uniform weights": FusionClassifier(modality_weights="uniform", interaction=None, **shared),
+        # Late fusion would be trained on folds, too, for its temperature.
+        "uniform weights": FusionClassifier(
+            "weighted", modality_weights="uniform", interaction=None, **shared
+        ),
         "learned weights": FusionClassifier(interaction=None, **shared),
         "defaults": FusionClassifier(**shared),
     }
