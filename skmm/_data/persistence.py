@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from numbers import Integral, Real
 from pathlib import Path
@@ -50,6 +50,15 @@ def frame_from_plain(plain: Mapping[str, Any]) -> pd.DataFrame:
 def is_plain_frame(value: Any) -> bool:
     """Return whether a value comes from `frame_to_plain`."""
     return isinstance(value, dict) and FRAME in value
+
+
+def digest_arrays(arrays: Iterable[Any]) -> str:
+    """Digest types, shapes and values of arrays, so that other data are not taken for them."""
+    digest = blake2b(digest_size=16)
+    for array in map(np.asarray, arrays):
+        digest.update(str((array.dtype, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def describe_value(value: Any) -> str:

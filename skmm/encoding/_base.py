@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hashlib import blake2b
@@ -32,11 +32,13 @@ class EncodedBatch(NamedTuple):
     broken: dict[int, BrokenItemError]  # by place in the batch
 
 
-def find_not_finite(vectors: np.ndarray) -> dict[int, BrokenItemError]:
-    """Return an error for each of the vectors (n, n_features) that is not finite, by place."""
-    places = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
-    message = "the model gives values that are not finite for it"
-    return {place: BrokenItemError(message) for place in places}
+def find_not_finite(arrays: Iterable[np.ndarray]) -> dict[int, BrokenItemError]:
+    """Return an error for each item whose array is not finite, by place."""
+    return {
+        place: BrokenItemError("the model gives values that are not finite for it")
+        for place, array in enumerate(arrays)
+        if not np.isfinite(array).all()
+    }
 
 
 class CellEncoder(TransformerMixin, BaseEstimator):

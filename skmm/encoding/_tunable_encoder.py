@@ -18,14 +18,13 @@ from .._data.random_states import open_random_state
 from .._data.rows import check_groups, check_sample_weight
 from .._progress import progress_bar
 from ._activations import ActivationRun, pack
-from ._base import EncodedBatch
+from ._base import EncodedBatch, find_not_finite
 from ._lora import LoRA, resolve_finetune
 from ._model_encoder import ModelEncoder
 from ._models import lock_models
 from ._run import Run
 from ._targets import Targets, read_targets
 from .cache import FileDigests
-from .readers import BrokenItemError
 
 if TYPE_CHECKING:
     from .._torch.splitting import Split
@@ -260,12 +259,7 @@ class TunableEncoder(ModelEncoder):
         if self._lower is None:
             return super()._encode_batch(items)
         arrays = self._encode_lower(items, self._lower)
-        broken = {
-            place: BrokenItemError("the model gives values that are not finite for it")
-            for place, array in enumerate(arrays)
-            if not np.isfinite(array).all()
-        }
-        return EncodedBatch(pack(arrays), broken)
+        return EncodedBatch(pack(arrays), find_not_finite(arrays))
 
     def _encode_lower(self, items: Any, split: Split) -> list[np.ndarray]:
         """Run the lower layers on collated items; the first batch, through the upper ones too."""

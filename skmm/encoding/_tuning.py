@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._data.persistence import digest_arrays
 from .._data.rows import assign_folds, sample_holdout
 from .._torch.checkpoint import Checkpoint
 from .._torch.generators import Generators, use_generators
@@ -55,7 +55,7 @@ class TuningProblem(NamedTuple):
         What the lower layers give depends, by rounding, on what is in a batch with an item.
         """
         arrays = [self.targets.values, self.weight, np.frombuffer(b"|".join(items), np.uint8)]
-        return _digest(arrays if self.groups is None else [*arrays, self.groups])
+        return digest_arrays(arrays if self.groups is None else [*arrays, self.groups])
 
 
 class TunedModel(NamedTuple):
@@ -99,7 +99,7 @@ class TunedModel(NamedTuple):
     def digest(self) -> str:
         """Digest all that the features of an item depend on, but for the model."""
         arrays = [array for fold in self.folds for _, array in sorted(fold.items())]
-        return _digest([np.array([self.spec.alpha / self.spec.rank]), *arrays])
+        return digest_arrays([np.array([self.spec.alpha / self.spec.rank]), *arrays])
 
     def build(self, model: nn.Module) -> list[TunedNetwork]:
         """Return the network of each fold, on copies of a model's upper part.
@@ -342,11 +342,3 @@ def _make_tensors(problem: TuningProblem, device: torch.device) -> TrainingTenso
         torch.from_numpy(target).to(device),
         torch.from_numpy(problem.weight.astype(np.float32)).to(device),
     )
-
-
-def _digest(arrays: Iterable[np.ndarray]) -> str:
-    digest = blake2b(digest_size=16)
-    for array in arrays:
-        digest.update(str((array.dtype, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

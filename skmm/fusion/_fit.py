@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 import torch
 from sklearn.utils import check_random_state
 
+from .._data.persistence import digest_arrays
 from .._data.random_states import open_random_state
 from .._data.rows import TrainingRows, assign_folds, order_rows, sample_holdout, select_rows
 from .._data.scaling import ColumnScaler, ScaledRows, compute_moments, scale_rows
@@ -361,8 +361,4 @@ def _describe_fit(
         data.append(x[:])
     if start is not None:
         data += [value.cpu().numpy() for value in start.network.state_dict().values()]
-    digest = blake2b(digest_size=16)
-    for array in map(np.asarray, data):
-        digest.update(str((array.dtype, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return {**settings.identity, "data": digest.hexdigest()}
+    return {**settings.identity, "data": digest_arrays(data)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 import torch
 
 from .._data.columns import ModalityColumns
+from .._data.persistence import digest_arrays
 from .._data.random_states import open_random_state
 from .._data.rows import check_each_is_present, sample_holdout
 from .._data.scaling import ColumnScaler
@@ -352,11 +352,7 @@ def _make_spec(
 
 def _digest(pairs: TextPairs, fitting: torch.Tensor, alpha: np.ndarray) -> str:
     """Digest the data of a fit, so that another one is not taken for it."""
-    digest = blake2b(digest_size=16)
     x = pairs.tensors.x
     assert isinstance(x, RepeatedRows)
     tensors = [*pairs.tensors[1:], fitting]
-    for array in [x.x, x.index, alpha, *(tensor.cpu().numpy() for tensor in tensors)]:
-        digest.update(str((array.dtype, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return digest_arrays([x.x, x.index, alpha, *(tensor.cpu().numpy() for tensor in tensors)])

@@ -9,10 +9,10 @@ import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
+from foreign import Foreign
 from fresh_process import run
 from local_hub import serve_hub
 from nested_settings import nest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -90,20 +90,6 @@ def test_folder_is_used_again(data, tmp_path):
         model = nest(FusionClassifier, fusion=fusion, hidden_layer_sizes=(4,), max_iter=2)
         save_pretrained(model.fit(X, y), tmp_path)
     assert load_pretrained(tmp_path).fusion == "concat"
-
-
-class Foreign(ClassifierMixin, BaseEstimator):
-    """A classifier whose code would have to run where it is loaded."""
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict_proba(self, X):
-        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
-
-    def predict(self, X):
-        return self.classes_[np.zeros(len(X), dtype=int)]
 
 
 def test_foreign_code_is_refused(data, tmp_path):

@@ -8,8 +8,8 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+from foreign import Foreign
 from nested_settings import ENSEMBLE_FUSIONS, FUSIONS, nest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
@@ -333,24 +333,10 @@ def test_late_fusion_classifier(as_frame, table, classes, tmp_path):
     assert_same(model, queries if as_frame else queries.to_numpy(), tmp_path)
 
 
-class Guess(ClassifierMixin, BaseEstimator):
-    """A classifier that skl2onnx does not know."""
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict_proba(self, X):
-        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
-
-    def predict(self, X):
-        return self.classes_[np.zeros(len(X), dtype=int)]
-
-
 @pytest.mark.parametrize(
     ("estimator", "match"),
     [
-        (Guess(), r"modality_model of 'text'.*Guess"),
+        (Foreign(), r"modality_model of 'text'.*Foreign"),
         (
             HistGradientBoostingClassifier(categorical_features=[0]),
             r"HistGradientBoostingClassifier .*categorical_features",
